@@ -1,0 +1,177 @@
+"""One run, one folder: everything that sampling and resuming need, and nothing that executes when loaded.
+
+    config.json             what was trained, on what
+    state.pt                weights, EMA, optimizer and random state: one file, so never half of one step and half
+                            of another; tensors and numbers only (torch.load with weights_only)
+    model.safetensors       the raw weights, copied out of the state for sampling and for other programs
+    ema.safetensors         their moving average, which is what `sample` uses
+    loss.csv                step, loss averaged over 20 steps
+    samples/                picture grids as training went
+"""
+
+import csv
+import json
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from .denoise import PREDICTIONS, TIMES, Denoiser
+from .files import replacing
+from .nets import NETS, build
+from .schedules import SCHEDULES
+from .train import State, new_state
+
+
+@dataclass
+class Config:
+    """What defines a run: the data and what was found in it, the model, and how it is trained."""
+
+    data: str
+    shape: tuple[int, ...]
+    classes: list[str]
+    sigma_data: float
+    net: str
+    width: int
+    schedule: str = "vp"
+    prediction: str = "edm"
+    times: str = "lognormal"
+    batch: int = 64
+    lr: float = 2e-3
+    p_uncond: float = 0.1
+    size: int | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        self.shape, self.classes = tuple(self.shape), list(self.classes)
+        choices = {"net": NETS, "schedule": SCHEDULES, "prediction": PREDICTIONS, "times": TIMES}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose from {', '.join(known)}")
+        for name, low in (("batch", 1), ("lr", 1e-12), ("width", 8), ("size", 4)):
+            value = getattr(self, name)
+            if value is not None and not value >= low:
+                raise ValueError(f"{name} must be at least {low:g}, got {value}")
+        if not 0 <= self.p_uncond <= 1:
+            raise ValueError(f"p_uncond is a probability between 0 and 1, got {self.p_uncond}")
+
+
+def denoiser(config: Config, device="cpu") -> Denoiser:
+    """The untrained model of a config; its initial weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        net = build(config.net, config.shape, len(config.classes) or None, config.width)
+    model = Denoiser(net, SCHEDULES[config.schedule](), config.prediction, config.sigma_data)
+    memory_format = torch.channels_last if len(config.shape) == 3 else torch.preserve_format
+    return model.to(device, memory_format=memory_format)
+
+
+def save(run: Path, config: Config, state: State, losses: list[tuple[int, float]], recent: list[float]) -> None:
+    """Write the run's files, each whole or not at all; a kill at any moment leaves a run that resumes exactly.
+
+    losses: the rows of loss.csv; recent: the losses since its last row. state.pt is the truth, so rows are written
+    before it (resuming drops rows beyond its step) and the weight files after it (resuming writes them again).
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    with replacing(run / "config.json") as f:
+        f.write_text(json.dumps(asdict(config), indent=2) + "\n")
+    with replacing(run / "loss.csv") as f:
+        f.write_text("step,loss\n" + "".join(f"{step},{loss!r}\n" for step, loss in losses))
+    with replacing(run / "state.pt") as f:
+        torch.save(
+            {
+                "step": state.step,
+                "recent": recent,
+                "model": state.model.state_dict(),
+                "ema": state.ema.state_dict(),
+                "optimizer": state.optimizer.state_dict(),
+                "generator": state.generator.get_state(),
+            },
+            f,
+        )
+    for name, model in (("model", state.model), ("ema", state.ema)):
+        with replacing(run / f"{name}.safetensors") as f:
+            save_file({k: v.contiguous() for k, v in model.state_dict().items()}, f, {"step": str(state.step)})
+
+
+def is_run(run: Path) -> bool:
+    return (run / "config.json").is_file()
+
+
+def read_config(run: Path) -> Config:
+    """The config of a run. Raises ValueError for a folder that is no run, and for unknown or missing keys."""
+    if not run.is_dir():
+        raise ValueError(f"{run} is not a folder: give the run folder that train wrote")
+    if not is_run(run):
+        raise ValueError(f"{run} is not a run: it has no config.json")
+    try:
+        raw = json.loads((run / "config.json").read_text())
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"{run / 'config.json'} is not JSON ({error})") from None
+    if not isinstance(raw, dict):
+        raise ValueError(f"{run / 'config.json'} is not a JSON object")
+    known = {f.name for f in fields(Config)}
+    if unknown := sorted(set(raw) - known):
+        raise ValueError(f"{run / 'config.json'} has the unknown key {unknown[0]!r}: known are {', '.join(sorted(known))}")
+    needed = {f.name for f in fields(Config) if f.default is MISSING}
+    if missing := sorted(needed - set(raw)):
+        raise ValueError(f"{run / 'config.json'} lacks the key {missing[0]!r}")
+    try:
+        return Config(**raw)
+    except TypeError as error:
+        raise ValueError(f"{run / 'config.json'} has a value of the wrong type ({error})") from None
+
+
+def load(run: str | Path, ema: bool = True, device="cpu") -> Denoiser:
+    """The trained model of a run, for sampling: its moving average, or with ema=False its raw weights."""
+    run = Path(run)
+    model = denoiser(read_config(run), device)
+    path = run / ("ema.safetensors" if ema else "model.safetensors")
+    if not path.exists():
+        raise ValueError(f"{path} is missing: the run has not saved yet, or train --resume --out {run} writes it again")
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise ValueError(f"{path} does not hold this run's weights ({_first_line(error)})") from None
+    return model.eval().requires_grad_(False)
+
+
+def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, float]], list[float]]:
+    """Config, state, loss rows and recent losses of a run, to go on training exactly as if it had never stopped."""
+    config = read_config(run)
+    for leftover in run.glob(".tmp-*"):
+        leftover.unlink()
+    state = new_state(denoiser(config, device), config.seed)
+    path = run / "state.pt"
+    if not path.exists():  # stopped before the first save: start over
+        return config, state, [], []
+    try:
+        saved = torch.load(path, map_location=device, weights_only=True)
+        state.model.load_state_dict(saved["model"])
+        state.ema.load_state_dict(saved["ema"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.generator.set_state(saved["generator"].cpu())
+        state.step, recent = int(saved["step"]), list(saved["recent"])
+    except Exception as error:  # a damaged pickle can raise nearly anything; what matters is which file it is
+        raise ValueError(f"{path} is damaged or of another model ({_first_line(error)})") from None
+    return config, state, read_losses(run, state.step), recent
+
+
+def read_losses(run: Path, upto: int | None = None) -> list[tuple[int, float]]:
+    """The rows (step, loss) of loss.csv, up to a step."""
+    path = run / "loss.csv"
+    if not path.exists():
+        return []
+    try:
+        with open(path, newline="") as f:
+            rows = [(int(r["step"]), float(r["loss"])) for r in csv.DictReader(f)]
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{path} is damaged: expected rows of step,loss") from None
+    return [r for r in rows if upto is None or r[0] <= upto]
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,86 @@
+"""A small classifier, trained here on the real pictures: the judge of generated ones, and the maker of features.
+
+It never sees a generated picture. Its features are not Inception's, so a Frechet distance in them is not an FID.
+"""
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, pad
+
+from .data import Images
+from .device import autocast, to_device
+from .files import data_folder, replacing
+
+
+class Classifier(nn.Module):
+    """Pictures (N, C, H, W) in [-1, 1] -> logits (N, classes); `features` are the 128 numbers before the last layer."""
+
+    def __init__(self, channels: int, size: int, classes: int, width: int = 32):
+        super().__init__()
+        layers, now = [], channels
+        for level in range(max(1, size.bit_length() - 3)):  # halved until 4 to 7 pixels are left
+            out = width * min(4, 2**level)
+            layers += [nn.Conv2d(now, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU()]
+            layers += [nn.Conv2d(out, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU(), nn.MaxPool2d(2)]
+            now = out
+        self.body = nn.Sequential(*layers)
+        self.squeeze = nn.Sequential(nn.LazyLinear(128), nn.ReLU())
+        self.head = nn.Linear(128, classes)
+        self.squeeze(self.body.eval()(torch.zeros(1, channels, size, size)).flatten(1))  # fixes the lazy layer's size
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.squeeze(self.body(x).flatten(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+
+def fit(train: Images, steps: int = 1200, batch: int = 128, seed: int = 0, device="cpu") -> Classifier:
+    """Train on `train` with shifts of up to a tenth of the picture; the same seed gives the same classifier."""
+    device, generator = torch.device(device), torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = Classifier(train.shape[0], train.shape[1], len(train.classes)).train()
+    net = net.to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(net.parameters(), weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
+    for _ in range(steps):
+        x, y = train.batch(batch, generator)
+        x, y = to_device(shift(x, generator), device), y.to(device)
+        with autocast(device, x):
+            loss = cross_entropy(net(x).float(), y, label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return net.eval()
+
+
+def shift(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Move the whole batch by up to a tenth of its size, at least a pixel, repeating the border."""
+    size = x.shape[-1]
+    most = max(1, size // 10)
+    dx, dy = torch.randint(2 * most + 1, (2,), generator=generator).tolist()
+    return pad(x, (most,) * 4, mode="replicate")[..., dy : dy + size, dx : dx + size]
+
+
+def for_data(train: Images, device="cpu") -> Classifier:
+    """The classifier of a data set: trained once, then read from the cache while the pictures are the same."""
+    path = data_folder() / f"classifier-{train.fingerprint()}.safetensors"
+    if path.exists():
+        net = Classifier(train.shape[0], train.shape[1], len(train.classes))
+        net.load_state_dict(load_file(path))
+        return net.to(device).eval()
+    net = fit(train, device=device)
+    with replacing(path) as temporary:
+        save_file({k: v.contiguous() for k, v in net.state_dict().items()}, temporary)
+    return net
+
+
+@torch.no_grad()
+def judge(net: Classifier, x: Tensor, batch: int = 512) -> tuple[Tensor, Tensor]:
+    """Features (N, 128) and logits (N, classes) of pictures, on the CPU in float32."""
+    device = next(net.parameters()).device
+    features = torch.cat([net.features(part.to(device)).cpu() for part in x.split(batch)])
+    return features, torch.nn.functional.linear(features, net.head.weight.cpu(), net.head.bias.cpu())

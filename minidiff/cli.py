@@ -1,0 +1,245 @@
+"""The command line, `python -m minidiff`. Bad input is one line on stderr and exit status 2."""
+
+import json
+import sys
+from argparse import HelpFormatter
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from simple_parsing import ArgumentParser, DashVariant
+from simple_parsing import field as option
+
+# what a command needs is imported when it runs, so that --help and a misspelt option answer at once
+
+
+def _positive(name: str, value) -> None:
+    if value is not None and not value > 0:
+        raise ValueError(f"--{name} must be more than 0, got {value}")
+
+
+@dataclass
+class Demo:
+    """Train on the digits for some minutes and draw samples by class, the loss, and noise becoming picture."""
+
+    out: Path = Path("demo")  # folder for the run and the pictures
+    minutes: float = 2.5  # of training
+    seed: int = 0
+    device: str = "auto"  # auto, cpu, cuda or mps
+
+    def run(self):
+        from .demo import demo
+
+        _positive("minutes", self.minutes)
+        demo(self.out, self.minutes, self.seed, self.device)
+
+
+@dataclass
+class Train:
+    """Train a model into a run folder; kill it whenever you like, --resume goes on exactly."""
+
+    data: str | None = None  # a name (an unknown one lists them), folder:PATH or npz:PATH
+    net: str | None = None  # mlp for points, unet for pictures
+    steps: int | None = None  # train until this many steps in all
+    minutes: float | None = None  # or for this long from now (the default: 3)
+    out: Path | None = None  # the run folder; by default runs/DATA-NET
+    resume: bool = field(default=False)  # go on with the run at --out
+    device: str = "auto"  # auto, cpu, cuda or mps
+    seed: int | None = None  # of weights, batches and noise (default 0)
+    schedule: str | None = None  # vp, ve, cosine, linear or edm (default vp)
+    prediction: str | None = None  # x0, eps, v, score, flow or edm (default edm)
+    times: str | None = None  # training times: uniform, logit_normal or lognormal (default lognormal)
+    width: int | None = None  # channels of the net
+    batch: int | None = None  # batch size
+    lr: float | None = None  # learning rate
+    p_uncond: float | None = None  # how often the label is dropped (default 0.1)
+    size: int | None = None  # resize the pictures of a folder to this
+    save_every: float = 30.0  # seconds between checkpoints
+
+    def run(self):
+        from . import checkpoint, data
+        from .runs import configure, open_run, train_run
+
+        for name in ("steps", "minutes"):
+            _positive(name, getattr(self, name))
+        if self.steps is not None and self.minutes is not None:
+            raise ValueError("give --steps or --minutes, not both")
+        if self.data is None and not self.resume:
+            raise ValueError(f"--data is missing: choose from {', '.join(data.NAMES)}, folder:PATH or npz:PATH")
+        if self.out is None:
+            if self.resume:
+                raise ValueError("--resume needs the run folder: --out RUN")
+            name = self.data.rstrip("/").replace(":", "-").replace("/", "-")
+            self.out = Path("runs") / f"{name}-{self.net or 'auto'}"
+        open_run(self.out, self.resume)
+        choices = {f.name: getattr(self, f.name) for f in fields(checkpoint.Config) if hasattr(self, f.name)}
+        if self.resume:
+            config = checkpoint.read_config(self.out)
+            for name, value in choices.items():
+                if value is not None and value != getattr(config, name):
+                    raise ValueError(f"{self.out} was made with {name} {getattr(config, name)}, not {value}: leave it out")
+            dataset = data.load(config.data, "train", config.size)
+        else:
+            choices.pop("data")
+            config, dataset = configure(self.data, **choices)
+        minutes = 3.0 if self.steps is None and self.minutes is None else self.minutes
+        train_run(
+            self.out, config, dataset,
+            steps=self.steps, minutes=minutes, save_every=self.save_every, device=self.device,
+        )  # fmt: skip
+
+
+@dataclass
+class Sample:
+    """Draw samples from a run, as a picture (.png) or as arrays (.npz)."""
+
+    run_folder: Path = option(positional=True)  # the folder that train wrote
+    n: int = 64  # how many
+    label: str | None = None  # a class by name or number, or none; by default each class in turn
+    scale: float = 1.0  # guidance: 1 is off, 1.5 to 3 is usual
+    sampler: str = "dpmpp_2m"  # ddim, euler, heun, dpmpp_2m or langevin
+    steps: int = 20  # of the sampler
+    seed: int = 0
+    out: Path | None = None  # .png or .npz; by default RUN/sample.png
+    device: str = "auto"  # auto, cpu, cuda or mps
+
+    def run(self):
+        import torch
+
+        from . import checkpoint
+        from .device import pick
+        from .generate import generate, parse_label, write
+
+        config = checkpoint.read_config(self.run_folder)
+        out = self.out or self.run_folder / "sample.png"
+        check_output(out)
+        labels = None
+        if self.label is not None:
+            labels = torch.full((self.n if self.n > 0 else 0,), parse_label(self.label, config.classes))
+        elif config.classes:
+            labels = torch.arange(max(self.n, 0)) % len(config.classes)
+        elif self.scale != 1:
+            raise ValueError("--scale needs a model trained with labels, and this one has none")
+        model = checkpoint.load(self.run_folder, device=pick(self.device))
+        x = generate(
+            model, config.shape, self.n,
+            labels=labels, scale=self.scale, sampler=self.sampler, steps=self.steps, seed=self.seed,
+        )  # fmt: skip
+        write(out, x, labels, columns=min(self.n, len(config.classes) or 8))
+        print(f"{self.n} samples, {self.sampler}, {self.steps} steps, scale {self.scale:g}, seed {self.seed}: {out}")
+
+
+@dataclass
+class Evaluate:
+    """Measure a run: against the exact law of a toy, or against held-out real pictures; floors beside."""
+
+    run_folder: Path = option(positional=True)  # the folder that train wrote
+    n: int | None = None  # samples: by default 10,000 points or 1,000 pictures
+    scale: float | None = None  # guidance, beside 1: by default 1 for points and 1.5 for pictures
+    sampler: str = "dpmpp_2m"  # ddim, euler, heun, dpmpp_2m or langevin
+    steps: int = 20  # of the sampler
+    seed: int = 0
+    device: str = "auto"  # auto, cpu, cuda or mps
+
+    def run(self):
+        from .evaluate import evaluate
+        from .files import replacing
+
+        _positive("n", self.n)
+        report = evaluate(
+            self.run_folder, n=self.n, scale=self.scale,
+            sampler=self.sampler, steps=self.steps, seed=self.seed, device=self.device,
+        )  # fmt: skip
+        for name, value in report.items():
+            numbers = value if isinstance(value, list) else [value]
+            print(f"{name}: {' '.join(f'{v:.4f}' if isinstance(v, float) else str(v) for v in numbers)}")
+        with replacing(self.run_folder / "evaluation.json") as f:
+            f.write_text(json.dumps(report, indent=2) + "\n")
+
+
+@dataclass
+class Doctor:
+    """Samples are noise? Overfit one batch, run the sampler on the exact denoiser, and tell which half is at fault."""
+
+    data: str = "digits"  # a name, folder:PATH or npz:PATH
+    net: str | None = None  # mlp or unet
+    schedule: str | None = None  # vp, ve, cosine, linear or edm
+    prediction: str | None = None  # x0, eps, v, score, flow or edm
+    sampler: str = "dpmpp_2m"  # ddim, euler, heun or dpmpp_2m
+    steps: int = 300  # of overfitting
+    device: str = "auto"  # auto, cpu, cuda or mps
+
+    def run(self):
+        import torch
+
+        from . import checkpoint
+        from .device import pick, to_device
+        from .doctor import examine
+        from .generate import run_sampler
+        from .runs import configure
+
+        _positive("steps", self.steps)
+        config, dataset = configure(self.data, net=self.net, schedule=self.schedule, prediction=self.prediction)
+        device = pick(self.device)
+        x0, labels = dataset.batch(16, torch.Generator().manual_seed(0))
+        labels = labels.to(device) if config.classes else None
+
+        def sampler(model, x, times):
+            return run_sampler(model, x, self.sampler, len(times) - 1)
+
+        report = examine(checkpoint.denoiser(config, device), to_device(x0, device), labels, sampler, self.steps)
+        print(report)
+        if not (report.model_ok and report.sampler_ok):
+            sys.exit(1)
+
+
+@dataclass
+class Claims:
+    """The ledger of the lecture's claims; with an ID, measure that claim anew and show both."""
+
+    id: str | None = option(default=None, positional=True, nargs="?")  # say 1.1; without, list all
+    write: bool = field(default=False)  # put what was measured into the ledger
+
+    def run(self):
+        from .claims import show
+
+        show(self.id, self.write)
+
+
+COMMANDS = {"demo": Demo, "train": Train, "sample": Sample, "evaluate": Evaluate, "doctor": Doctor, "claims": Claims}
+
+
+def check_output(path: Path) -> None:
+    """Raise ValueError now rather than after minutes of sampling if `path` could not be written."""
+    if path.suffix not in (".png", ".npz"):
+        raise ValueError(f"{path}: the output must end in .png or .npz")
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"{path}: {'is a folder' if path.is_dir() else f'the folder {path.parent} does not exist'}")
+
+
+class _Parser(ArgumentParser):
+    def error(self, message):
+        self.exit(2, f"minidiff: {message}; see {self.prog} --help\n")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = _Parser(prog="python -m minidiff", description="Diffusion models from scratch, in small.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    for name, cls in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=cls.__doc__,
+            description=cls.__doc__,
+            formatter_class=HelpFormatter,
+            add_option_string_dash_variants=DashVariant.DASH,
+        )
+        sub.add_arguments(cls, "options")
+    options = parser.parse_args(argv).options
+    try:
+        options.run()
+    except (ValueError, OSError) as error:
+        sys.exit(_refuse(error))
+
+
+def _refuse(error: Exception) -> int:
+    print("minidiff:", " ".join(str(error).split()) or type(error).__name__, file=sys.stderr)
+    return 2

@@ -1,0 +1,204 @@
+"""Pictures in memory: the digits that scikit-learn ships, torchvision's sets, a folder of yours, an .npz of yours."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..files import data_folder, replacing
+
+TORCHVISION = {"cifar10": ("CIFAR10", 32), "mnist": ("MNIST", 28), "fashion_mnist": ("FashionMNIST", 28)}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+
+
+@dataclass
+class Images:
+    """A data set of pictures (N, C, H, W), C 1 or 3: uint8, or floats in [-1, 1]; labels (N,) or None.
+
+    Raises ValueError, saying what it got, for any other shape, type or range.
+    """
+
+    name: str
+    pictures: Tensor
+    labels: Tensor | None
+    classes: list[str]
+
+    mixture = None  # no exact density: see Points
+
+    def __post_init__(self):
+        check_pictures(self.pictures, self.name)
+        if self.labels is not None:
+            if self.labels.shape != (len(self.pictures),):
+                raise ValueError(f"{self.name}: {len(self.pictures)} pictures, but labels {tuple(self.labels.shape)}")
+            if self.labels.min() < 0 or self.labels.max() >= len(self.classes):
+                raise ValueError(f"{self.name}: labels must be 0 to {len(self.classes) - 1}, found others")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.pictures.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def at(self, index: Tensor) -> Tensor:
+        """The pictures at `index` as floats in [-1, 1]."""
+        x = self.pictures[index]
+        return x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x
+
+    def batch(self, n: int, generator=None) -> tuple[Tensor, Tensor | None]:
+        """n pictures drawn at random (n, C, H, W) in [-1, 1], and their labels (n,) or None."""
+        index = torch.randint(len(self), (n,), generator=generator)
+        return self.at(index), None if self.labels is None else self.labels[index]
+
+    def keep(self, index: Tensor) -> "Images":
+        """The subset at `index`."""
+        labels = None if self.labels is None else self.labels[index]
+        return Images(self.name, self.pictures[index], labels, self.classes)
+
+    def fingerprint(self) -> str:
+        """A hash of pictures and labels, to tell whether something computed from them is still theirs."""
+        digest = hashlib.sha256(self.pictures.numpy().tobytes())
+        digest.update(b"" if self.labels is None else self.labels.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+def check_pictures(x: Tensor, name: str = "pictures") -> None:
+    """Raise ValueError unless x is (N, C, H, W), C 1 or 3, and uint8 or floats in [-1, 1]."""
+    if x.ndim != 4 or x.shape[1] not in (1, 3):
+        hint = ": move the channels to the front" if x.ndim == 4 and x.shape[-1] in (1, 3) else ""
+        raise ValueError(f"{name}: expected (N, C, H, W) with 1 or 3 channels, got {tuple(x.shape)}{hint}")
+    if len(x) == 0:
+        raise ValueError(f"{name}: there are no pictures in it")
+    if x.dtype == torch.uint8:
+        return
+    if not x.is_floating_point():
+        raise ValueError(f"{name}: pictures must be uint8 or floats in [-1, 1], got {x.dtype}")
+    low, high = x.min().item(), x.max().item()
+    if not (low >= -1.001 and high <= 1.001):  # also false for NaN
+        raise ValueError(f"{name}: float pictures must lie in [-1, 1], got {low:.3g} to {high:.3g}: x / 127.5 - 1?")
+
+
+def split(images: Images, part: str, held_out: float) -> Images:
+    """The 'train' or 'test' part of a set that has no split of its own, by a fixed permutation."""
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    cut = max(1, round(held_out * len(images)))
+    if cut >= len(images):
+        raise ValueError(f"{images.name}: {len(images)} picture is too few to hold one out")
+    return images.keep(order[:cut] if part == "test" else order[cut:])
+
+
+def digits(part: str = "train") -> Images:
+    """scikit-learn's 1,797 handwritten digits, 8 x 8 grey; 20% are held out as 'test'."""
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    pictures = torch.from_numpy((raw.images * (255 / 16)).round().astype(np.uint8))[:, None]
+    images = Images("digits", pictures, torch.from_numpy(raw.target).long(), [str(i) for i in range(10)])
+    return split(images, part, 0.2)
+
+
+def from_torchvision(name: str, part: str = "train") -> Images:
+    """CIFAR-10, MNIST or Fashion-MNIST with the split they come with; downloaded once."""
+    import torchvision
+
+    cls, size = TORCHVISION[name]
+    try:
+        raw = getattr(torchvision.datasets, cls)(data_folder(), train=part == "train", download=True)
+    except (OSError, RuntimeError) as error:  # no network, or a broken archive
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"{name} could not be downloaded ({reason}); without a network use digits, a toy, folder:PATH or "
+            f"npz:PATH, or put torchvision's files into {data_folder()}"
+        ) from None
+    pictures = torch.as_tensor(raw.data).reshape(len(raw.data), size, size, -1).permute(0, 3, 1, 2).contiguous()
+    return Images(name, pictures, torch.as_tensor(raw.targets).long(), list(raw.classes))
+
+
+def from_npz(path: str, part: str = "train") -> Images:
+    """An .npz with `images`, (N, H, W, C) or (N, H, W), uint8 or floats in [-1, 1], and perhaps `labels` (N,)."""
+    try:
+        with np.load(path, allow_pickle=False) as f:
+            arrays = {k: torch.from_numpy(f[k]) for k in f.files}
+    except Exception as error:  # numpy raises OSError, ValueError, EOFError or BadZipFile for a file it cannot read
+        raise ValueError(f"{path}: not a readable .npz ({type(error).__name__})") from None
+    if "images" not in arrays:
+        raise ValueError(f"{path}: needs an array named images, has {', '.join(arrays) or 'none'}")
+    pictures = arrays["images"]
+    pictures = pictures[..., None] if pictures.ndim == 3 else pictures
+    if pictures.ndim != 4 or pictures.shape[-1] not in (1, 3):
+        raise ValueError(f"{path}: images must be (N, H, W, C) with C 1 or 3, got {tuple(arrays['images'].shape)}")
+    pictures = pictures.permute(0, 3, 1, 2).contiguous()
+    pictures = pictures.float() if pictures.is_floating_point() else pictures
+    labels = arrays["labels"].long() if "labels" in arrays else None
+    classes = [] if labels is None else [str(i) for i in range(int(labels.max()) + 1)]
+    return split(Images(path, pictures, labels, classes), part, 0.1)
+
+
+def from_folder(path: str, part: str = "train", size: int | None = None) -> Images:
+    """Pictures in class folders, PATH/class/*.jpg, or straight in PATH (then without labels).
+
+    If PATH has train/ (and test/), those are the splits; else, or without test/, 10% are held out. Each picture is
+    cropped to its middle square and resized to `size`, by default the first picture's own size if that is at most
+    64, else 32; the result is cached as one uint8 file until a picture changes.
+    """
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise ValueError(f"folder {path} does not exist: --data folder:PATH needs PATH/class/picture files")
+    ours = (root / "train").is_dir()
+    if ours:
+        root = root / part if (root / part).is_dir() else root / "train"
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    files = [(f, i) for i, p in enumerate(folders or [root]) for f in sorted(p.iterdir()) if _is_picture(f)]
+    if not files:
+        raise ValueError(f"folder {root} has no pictures in it: expected PATH/class/picture ({', '.join(sorted(SUFFIXES))})")
+    for i, p in enumerate(folders):
+        if not any(label == i for _, label in files):
+            raise ValueError(f"folder {p} has no pictures in it: fill it or remove it")
+    pictures = _read_cached(files, size)
+    labels = torch.tensor([label for _, label in files]) if folders else None
+    images = Images(f"folder:{path}", pictures, labels, [p.name for p in folders])
+    return images if ours and root.name == part and (root.parent / "test").is_dir() else split(images, part, 0.1)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _read_cached(files: list[tuple[Path, int]], size: int | None) -> Tensor:
+    digest = hashlib.sha256(repr(size).encode())
+    for f, _ in files:
+        stat = f.stat()
+        digest.update(f"{f.resolve()}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    cache = data_folder() / f"folder-{digest.hexdigest()[:16]}.npy"
+    if cache.exists():
+        return torch.from_numpy(np.load(cache))
+    pictures = _read_pictures([f for f, _ in files], size)
+    with replacing(cache) as temporary:
+        np.save(temporary, pictures)
+    return torch.from_numpy(pictures)
+
+
+def _read_pictures(files: list[Path], size: int | None) -> np.ndarray:
+    """uint8 (N, C, size, size); C is 1 if every picture is grey, else 3."""
+    from PIL import Image, ImageOps
+
+    loaded, grey = [], True
+    for f in tqdm(files, desc="reading pictures", leave=False, disable=len(files) < 1000):
+        try:
+            with Image.open(f) as image:
+                image.load()
+                if image.mode in ("F", "I", "I;16"):
+                    raise ValueError(f"{f}: has {image.mode} pixels, not 8 bits a channel: convert it to 8 bits")
+                grey = grey and image.mode in ("L", "1", "LA")
+                if size is None:
+                    size = min(image.size) if min(image.size) <= 64 else 32
+                square = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
+                loaded.append(np.asarray(square))
+        except (OSError, SyntaxError) as error:  # PIL's words for a truncated or foreign file
+            raise ValueError(f"{f}: cannot be read as a picture ({error}): repair or remove it") from None
+    pictures = np.stack(loaded).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(pictures[:, :1] if grey else pictures)

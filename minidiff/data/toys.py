@@ -1,0 +1,106 @@
+"""Toy laws in the plane, at about the scale of [-1, 1]. Most are Gaussian mixtures, so density and score are exact.
+
+A function returns either a GaussianMixture with class labels, or, where there is no density to write down, samples
+(n, 2) with labels (n,).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..denoise import normal_like
+from ..oracles import GaussianMixture
+
+
+def _isotropic(means: Tensor, std: float, weights: Tensor | None = None, labels: Tensor | None = None):
+    k, d = means.shape
+    weights = torch.ones(k) if weights is None else weights
+    return GaussianMixture(weights, means, std**2 * torch.eye(d).expand(k, d, d), labels)
+
+
+def _circle(n: int, radius: float) -> Tensor:
+    angle = torch.arange(n) * (2 * math.pi / n)
+    return radius * torch.stack([angle.cos(), angle.sin()], 1)
+
+
+def eight_gaussians(std: float = 0.05) -> GaussianMixture:
+    """Eight modes on a circle of radius 0.8, a class each."""
+    return _isotropic(_circle(8, 0.8), std)
+
+
+def grid_25(std: float = 0.03) -> GaussianMixture:
+    """A 5 x 5 grid of modes in [-0.8, 0.8]^2, a class each: the mode-coverage test of the GAN years."""
+    line = torch.linspace(-0.8, 0.8, 5)
+    return _isotropic(torch.cartesian_prod(line, line), std)
+
+
+def rings(std: float = 0.04) -> GaussianMixture:
+    """Two rings, of 24 modes at radius 0.8 and 12 at 0.4, all of equal weight; a class each ring."""
+    labels = torch.tensor([0] * 24 + [1] * 12)
+    return _isotropic(torch.cat([_circle(24, 0.8), _circle(12, 0.4)]), std, labels=labels)
+
+
+def branches(depth: int = 5) -> GaussianMixture:
+    """Two trees that fork `depth` - 1 times into ever finer twigs, a class each.
+
+    Where a learned score is blurred, samples fall between the twigs: the toy on which guidance earns its keep (after
+    the fractal of Karras et al. 2024, "Guiding a Diffusion Model with a Bad Version of Itself", figure 1).
+    """
+    parts, labels = [], []
+    for label, side in enumerate((-1.0, 1.0)):
+        twigs = _grow(torch.tensor([0.0, 0.0]), math.pi / 2 * (1 - side), 0.4, 0.04, depth, 1.0)
+        parts += twigs
+        labels += [label] * len(twigs)
+    weights, means, covariances = (torch.stack(p) for p in zip(*parts, strict=True))
+    return GaussianMixture(weights, means, covariances, torch.tensor(labels))
+
+
+def _grow(root, angle, length, thickness, depth, weight):
+    """A branch as four long Gaussians in a row, and two thinner branches from its tip."""
+    along = torch.tensor([math.cos(angle), math.sin(angle)])
+    across = torch.stack([-along[1], along[0]])
+    covariance = (length / 8) ** 2 * torch.outer(along, along) + (thickness / 2) ** 2 * torch.outer(across, across)
+    parts = [(torch.tensor(weight / 4), root + along * length * (i + 0.5) / 4, covariance) for i in range(4)]
+    if depth > 1:
+        for turn in (-0.5, 0.5):
+            parts += _grow(root + along * length, angle + turn, 0.7 * length, 0.6 * thickness, depth - 1, weight / 2)
+    return parts
+
+
+def two_moons(n: int, generator=None) -> tuple[Tensor, Tensor]:
+    """Two interleaved half circles with noise 0.03, a class each."""
+    label = torch.randint(2, (n,), generator=generator)
+    angle = math.pi * torch.rand(n, generator=generator)
+    sign = 1.0 - 2 * label
+    x = torch.stack([sign * angle.cos() - 0.5 * sign, sign * angle.sin() - 0.25 * sign], 1)
+    return 0.6 * x + 0.03 * normal_like(x, generator), label
+
+
+def swiss_roll(n: int, generator=None) -> tuple[Tensor, Tensor]:
+    """A spiral of one and a half turns with noise 0.02; the class is its inner or outer half."""
+    turn = torch.rand(n, generator=generator)
+    angle = 1.5 * math.pi * (1 + 2 * turn)
+    x = (angle / (4.5 * math.pi))[:, None] * torch.stack([angle.cos(), angle.sin()], 1) * 0.95
+    return x + 0.02 * normal_like(x, generator), (turn > 0.5).long()
+
+
+def checkerboard(n: int, generator=None) -> tuple[Tensor, Tensor]:
+    """The eight dark squares of a 4 x 4 board on [-1, 1]^2, uniform on each, a class each."""
+    square = torch.randint(8, (n,), generator=generator)
+    row, column = square // 2, 2 * (square % 2) + (square // 2) % 2
+    x = torch.rand(n, 2, generator=generator) + torch.stack([column, row], 1)
+    return x / 2 - 1, square
+
+
+def spirals(n: int, generator=None) -> tuple[Tensor, Tensor]:
+    """Two arms that wind once and a half about each other, with noise 0.02, a class each."""
+    arm = torch.randint(2, (n,), generator=generator)
+    turn = torch.rand(n, generator=generator).sqrt()
+    angle = 3 * math.pi * turn + math.pi * arm
+    x = 0.9 * turn[:, None] * torch.stack([angle.cos(), angle.sin()], 1)
+    return x + 0.02 * normal_like(x, generator), arm
+
+
+EXACT = {"eight_gaussians": eight_gaussians, "grid_25": grid_25, "rings": rings, "branches": branches}
+SAMPLED = {"two_moons": two_moons, "swiss_roll": swiss_roll, "checkerboard": checkerboard, "spirals": spirals}

@@ -1,0 +1,215 @@
+"""The denoiser: a network, a schedule and a prediction type. Scores, velocities and the training loss follow.
+
+Every training target is a * x0 + b * eps. With x_t = alpha * x0 + sigma * eps that is a 2x2 system of determinant
+D = alpha * b - sigma * a, so that from the network's output
+
+    x0 = (b * x_t - sigma * out) / D        eps = (alpha * out - a * x_t) / D.
+
+A *Model* is anything called as `model(x_t, t, cond=None) -> Prediction` with a `.schedule`: a Denoiser, an exact
+oracle, a guided pair. Samplers and metrics know no more than that.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .schedules import Schedule, expand
+
+
+class Prediction(NamedTuple):
+    """What a Model says of x_t: the two ends of the line through it, each shaped like x_t."""
+
+    x0: Tensor
+    eps: Tensor
+
+    def lerp(self, other: "Prediction", weight: float | Tensor) -> "Prediction":
+        """self + weight * (other - self); a weight above 1 extrapolates, which is all that guidance does."""
+        return Prediction(*(torch.lerp(a, b, weight) for a, b in zip(self, other, strict=True)))
+
+
+# prediction -> (a, b); arguments: alpha, sigma, d alpha / dt, d sigma / dt, sigma_data
+_TARGETS = {
+    "x0": lambda al, si, _da, _ds, _s: (torch.ones_like(al), torch.zeros_like(si)),
+    "eps": lambda al, si, _da, _ds, _s: (torch.zeros_like(al), torch.ones_like(si)),  # Ho et al. 2020
+    "v": lambda al, si, _da, _ds, _s: (-si, al),  # Salimans and Ho 2022
+    "score": lambda al, si, _da, _ds, _s: (torch.zeros_like(al), -1 / si),  # Song and Ermon 2019
+    "flow": lambda al, si, da, ds, _s: (da, ds),  # Lipman et al. 2023
+    "edm": lambda al, si, _da, _ds, s: (si / (s * _norm(al, si, s)), -al * s / _norm(al, si, s)),  # Karras et al. 2022
+}
+PREDICTIONS = tuple(_TARGETS)
+
+
+def _norm(alpha, sigma, sigma_data):
+    """The standard deviation of x_t when x0 has `sigma_data`."""
+    return torch.sqrt(alpha**2 * sigma_data**2 + sigma**2)
+
+
+def coefficients(prediction: str, schedule: Schedule, t: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor]:
+    """(a, b) of the target a * x0 + b * eps, each of t's shape.
+
+    The determinant is not 0 for 0 < t < 1; "x0" and "edm" lose eps at sigma = 0, "eps" and "score" lose x0 at
+    alpha = 0, "v" is well-posed everywhere.
+    """
+    if prediction not in _TARGETS:
+        raise ValueError(f"unknown prediction {prediction!r}: choose from {', '.join(PREDICTIONS)}")
+    return _TARGETS[prediction](*schedule(t), *schedule.rates(t), sigma_data)
+
+
+def normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Standard normal noise like x, drawn on the generator's device so that a CPU seed serves every device."""
+    device = generator.device if generator is not None else x.device
+    return torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype).to(x.device)
+
+
+class Denoiser(nn.Module):
+    """A network made into a Model.
+
+    The network is called as `net(c_in * x_t, c_noise, cond)`: its input has unit variance if the data has standard
+    deviation `sigma_data`, and c_noise = log(sigma / alpha) / 4 tells it the noise level rather than the schedule's
+    clock (Karras et al. 2022, section 5). A conditional network has `net.null`, the index of the null condition;
+    `cond=None` means all null.
+    """
+
+    def __init__(self, net: nn.Module, schedule: Schedule, prediction: str = "v", sigma_data: float = 0.5):
+        super().__init__()
+        if prediction not in PREDICTIONS:
+            raise ValueError(f"unknown prediction {prediction!r}: choose from {', '.join(PREDICTIONS)}")
+        if not sigma_data > 0:
+            raise ValueError(f"sigma_data is the data's standard deviation and must be positive, got {sigma_data}")
+        self.net, self.schedule, self.prediction, self.sigma_data = net, schedule, prediction, sigma_data
+
+    @property
+    def null(self) -> int | None:
+        return getattr(self.net, "null", None)
+
+    def output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """The network's raw output at x_t (B, ...) and t (B,) or ()."""
+        if cond is not None and self.null is None:
+            raise ValueError("a condition was given to an unconditional net: leave cond out, or build it with classes")
+        alpha, sigma = self.schedule(t)
+        c_noise = (torch.log(sigma / alpha) / 4).expand(len(x_t))
+        out = self.net(expand(1 / _norm(alpha, sigma, self.sigma_data), x_t) * x_t, c_noise, cond)
+        return out.to(x_t.dtype)
+
+    def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
+        """x0 and eps as predicted from x_t (B, ...), at t (B,) or () with t > 0."""
+        t = torch.as_tensor(t).to(x_t)
+        out = self.output(x_t, t, cond)
+        a, b = coefficients(self.prediction, self.schedule, t, self.sigma_data)
+        alpha, sigma, a, b = (expand(c, x_t) for c in (*self.schedule(t), a, b))
+        det = alpha * b - sigma * a
+        return Prediction((b * x_t - sigma * out) / det, (alpha * out - a * x_t) / det)
+
+    def loss(self, x0, cond=None, *, t=None, p_uncond=0.1, weight=None, generator=None) -> Tensor:
+        """The denoising loss of each sample, (B,): the mean over its dimensions of the squared error.
+
+        x0 (B, ...) in [-1, 1]; cond (B,) or (B, L), dropped to null with probability `p_uncond` a row; t (B,), by
+        default uniform between t_min and t_max. Without `weight` the error is that of the network's own target;
+        with it, weight(log_snr) times the error of x0 (see the weightings below).
+        """
+        t = uniform_times(len(x0), self.schedule, generator) if t is None else t
+        t, eps = t.to(x0), normal_like(x0, generator)
+        alpha, sigma = self.schedule(t)
+        x_t = expand(alpha, x0) * x0 + expand(sigma, x0) * eps
+        out = self.output(x_t, t, self._drop(cond, p_uncond, generator))
+        a, b = coefficients(self.prediction, self.schedule, t, self.sigma_data)
+        error = (out - expand(a, x0) * x0 - expand(b, x0) * eps).square().flatten(1).mean(1)
+        if weight is None:
+            return error
+        return weight(self.schedule.log_snr(t)) * (sigma / (alpha * b - sigma * a)) ** 2 * error
+
+    def _drop(self, cond, p_uncond, generator):
+        if cond is None or p_uncond == 0 or self.null is None:
+            return cond
+        device = generator.device if generator is not None else cond.device
+        drop = torch.rand(len(cond), generator=generator, device=device).to(cond.device) < p_uncond
+        return torch.where(drop.reshape(-1, *[1] * (cond.ndim - 1)), self.null, cond)
+
+
+class Rescheduled:
+    """Any Model seen under another schedule: the same x0 and eps at the same signal-to-noise ratio, exactly.
+
+    x_t / alpha_t and the noise level are all that two schedules share, and all that a trained net needs.
+    """
+
+    def __init__(self, model, schedule: Schedule):
+        self.model, self.schedule = model, schedule
+        self.null = getattr(model, "null", None)
+
+    def __call__(self, x_t, t, cond=None):
+        t = torch.as_tensor(t).to(x_t)
+        theirs = self.model.schedule.time(self.schedule.log_snr(t))
+        ratio = self.model.schedule(theirs)[0] / self.schedule(t)[0]
+        return self.model(expand(ratio, x_t) * x_t, theirs, cond)
+
+
+def score(model, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+    """grad log p_t(x_t) = -eps / sigma_t, shaped like x_t (Vincent 2011)."""
+    t = torch.as_tensor(t).to(x_t)
+    return -model(x_t, t, cond).eps / expand(model.schedule(t)[1], x_t)
+
+
+def velocity(model, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+    """dx/dt of the probability-flow ODE: alpha' * x0 + sigma' * eps, shaped like x_t (Lipman et al. 2023)."""
+    t = torch.as_tensor(t).to(x_t)
+    x0, eps = model(x_t, t, cond)
+    d_alpha, d_sigma = model.schedule.rates(t)
+    return expand(d_alpha, x_t) * x0 + expand(d_sigma, x_t) * eps
+
+
+# --- the times drawn in training: (n, schedule, generator) -> (n,), clipped to the range that sampling visits ---
+
+
+def uniform_times(n: int, schedule: Schedule, generator=None) -> Tensor:
+    """Uniform on the schedule's own clock (Ho et al. 2020)."""
+    return schedule.t_min + (schedule.t_max - schedule.t_min) * torch.rand(n, generator=generator, device=_on(generator))
+
+
+def logit_normal_times(n: int, schedule: Schedule, generator=None, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """logit(t) ~ N(mean, std^2): the middle of the path more often (Esser et al. 2024, section 3.1)."""
+    z = torch.randn(n, generator=generator, device=_on(generator))
+    return torch.sigmoid(mean + std * z).clamp(schedule.t_min, schedule.t_max)
+
+
+def lognormal_times(n: int, schedule: Schedule, generator=None, mean: float = -1.2, std: float = 1.2) -> Tensor:
+    """log(sigma / alpha) ~ N(mean, std^2): the same noise levels on every path (Karras et al. 2022, table 1)."""
+    z = torch.randn(n, generator=generator, device=_on(generator))
+    return schedule.time(-2 * (mean + std * z)).clamp(schedule.t_min, schedule.t_max)
+
+
+TIMES = {"uniform": uniform_times, "logit_normal": logit_normal_times, "lognormal": lognormal_times}
+
+
+def _on(generator):
+    return generator.device if generator is not None else None
+
+
+# --- loss weightings: log_snr (B,) -> weight (B,) of the squared error of x0 (Kingma and Gao 2023, table 1) ---
+# Without any, each prediction brings its own: x0 1, eps SNR, v SNR + 1 (on VP), edm SNR + 1 / sigma_data^2 times
+# a constant.
+
+
+def uniform_weight(log_snr: Tensor) -> Tensor:
+    """1: every x0 error counts alike."""
+    return torch.ones_like(log_snr)
+
+
+def snr_weight(log_snr: Tensor) -> Tensor:
+    """SNR: the eps loss, DDPM's L_simple (Ho et al. 2020, equation 14)."""
+    return log_snr.exp()
+
+
+def min_snr_weight(log_snr: Tensor, gamma: float = 5.0) -> Tensor:
+    """min(SNR, gamma) (Hang et al. 2023, equation 7)."""
+    return log_snr.exp().clamp(max=gamma)
+
+
+def edm_weight(log_snr: Tensor, sigma_data: float = 0.5) -> Tensor:
+    """(sigma^2 + s^2) / (sigma s)^2 at alpha = 1, which is SNR + 1 / s^2 (Karras et al. 2022, table 1)."""
+    return log_snr.exp() + 1 / sigma_data**2
+
+
+def sigmoid_weight(log_snr: Tensor, bias: float = 2.0) -> Tensor:
+    """SNR * sigmoid(bias - log SNR) (Kingma and Gao 2023, section 5: the sigmoid on the eps loss)."""
+    return log_snr.exp() * torch.sigmoid(bias - log_snr)

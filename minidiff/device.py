@@ -1,0 +1,35 @@
+"""Where to compute, and in which precision: decided by what the hardware does natively."""
+
+import torch
+
+
+def pick(name: str = "auto") -> torch.device:
+    """The device `name`; 'auto' is cuda, else mps, else cpu. Raises ValueError for one that is not here."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ValueError(f"device {name!r} is not available here: use auto, cpu, cuda or mps") from None
+    return device
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed in hardware; where it is emulated it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        has = torch.cpu.get_capabilities()
+        return bool(has.get("amx_bf16") or has.get("avx512_bf16") or has.get("bf16"))
+    return False
+
+
+def autocast(device: torch.device, x: torch.Tensor):
+    """bfloat16 for pictures where it is native, else float32: points in the plane need the digits, not the speed."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=x.ndim == 4 and native_bf16(device))
+
+
+def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """x on the device; pictures with channels last, the layout in which convolutions are fast."""
+    return x.to(device, memory_format=torch.channels_last) if x.ndim == 4 else x.to(device)

@@ -1,0 +1,126 @@
+"""How good is a run? Against the exact law where there is one, else against held-out real data; floors beside."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from . import checkpoint, classifier, data, metrics
+from .checkpoint import Config
+from .denoise import normal_like
+from .device import pick
+from .generate import generate
+from .oracles import MixtureDenoiser
+
+LOG_SNRS = torch.linspace(-7.0, 7.0, 20)  # sigma / alpha from 33 down to 0.03
+
+
+def score_error(model, mixture, n: int = 4096, seed: int = 0) -> list[float]:
+    """The relative squared error of the score under p_t at each of LOG_SNRS: E|s - s*|^2 / E|s*|^2.
+
+    x_t is drawn from the exact p_t; s is the unconditional score. 0 is perfect, 1 is what s = 0 scores.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    oracle, errors = MixtureDenoiser(mixture, model.schedule), []
+    device = next(model.parameters()).device
+    for level in LOG_SNRS:
+        t = model.schedule.time(level)
+        alpha, sigma = model.schedule(t)
+        x0 = mixture.sample(n, generator)
+        x_t = alpha * x0 + sigma * normal_like(x0, generator)
+        with torch.no_grad():
+            ours, exact = model(x_t.to(device), t).eps.cpu(), oracle(x_t, t).eps
+        errors.append(((ours - exact).square().sum() / exact.square().sum()).item())  # eps = -sigma * score
+    return errors
+
+
+def floors(distance, draw, n: int, pairs: int = 8) -> Tensor:
+    """The distance of `pairs` pairs of real samples of size n: what a perfect model would measure."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.tensor([distance(draw(n, generator), draw(n, generator)) for _ in range(pairs)])
+
+
+def evaluate_points(model, config: Config, dataset, *, n, scale, sampler, steps, seed) -> dict:
+    """Score error (exact toys), distances of n samples to the data law, floor beside; samples follow its labels."""
+    report = {}
+    generator = torch.Generator().manual_seed(seed + 10_000)  # not the noise that the samples start from
+    real, labels = dataset.batch(n, generator)
+    fake = generate(model, config.shape, n, labels=labels, scale=scale, sampler=sampler, steps=steps, seed=seed)
+    real, _ = dataset.batch(n, generator)
+    if dataset.mixture is not None:
+        errors = score_error(model, dataset.mixture)
+        report["score error, relative squared, mean of 20 log-SNR levels -7 to 7"] = sum(errors) / len(errors)
+        report["score error at each level"] = [round(e, 5) for e in errors]
+        times = model.schedule.grid(64)[:-1].flip(0)
+        few = real[:512]
+        report["log-likelihood per point, nats, 512 real points, by ODE"] = (
+            metrics.log_likelihood(model, few.to(next(model.parameters()).device), times).mean().item()
+        )
+        report["log-likelihood of the same under the exact law"] = dataset.mixture.log_prob(few).mean().item()
+    floor = floors(metrics.sliced_wasserstein, lambda k, g: dataset.batch(k, g)[0], n)
+    report[f"sliced Wasserstein of {n} samples"] = metrics.sliced_wasserstein(fake, real)
+    report["floor: real against real, mean of 8 pairs"] = floor.mean().item()
+    report["ratio to the floor"] = report[f"sliced Wasserstein of {n} samples"] / floor.mean().item()
+    precision, recall = metrics.precision_recall(real[:2000], fake[:2000])
+    report["precision (2000 points, k = 3)"], report["recall (2000 points, k = 3)"] = precision, recall
+    return report
+
+
+def evaluate_images(model, config: Config, dataset, held_out, *, n, scale, sampler, steps, seed) -> dict:
+    """Recognised class, precision, recall and Frechet distance of samples against held-out real pictures.
+
+    Features and labels come from a classifier trained on the real training pictures; without guidance and with it.
+    """
+    judge = classifier.for_data(dataset, device=next(model.parameters()).device)
+    real, logits = classifier.judge(judge, held_out.at(torch.arange(len(held_out))))
+    report = {"classifier: right on held-out real pictures": _share(logits, held_out.labels)}
+    size = min(len(real), n)
+    train_features, _ = classifier.judge(judge, dataset.batch(size, torch.Generator().manual_seed(1))[0])
+    precision, recall = metrics.precision_recall(real, train_features)
+    report["held-out real pictures"] = len(real)
+    report["floor: Frechet distance, precision, recall of real training pictures"] = [
+        metrics.frechet_distance(train_features, real), precision, recall
+    ]
+    labels = torch.arange(n) % len(config.classes)
+    for gamma in sorted({1.0, scale}):
+        fake = generate(
+            model, config.shape, n, labels=labels, scale=gamma, sampler=sampler, steps=steps, seed=seed
+        ).clamp(-1, 1)
+        features, logits = classifier.judge(judge, fake)
+        # as many fakes as in the floor, so that the numbers can be compared
+        few = features[torch.randperm(n, generator=torch.Generator().manual_seed(0))[:size]]
+        precision, recall = metrics.precision_recall(real, few)
+        name = f"scale {gamma:g}"
+        report[f"{name}: recognised as their class"] = _share(logits, labels)
+        report[f"{name}: Frechet distance, classifier features (not FID), {size} samples"] = (
+            metrics.frechet_distance(few, real)
+        )
+        report[f"{name}: precision"], report[f"{name}: recall of held-out real pictures"] = precision, recall
+    return report
+
+
+def _share(logits: Tensor, labels: Tensor) -> float:
+    return (logits.argmax(1) == labels).float().mean().item()
+
+
+def evaluate(run: Path, *, n=None, scale=None, sampler="dpmpp_2m", steps=20, seed=0, device="auto") -> dict:
+    """Measure a run's EMA model; a dict of what is said in words: number, in the order of printing.
+
+    By default toys are measured on 10,000 samples without guidance, pictures on 1,000 with scales 1 and 1.5.
+    """
+    config = checkpoint.read_config(run)
+    model = checkpoint.load(run, device=pick(device))
+    dataset = data.load(config.data, "train", config.size)
+    if tuple(dataset.shape) != config.shape:
+        raise ValueError(f"{run} was trained on data of shape {config.shape}, and {config.data} now has {dataset.shape}")
+    points = isinstance(dataset, data.Points)
+    n, scale = n or (10_000 if points else 1_000), scale if scale is not None else (1.0 if points else 1.5)
+    options = {"n": n, "scale": scale, "sampler": sampler, "steps": steps, "seed": seed}
+    head = {"run": str(run), "data": config.data, **options, "weights": "EMA", "device": str(pick(device))}
+    if points:
+        return head | evaluate_points(model, config, dataset, **options)
+    if not config.classes:
+        raise ValueError(f"{run}: its pictures have no labels, so no classifier can make features to compare them by")
+    return head | evaluate_images(
+        model, config, dataset, data.load(config.data, "test", config.size), **options
+    )

@@ -1,0 +1,76 @@
+"""From a trained model to samples: labels by name, any sampler, in batches, written as a picture or as arrays."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import plot
+from .device import autocast, to_device
+from .files import replacing
+from .guidance import Guided
+from .samplers import SAMPLERS, last, start
+
+
+def parse_label(label: str, classes: list[str]) -> int:
+    """The index of a label given by name or number; 'none' is the null condition, len(classes)."""
+    if not classes:
+        raise ValueError(f"label {label!r} was given, but this model was trained without labels")
+    if label == "none":
+        return len(classes)
+    if label in classes:
+        return classes.index(label)
+    if label.isdigit() and int(label) < len(classes):
+        return int(label)
+    raise ValueError(f"label {label!r} is out of range: choose from {', '.join(classes)}, or none")
+
+
+def run_sampler(model, x: Tensor, sampler: str, steps: int, cond=None, generator=None):
+    """The iterator of the sampler named `sampler` on the schedule's own grid of `steps` steps.
+
+    langevin takes `steps` moves at each of 12 levels of the grid.
+    """
+    if sampler not in SAMPLERS:
+        raise ValueError(f"unknown sampler {sampler!r}: choose from {', '.join(SAMPLERS)}")
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    if sampler == "langevin":
+        return SAMPLERS[sampler](model, x, model.schedule.grid(12), cond, steps=steps, generator=generator)
+    return SAMPLERS[sampler](model, x, model.schedule.grid(steps), cond)
+
+
+def generate(model, shape, n, *, labels=None, scale=1.0, sampler="dpmpp_2m", steps=20, seed=0, batch=256) -> Tensor:
+    """n samples (n, *shape) on the CPU; labels (n,) or None. The same seed and batch give the same samples."""
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    if not (math.isfinite(scale) and scale >= 0):
+        raise ValueError(f"scale must be a number of at least 0 (1 is no guidance), got {scale}")
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(seed)
+    x = start(model, (n, *shape), generator)
+    guided = Guided(model, scale) if labels is not None else model
+    parts = []
+    for i in range(0, n, batch):
+        part = to_device(x[i : i + batch], device)
+        cond = None if labels is None else labels[i : i + batch].to(device)
+        with autocast(device, part):
+            parts.append(last(run_sampler(guided, part, sampler, steps, cond, generator)).cpu())
+    return torch.cat(parts)
+
+
+def write(path: Path, x: Tensor, labels: Tensor | None, columns: int) -> None:
+    """Write samples to .png (a grid, or a scatter plot) or .npz: `images` uint8 (N, H, W, C) or `samples` (N, 2)."""
+    if path.suffix not in (".png", ".npz"):
+        raise ValueError(f"{path}: the output must end in .png or .npz")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path.parent} does not exist: make the folder first")
+    if path.suffix == ".npz":
+        arrays = {"images": plot.to_uint8(x)} if x.ndim == 4 else {"samples": x.numpy()}
+        if labels is not None:
+            arrays["labels"] = labels.numpy()
+        with replacing(path) as temporary, open(temporary, "wb") as f:
+            np.savez(f, **arrays)
+    else:
+        plot.save(plot.grid(x, columns) if x.ndim == 4 else plot.points(x, labels), path)

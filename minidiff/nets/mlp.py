@@ -1,0 +1,37 @@
+"""A residual MLP conditioned on the noise level, for points in a few dimensions."""
+
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from .layers import Embedding, Modulated, zero
+
+
+class MLP(nn.Module):
+    """x (B, dim), c_noise (B,), cond (B,) or None -> (B, dim).
+
+    `depth` residual blocks of `width`, each a modulated layer norm (adaLN) and two linear layers.
+    """
+
+    def __init__(self, dim: int, classes: int | None = None, width: int = 128, depth: int = 3):
+        super().__init__()
+        self.emb = Embedding(width, classes)
+        self.null = self.emb.null
+        self.enter = nn.Linear(dim, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
+        self.leave = zero(nn.Linear(width, dim))
+
+    def forward(self, x: Tensor, c_noise: Tensor, cond: Tensor | None = None) -> Tensor:
+        h, emb = self.enter(x), silu(self.emb(c_noise, cond))
+        for block in self.blocks:
+            h = block(h, emb)
+        return self.leave(silu(h))
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm = Modulated(nn.LayerNorm(width, elementwise_affine=False), width, width)
+        self.inner, self.outer = nn.Linear(width, 2 * width), zero(nn.Linear(2 * width, width))
+
+    def forward(self, h, emb):
+        return h + self.outer(silu(self.inner(self.norm(h, emb))))

@@ -1,0 +1,117 @@
+"""Figures: picture grids, points and densities in the plane, score fields, trajectories, loss curves.
+
+Each function draws on the axes it is given (or makes some) and returns them; `save` writes a figure whole.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch import Tensor
+
+from .files import replacing
+
+
+def to_uint8(x: Tensor) -> np.ndarray:
+    """Pictures (N, C, H, W) in [-1, 1] -> uint8 (N, H, W, C), rounded, values beyond clipped."""
+    return ((x.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy(force=True)
+
+
+def tile(x: Tensor, columns: int, gap: int = 1) -> np.ndarray:
+    """Pictures (N, C, H, W) in [-1, 1] as one, uint8 (H', W', 3 or 1), row by row with white gaps."""
+    pictures = to_uint8(x)
+    n, height, width, channels = pictures.shape
+    rows = -(-n // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8)
+    for i, picture in enumerate(pictures):
+        top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet
+
+
+def _axes(ax, size=(4, 4)):
+    return ax if ax is not None else plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def grid(x: Tensor, columns: int, ax=None, title: str | None = None, row_labels: list[str] | None = None):
+    """Pictures (N, C, H, W) in rows of `columns`, each row with its label if given."""
+    rows, cell = -(-len(x) // columns), x.shape[-1] + 1
+    ax = _axes(ax, (max(3, 0.45 * columns), max(2, 0.45 * rows)))
+    sheet = tile(x, columns)
+    ax.imshow(sheet.squeeze(-1) if sheet.shape[-1] == 1 else sheet, cmap="gray", vmin=0, vmax=255)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    if row_labels:
+        ax.set_yticks([i * cell + x.shape[-1] / 2 for i in range(rows)], row_labels)
+        ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    ax.set_title(title)
+    return ax
+
+
+def points(x: Tensor, labels: Tensor | None = None, ax=None, title: str | None = None, limit: float = 1.2):
+    """Samples (N, 2), coloured by label."""
+    ax = _axes(ax)
+    colours = "tab:blue" if labels is None else labels.numpy(force=True)
+    ax.scatter(*x.numpy(force=True).T, c=colours, cmap="tab20" if labels is not None else None, s=2, linewidths=0)
+    return _frame(ax, limit, title)
+
+
+def lattice(limit: float, n: int) -> Tensor:
+    """The (n^2, 2) points of a square lattice on [-limit, limit]^2, x fastest."""
+    line = torch.linspace(-limit, limit, n)
+    return torch.cartesian_prod(line, line).flip(1)
+
+
+def density(mixture, ax=None, title: str | None = None, limit: float = 1.2, n: int = 200):
+    """The density of a GaussianMixture."""
+    ax = _axes(ax)
+    values = mixture.log_prob(lattice(limit, n)).exp().reshape(n, n).numpy(force=True)
+    ax.imshow(values**0.5, origin="lower", extent=(-limit, limit) * 2, cmap="Blues")  # root: so that tails show
+    return _frame(ax, limit, title)
+
+
+def score_field(fn, ax=None, title: str | None = None, limit: float = 1.2, n: int = 21, colour="tab:red"):
+    """Arrows of fn(x) (N, 2) -> (N, 2) on a lattice, all of one length: the directions of a score."""
+    ax = _axes(ax)
+    x = lattice(limit, n)
+    with torch.no_grad():
+        arrows = fn(x)
+    arrows = arrows / arrows.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    ax.quiver(*x.T.numpy(), *arrows.T.numpy(force=True), color=colour, angles="xy", scale=1.3 * n, width=0.004)
+    return _frame(ax, limit, title)
+
+
+def trajectories(path: list[Tensor], ax=None, title: str | None = None, limit: float = 1.2, most: int = 60):
+    """Paths of the first `most` points through a list of (N, 2), from grey start to coloured end."""
+    ax = _axes(ax)
+    steps = torch.stack([p[:most] for p in path]).numpy(force=True)
+    ax.plot(steps[:, :, 0], steps[:, :, 1], color="0.6", linewidth=0.5)
+    ax.scatter(steps[-1, :, 0], steps[-1, :, 1], color="tab:red", s=5, zorder=3)
+    return _frame(ax, limit, title)
+
+
+def losses(rows: list[tuple[int, float]], ax=None, title: str | None = None):
+    """A loss curve from (step, loss) rows, with its running median."""
+    ax = _axes(ax, (5, 3))
+    steps, values = np.array(rows).T
+    ax.plot(steps, values, color="0.75", linewidth=0.7, label="mean of 20 steps")
+    window = max(1, len(values) // 20)
+    smooth = [np.median(values[max(0, i - window) : i + 1]) for i in range(len(values))]
+    ax.plot(steps, smooth, color="tab:blue", label="running median")
+    ax.set(xlabel="step", ylabel="training loss", yscale="log", title=title)
+    ax.legend(frameon=False)
+    return ax
+
+
+def _frame(ax, limit, title):
+    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", title=title)
+    return ax
+
+
+def save(figure, path, dpi: int = 120) -> None:
+    """Write a figure (or the figure of axes) to `path`, whole, and close it."""
+    figure = getattr(figure, "figure", figure)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=dpi)
+    plt.close(figure)

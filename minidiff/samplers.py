@@ -1,0 +1,150 @@
+"""Samplers: from noise to data along a grid of times, each a generator that yields x after each step.
+
+`times` runs from noise to data, as `model.schedule.grid(steps)` gives it; if it ends at t = 0 the last step returns
+the denoised x0, so nothing is ever divided by sigma = 0. One step is one network call, but for heun, whose steps
+take two (the last one: one). `last(...)` runs a sampler to its end.
+
+Three of them work in the variables y = x / alpha and n = sigma / alpha, in which the probability-flow ODE is
+dy/dn = eps on every path: the schedule bends the clock, not the trajectory.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from .denoise import normal_like, score, velocity
+from .schedules import expand
+
+
+def last(iterator: Iterator[Tensor]) -> Tensor:
+    """The final x of a sampler."""
+    x = None
+    for x in iterator:  # noqa: B007
+        pass
+    if x is None:
+        raise ValueError("the sampler took no step: its times need at least two entries")
+    return x
+
+
+def start(model, shape: tuple[int, ...], generator=None, device="cpu", t: float | None = None) -> Tensor:
+    """The x a sampler starts from: sigma at `t` (by default t_max) times standard normal noise of `shape`."""
+    t = torch.tensor(model.schedule.t_max if t is None else t)
+    return model.schedule(t)[1].to(device) * normal_like(torch.empty(shape, device=device), generator)
+
+
+@torch.no_grad()
+def ddim(model, x: Tensor, times: Tensor, cond=None, eta: float = 0.0, generator=None):
+    """DDIM (Song et al. 2021, equation 12); eta = 1 is DDPM's ancestral sampling. Order 1.
+
+    With eta = 0, exact for a constant x0: an exponential integrator, and Euler's method in dy/dn = eps.
+    """
+    for t, s in _pairs(times, x):
+        x0, eps = model(x, t, cond)
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = model.schedule(t), model.schedule(s)
+        fresh = eta**2 * (1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2)  # share of sigma_s^2 drawn anew
+        x = alpha_s * x0 + sigma_s * (torch.sqrt(1 - fresh) * eps) if s > 0 else x0
+        if eta > 0 and s > 0:
+            x = x + sigma_s * torch.sqrt(fresh) * normal_like(x, generator)
+        yield x
+
+
+@torch.no_grad()
+def euler(model, x: Tensor, times: Tensor, cond=None):
+    """Euler's method on dx/dt = velocity, the sampler of flow matching (Lipman et al. 2023). Order 1.
+
+    On the straight paths (Linear, EDM) it is ddim; on a curved one it pays for the curve.
+    """
+    for t, s in _pairs(times, x):
+        x = x + (s - t) * velocity(model, x, t, cond) if s > 0 else model(x, t, cond).x0
+        yield x
+
+
+@torch.no_grad()
+def heun(model, x: Tensor, times: Tensor, cond=None, churn: float = 0.0, noise_scale: float = 1.0, generator=None):
+    """EDM's sampler (Karras et al. 2022, algorithms 1 and 2): Heun's method on dy/dn = eps. Order 2.
+
+    churn > 0 adds noise before each step and removes it again: S_churn, with S_noise = `noise_scale`.
+    """
+    gamma = min(churn / (len(times) - 1), math.sqrt(2) - 1)
+    for t, s in _pairs(times, x):
+        if gamma > 0:
+            x, t = _churn(model.schedule, x, t, gamma, noise_scale, generator)
+        if s == 0:
+            yield model(x, t, cond).x0
+            return
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = model.schedule(t), model.schedule(s)
+        step = sigma_s / alpha_s - sigma_t / alpha_t
+        eps = model(x, t, cond).eps
+        ahead = alpha_s * (x / alpha_t + step * eps)
+        x = alpha_s * (x / alpha_t + step * (eps + model(ahead, s, cond).eps) / 2)
+        yield x
+
+
+def _churn(schedule, x, t, gamma, noise_scale, generator):
+    """Raise the noise level sigma / alpha by the factor 1 + gamma; the x and t there."""
+    alpha, sigma = schedule(t)
+    up = schedule.time(schedule.log_snr(t) - 2 * math.log1p(gamma))
+    noise = sigma / alpha * math.sqrt((1 + gamma) ** 2 - 1) * noise_scale
+    return schedule(up)[0] * (x / alpha + noise * normal_like(x, generator)), up
+
+
+@torch.no_grad()
+def dpmpp_2m(model, x: Tensor, times: Tensor, cond=None):
+    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): one call a step, x0 extrapolated from the step before. Order 2.
+
+    In h, the step in log(alpha / sigma), the ODE is linear but for x0. The first step and the one to t = 0 are
+    first order.
+    """
+    x0_before = h_before = None
+    for t, s in _pairs(times, x):
+        x0 = model(x, t, cond).x0
+        if s == 0:
+            yield x0
+            return
+        (alpha_s, sigma_s), (_, sigma_t) = model.schedule(s), model.schedule(t)
+        h = (model.schedule.log_snr(s) - model.schedule.log_snr(t)) / 2
+        ahead = x0 if x0_before is None else x0 + (x0 - x0_before) * h / (2 * h_before)
+        x = sigma_s / sigma_t * x - alpha_s * torch.expm1(-h) * ahead
+        x0_before, h_before = x0, h
+        yield x
+
+
+@torch.no_grad()
+def langevin(model, x: Tensor, times: Tensor, cond=None, steps: int = 100, step_size: float = 0.2, generator=None):
+    """NCSN's annealed Langevin dynamics (Song and Ermon 2019, algorithm 1): `steps` moves at each of `times`.
+
+    A move at noise sigma is x + a / 2 * score + sqrt(a) * z with a = step_size * sigma^2. NCSN's epsilon is
+    step_size * sigma_min^2: its 2e-5 at 0.01 is 0.2 here. A final t = 0 denoises once more, from the level before
+    (Jolicoeur-Martineau et al. 2021). One entry in `times` is plain Langevin dynamics at that level.
+    """
+    times = _checked(times, x, least=1)
+    for i, t in enumerate(times):
+        if t == 0 and i > 0:
+            yield model(x, times[i - 1], cond).x0
+            return
+        alpha, sigma = model.schedule(t)
+        if i > 0:
+            x = x * alpha / model.schedule(times[i - 1])[0]
+        a = step_size * sigma**2
+        for _ in range(steps):
+            x = x + a / 2 * score(model, x, t, cond) + torch.sqrt(a) * normal_like(x, generator)
+            yield x
+
+
+def _checked(times, x, least):
+    times = torch.as_tensor(times).to(x)
+    if times.ndim != 1 or len(times) < least:
+        raise ValueError(f"times must be a vector of at least {least} entries, got shape {tuple(times.shape)}")
+    if (times[1:] > times[:-1]).any() or (times < 0).any() or times[0] == 0:
+        raise ValueError("times must fall from noise (t <= 1) to data (t >= 0): see Schedule.grid")
+    return times
+
+
+def _pairs(times, x):
+    times = _checked(times, x, least=2)
+    return zip(times[:-1], times[1:], strict=True)
+
+
+SAMPLERS = {"ddim": ddim, "euler": euler, "heun": heun, "dpmpp_2m": dpmpp_2m, "langevin": langevin}

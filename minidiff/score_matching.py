@@ -1,0 +1,85 @@
+"""Score matching: four losses for one score. Each returns the loss of every sample, (B,).
+
+The lecture's loss, |s(x) - grad log p(x)|^2, needs the answer. The other three need only samples, and have the same
+minimiser: they differ from it by a constant. `fn` is a function x (B, D) -> (B, D).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .denoise import normal_like
+
+
+def explicit(fn: Callable, x: Tensor, target: Tensor) -> Tensor:
+    """1/2 |s(x) - grad log p(x)|^2, with the true score `target` (B, D): the Fisher divergence (Hyvarinen 2005, eq. 2)."""
+    return 0.5 * (fn(x) - target).square().sum(1)
+
+
+def implicit(fn: Callable, x: Tensor, probes: int | None = None, generator=None) -> Tensor:
+    """tr(ds/dx) + 1/2 |s|^2 (Hyvarinen 2005, equation 4): explicit minus a constant, by integration by parts.
+
+    The trace costs D backward passes, or with `probes` that many (Hutchinson's estimate: unbiased).
+    """
+    s, trace = exact_trace(fn, x) if probes is None else hutchinson_trace(fn, x, probes, generator)
+    return trace + 0.5 * s.square().sum(1)
+
+
+def sliced(fn: Callable, x: Tensor, projections: int = 1, generator=None) -> Tensor:
+    """v.(ds/dx)v + 1/2 (v.s)^2, averaged over random v ~ N(0, I) (Song et al. 2019, equation 8).
+
+    With |s|^2 for (v.s)^2, which has the same mean and less variance, it is Hutchinson's `implicit`.
+    """
+    x = x.detach().requires_grad_()
+    total = 0.0
+    with torch.enable_grad():
+        s = fn(x)
+        for _ in range(projections):
+            v = normal_like(x, generator)
+            (back,) = torch.autograd.grad((s * v).sum(), x, create_graph=True)
+            total = total + (back * v).sum(1) + 0.5 * (s * v).sum(1).square()
+    return total / projections
+
+
+def denoising(fn: Callable, x0: Tensor, sigma: float, generator=None) -> Tensor:
+    """1/2 |s(x0 + sigma eps) + eps / sigma|^2 (Vincent 2011, equation 9): no derivative at all.
+
+    Its minimiser is the score of the *noisy* law, that of x0 + sigma eps.
+    """
+    eps = normal_like(x0, generator)
+    return 0.5 * (fn(x0 + sigma * eps) + eps / sigma).square().sum(1)
+
+
+def exact_trace(fn: Callable, x: Tensor) -> tuple[Tensor, Tensor]:
+    """fn(x) (B, ...) and the trace of its Jacobian (B,), by one backward pass a dimension.
+
+    Differentiable again if gradients are on: that is what `implicit` trains through.
+    """
+    again = torch.is_grad_enabled()
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        out = fn(x)
+        flat = out.flatten(1)
+        trace = 0.0
+        for i in range(flat.shape[1]):
+            (back,) = torch.autograd.grad(flat[:, i].sum(), x, create_graph=again, retain_graph=True)
+            trace = trace + back.flatten(1)[:, i]
+    return (out, trace) if again else (out.detach(), trace.detach())
+
+
+def hutchinson_trace(fn: Callable, x: Tensor, probes: int = 1, generator=None) -> tuple[Tensor, Tensor]:
+    """fn(x) (B, ...) and an unbiased estimate (B,) of the trace of its Jacobian: the mean of v.(d fn/dx)v.
+
+    v has random signs, which of all such v has the least variance (Hutchinson 1989).
+    """
+    again = torch.is_grad_enabled()
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        out = fn(x)
+        trace = 0.0
+        for _ in range(probes):
+            v = normal_like(x, generator).sign()
+            (back,) = torch.autograd.grad((out * v).sum(), x, create_graph=again, retain_graph=True)
+            trace = trace + (back * v).flatten(1).sum(1)
+    return (out, trace / probes) if again else (out.detach(), trace.detach() / probes)

@@ -1,0 +1,116 @@
+"""The training loop: a generator, so that whoever runs it decides when to look, save or stop."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .data.images import check_pictures
+from .denoise import Denoiser, uniform_times
+from .device import autocast, to_device
+
+
+class Step(NamedTuple):
+    """What a training step tells: its number (from 1), the batch's mean loss, and the EMA of the model."""
+
+    step: int
+    loss: float
+    ema: Denoiser
+
+
+@dataclass
+class State:
+    """All that training changes, and so all that a checkpoint must hold."""
+
+    model: Denoiser
+    ema: Denoiser
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator  # on the CPU, so that a seed means the same on every device
+    step: int = 0
+
+
+def new_state(model: Denoiser, seed: int = 0) -> State:
+    """The state before the first step. AdamW with a short memory (0.9, 0.99) and no decay."""
+    device = next(model.parameters()).device
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=0.0, fused=device.type in ("cpu", "cuda")
+    )
+    ema = copy.deepcopy(model).eval().requires_grad_(False)
+    return State(model, ema, optimizer, torch.Generator().manual_seed(seed))
+
+
+def train(
+    model: Denoiser,
+    batches: Iterator[tuple[Tensor, Tensor | None]],
+    steps: int,
+    *,
+    lr: float = 1e-3,
+    warmup: int = 100,
+    clip: float = 1.0,
+    p_uncond: float = 0.1,
+    weight=None,
+    times=uniform_times,
+    state: State | None = None,
+) -> Iterator[Step]:
+    """Train until `steps` in all, yielding a Step after each optimizer and EMA step.
+
+    batches gives (x0, labels or None), x0 (B, ...) in [-1, 1]; lr rises linearly over `warmup` steps and falls as
+    1 / sqrt(step) from 10 `warmup` on; `clip` bounds the gradient's norm. Neither depends on `steps`, so training
+    N and then N more is training 2N. Pass a `state` to go on from it. Raises ValueError for pictures out of range
+    and at the first loss that is not finite, before it reaches the weights.
+    """
+    state = state or new_state(model)
+    device = next(model.parameters()).device
+    model.train()
+    for x0, cond in batches:
+        if state.step >= steps:
+            break
+        if state.step == 0 and x0.ndim == 4:
+            check_pictures(x0, "the first batch")
+        t = times(len(x0), model.schedule, state.generator)
+        x0, cond = to_device(x0, device), None if cond is None else cond.to(device)
+        with autocast(device, x0):
+            losses = model.loss(x0, cond, t=t, p_uncond=p_uncond, weight=weight, generator=state.generator)
+        loss = losses.mean()
+        if not torch.isfinite(loss):
+            raise ValueError(_what_broke(losses, t, model, state.step + 1))
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        for group in state.optimizer.param_groups:
+            group["lr"] = lr * rate(state.step, warmup)
+        state.optimizer.step()
+        state.step += 1
+        update_ema(state.ema, model, state.step)
+        yield Step(state.step, loss.item(), state.ema)
+
+
+def rate(step: int, warmup: int) -> float:
+    """The learning rate's factor: linear warm-up, then 1, then 1 / sqrt(step) (Karras et al. 2024, EDM2, eq. 67)."""
+    return min(1.0, (step + 1) / warmup) / max(1.0, (step + 1) / (10 * warmup)) ** 0.5
+
+
+@torch.no_grad()
+def update_ema(ema: Denoiser, model: Denoiser, step: int, gamma: float = 6.94) -> None:
+    """ema <- beta * ema + (1 - beta) * model with beta = (1 - 1 / step)^(gamma + 1).
+
+    The power-function EMA of Karras et al. 2024 (EDM2, equation 121): its width is always 10% of the training so
+    far, so that it needs no warm-up of its own, forgets the random start, and has no horizon to guess.
+    """
+    beta = (1 - 1 / step) ** (gamma + 1)
+    ours, theirs = list(ema.parameters()), list(model.parameters())
+    torch._foreach_lerp_(ours, theirs, 1 - beta)
+    for mine, other in zip(ema.buffers(), model.buffers(), strict=True):
+        mine.copy_(other)
+
+
+def _what_broke(losses, t, model, step):
+    bad = int((~torch.isfinite(losses)).nonzero()[0]) if not torch.isfinite(losses).all() else int(losses.argmax())
+    log_snr = model.schedule.log_snr(t[bad]).item()
+    return (
+        f"the loss is {losses[bad].item()} at step {step}, at log-SNR {log_snr:.2f} (t = {t[bad].item():.4f}): "
+        "lower the learning rate or look at the data; the last checkpoint is untouched"
+    )

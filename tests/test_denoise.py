@@ -1,0 +1,180 @@
+import pytest
+import torch
+from torch import nn
+
+from minidiff.data.toys import eight_gaussians
+from minidiff.denoise import (
+    PREDICTIONS,
+    TIMES,
+    Denoiser,
+    Rescheduled,
+    coefficients,
+    edm_weight,
+    lognormal_times,
+    min_snr_weight,
+    score,
+    sigmoid_weight,
+    snr_weight,
+    uniform_weight,
+    velocity,
+)
+from minidiff.nets import build
+from minidiff.oracles import MixtureDenoiser
+from minidiff.schedules import SCHEDULES, VE, VP, Cosine, Linear, expand
+
+EVERY = [cls() for cls in SCHEDULES.values()]
+
+
+class Answer(nn.Module):
+    """A net that returns a tensor given beforehand and remembers how it was called."""
+
+    null = 10
+
+    def forward(self, x, c_noise, cond):
+        self.called = x, c_noise, cond
+        return self.out
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("schedule", EVERY, ids=SCHEDULES)
+def test_round_trip(prediction, schedule, generator):
+    """The net's perfect output gives back x0 and eps."""
+    x0, eps = torch.randn(2, 64, 3, 4, 4, dtype=torch.float64, generator=generator)
+    t = torch.linspace(0.02, min(0.98, schedule.t_max), 64, dtype=torch.float64)
+    model = Denoiser(Answer(), schedule, prediction)
+    a, b = coefficients(prediction, schedule, t)
+    model.net.out = expand(a, x0) * x0 + expand(b, x0) * eps
+    alpha, sigma = schedule(t)
+    x_t = expand(alpha, x0) * x0 + expand(sigma, x0) * eps
+    ours = model(x_t, t)
+    torch.testing.assert_close(ours.x0, x0, rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(ours.eps, eps, rtol=1e-7, atol=1e-7)
+    x_in, c_noise, _ = model.net.called
+    assert 0.5 < x_in.std() < 2
+    torch.testing.assert_close(c_noise, torch.log(sigma / alpha) / 4)
+
+
+def test_edm_on_vp_with_unit_data_is_minus_v():
+    t = torch.linspace(0.01, 0.99, 50, dtype=torch.float64)
+    for ours, v in zip(coefficients("edm", VP(), t, 1.0), coefficients("v", VP(), t), strict=True):
+        torch.testing.assert_close(ours, -v)
+
+
+@pytest.mark.parametrize("prediction", ["x0", "eps", "edm"])
+def test_a_net_does_not_notice_the_schedule(prediction, generator):
+    """Trained for one path, read on another: the same x0 at the same signal-to-noise ratio."""
+    net = build("mlp", (2,), width=32).double()
+    nn.init.normal_(net.leave.weight, generator=generator)
+    y, log_snr = torch.randn(50, 2, dtype=torch.float64, generator=generator), torch.linspace(-6, 6, 50).double()
+    found = []
+    for schedule in (VP(), VE(), Cosine(), Linear()):
+        t = schedule.time(log_snr)
+        found.append(Denoiser(net, schedule, prediction)(expand(schedule(t)[0], y) * y, t).x0)
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_rescheduled_keeps_every_prediction(prediction, generator):
+    net = build("mlp", (2,), width=32).double()
+    nn.init.normal_(net.leave.weight, generator=generator)
+    model = Denoiser(net, Linear(), prediction)
+    y, log_snr = torch.randn(50, 2, dtype=torch.float64, generator=generator), torch.linspace(-6, 6, 50).double()
+    t = Linear().time(log_snr)
+    here = model(expand(Linear()(t)[0], y) * y, t)
+    for schedule in (VP(), VE(), Cosine()):
+        s = schedule.time(log_snr)
+        there = Rescheduled(model, schedule)(expand(schedule(s)[0], y) * y, s)
+        torch.testing.assert_close(there.x0, here.x0, rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(there.eps, here.eps, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("schedule", EVERY, ids=SCHEDULES)
+def test_score_and_velocity_of_the_exact_model(schedule, generator):
+    mixture = eight_gaussians(std=0.2).to(torch.empty(0, dtype=torch.float64))
+    model, t = MixtureDenoiser(mixture, schedule), torch.tensor(0.3, dtype=torch.float64)
+    alpha, sigma = (v.item() for v in schedule(t))
+    x = mixture.diffuse(alpha, sigma).sample(100, generator)
+    torch.testing.assert_close(score(model, x, t), mixture.diffuse(alpha, sigma).score(x))
+    # dx/dt = f x - g^2 / 2 score, with f = alpha'/alpha and g^2 = d sigma^2/dt - 2 f sigma^2
+    d_alpha, d_sigma = (v.item() for v in schedule.rates(t))
+    drift = d_alpha / alpha
+    g2 = 2 * sigma * d_sigma - 2 * drift * sigma**2
+    torch.testing.assert_close(velocity(model, x, t), drift * x - g2 / 2 * score(model, x, t))
+
+
+def test_the_exact_answer_has_the_least_loss(generator):
+    """The loss of an output that is off by a constant is larger by that constant squared."""
+    x0 = torch.randn(256, 2, generator=generator)
+    model = Denoiser(Answer(), VP(), "eps")
+    t = torch.full((256,), 0.5)
+    model.net.out = torch.zeros(256, 2)
+    eps = torch.randn(256, 2, generator=torch.Generator().manual_seed(7))
+    loss = model.loss(x0, t=t, generator=torch.Generator().manual_seed(7))
+    torch.testing.assert_close(loss, eps.square().mean(1))
+    model.net.out = eps + 0.5
+    loss = model.loss(x0, t=t, generator=torch.Generator().manual_seed(7))
+    torch.testing.assert_close(loss, torch.full((256,), 0.25))
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_weighted_losses_agree_across_predictions(prediction, generator):
+    """With a weight, the loss is weight * |x0 - guess|^2 whatever the net predicts."""
+    x0 = torch.randn(64, 2, generator=generator, dtype=torch.float64)
+    t = torch.linspace(0.1, 0.9, 64, dtype=torch.float64)
+    model = Denoiser(Answer(), Cosine(), prediction)
+    eps = torch.randn(64, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    a, b = (expand(v, x0) for v in coefficients(prediction, Cosine(), t))
+    alpha, sigma = (expand(v, x0) for v in Cosine()(t))
+    guess = x0 + 0.1
+    guess_eps = (alpha * x0 + sigma * eps - alpha * guess) / sigma
+    model.net.out = a * guess + b * guess_eps
+    loss = model.loss(x0, t=t, weight=snr_weight, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(loss, Cosine().log_snr(t).exp() * 0.01)
+
+
+def test_weightings():
+    log_snr = torch.linspace(-6, 6, 100, dtype=torch.float64)
+    snr = log_snr.exp()
+    torch.testing.assert_close(uniform_weight(log_snr), torch.ones_like(snr))
+    torch.testing.assert_close(min_snr_weight(log_snr), torch.minimum(snr, torch.full_like(snr, 5)))
+    sigma = (-log_snr / 2).exp()
+    torch.testing.assert_close(edm_weight(log_snr), (sigma**2 + 0.25) / (0.5 * sigma) ** 2)
+    torch.testing.assert_close(sigmoid_weight(log_snr), snr / (1 + (log_snr - 2).exp()))
+
+
+def test_dropped_labels(generator):
+    model = Denoiser(Answer(), VP())
+    model.net.out = torch.zeros(4000, 2)
+    labels = torch.arange(4000) % 10
+    model.loss(torch.zeros(4000, 2), labels, p_uncond=0.25, generator=generator)
+    seen = model.net.called[2]
+    assert (seen == 10).float().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert (seen[seen != 10] == labels[seen != 10]).all()
+    model.loss(torch.zeros(4000, 2), labels, p_uncond=0.0)
+    assert (model.net.called[2] == labels).all()
+
+
+@pytest.mark.parametrize("times", TIMES.values(), ids=TIMES)
+@pytest.mark.parametrize("schedule", EVERY, ids=SCHEDULES)
+def test_training_times_stay_in_range(times, schedule, generator):
+    t = times(5000, schedule, generator)
+    assert t.shape == (5000,) and t.min() >= schedule.t_min * 0.999 and t.max() <= schedule.t_max
+    again = times(5000, schedule, torch.Generator().manual_seed(0))
+    assert (t == again).all()
+
+
+def test_lognormal_times_are_lognormal_in_noise(generator):
+    log_noise = -VP().log_snr(lognormal_times(20_000, VP(), generator)) / 2
+    assert log_noise.mean().item() == pytest.approx(-1.2, abs=0.03)
+    assert log_noise.std().item() == pytest.approx(1.2, abs=0.03)
+
+
+def test_bad_input():
+    net = build("mlp", (2,), width=32)
+    with pytest.raises(ValueError, match="unknown prediction 'noise'"):
+        Denoiser(net, VP(), "noise")
+    with pytest.raises(ValueError, match="sigma_data"):
+        Denoiser(net, VP(), sigma_data=0)
+    with pytest.raises(ValueError, match="unconditional net"):
+        Denoiser(net, VP())(torch.zeros(3, 2), torch.tensor(0.5), torch.zeros(3, dtype=torch.long))

@@ -1,0 +1,115 @@
+import math
+
+import pytest
+import torch
+
+from minidiff.data.toys import eight_gaussians
+from minidiff.metrics import sliced_wasserstein
+from minidiff.oracles import GaussianMixture, MixtureDenoiser
+from minidiff.samplers import SAMPLERS, ddim, dpmpp_2m, euler, heun, langevin, last, start
+from minidiff.schedules import EDM, SCHEDULES, VE, VP, Cosine, Linear
+
+MEAN, VARIANCE = torch.tensor([0.3, -0.2], dtype=torch.float64), torch.tensor([0.25, 0.04], dtype=torch.float64)
+
+
+def gaussian(schedule):
+    return MixtureDenoiser(GaussianMixture(torch.ones(1).double(), MEAN[None], torch.diag(VARIANCE)[None]), schedule)
+
+
+def flow(schedule, x, t, s):
+    """The probability flow of a Gaussian from t to s: standardise at t, undo it at s."""
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule(t), schedule(s)
+    ratio = torch.sqrt((alpha_s**2 * VARIANCE + sigma_s**2) / (alpha_t**2 * VARIANCE + sigma_t**2))
+    return alpha_s * MEAN + (x - alpha_t * MEAN) * ratio
+
+
+@pytest.mark.parametrize("schedule", [VP(), Cosine(), Linear(), EDM(), VE()], ids=repr)
+@pytest.mark.parametrize("sampler, order", [(ddim, 1), (euler, 1), (heun, 2), (dpmpp_2m, 2)])
+def test_order_of_convergence(sampler, order, schedule, generator):
+    errors = []
+    for steps in (160, 640):
+        times = torch.linspace(0.9, 0.1, steps + 1, dtype=torch.float64)
+        x = schedule(times[0])[1] * torch.randn(64, 2, dtype=torch.float64, generator=generator.manual_seed(0))
+        exact = flow(schedule, x, times[0], times[-1])
+        errors.append((last(sampler(gaussian(schedule), x, times)) - exact).abs().max().item())
+    assert math.log(errors[0] / errors[1], 4) == pytest.approx(order, abs=0.2)
+
+
+@pytest.mark.parametrize("schedule", [cls() for cls in SCHEDULES.values()], ids=SCHEDULES)
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_sampling_the_exact_model_gives_the_law(name, schedule, generator):
+    mixture = eight_gaussians()
+    model = MixtureDenoiser(mixture, schedule)
+    if name == "langevin":
+        chain = langevin(model, start(model, (2000, 2), generator), schedule.grid(12), steps=20, generator=generator)
+    else:
+        steps = {"euler": 500, "ddim": 60}.get(name, 40)  # euler pays for every bend of the path
+        chain = SAMPLERS[name](model, start(model, (2000, 2), generator), schedule.grid(steps))
+    x = last(chain)
+    real, again = mixture.sample(2000, generator), mixture.sample(2000, generator)
+    assert torch.isfinite(x).all()
+    # the modes' shares are drawn at random, which is most of the floor (about 0.06 at this n)
+    assert sliced_wasserstein(x, real) < max(2 * sliced_wasserstein(real, again), 0.12)
+
+
+@pytest.mark.parametrize("eta", [0.5, 1.0])
+def test_ancestral_sampling_keeps_the_variance(eta, generator):
+    """Noise removed and noise added balance: the sampled Gaussian has the right spread."""
+    model = gaussian(VP())
+    x = start(model, (20_000, 2), generator).double()
+    x = last(ddim(model, x, VP().grid(1000), eta=eta, generator=generator))
+    torch.testing.assert_close(x.var(0), VARIANCE, rtol=0.05, atol=0)
+    torch.testing.assert_close(x.mean(0), MEAN, rtol=0.05, atol=0.01)
+
+
+def test_churn_keeps_the_variance(generator):
+    model = gaussian(EDM())
+    x = start(model, (20_000, 2), generator).double()
+    x = last(heun(model, x, EDM().grid(240), churn=40, generator=generator))
+    torch.testing.assert_close(x.var(0), VARIANCE, rtol=0.05, atol=0)
+
+
+def test_langevin_step_is_ncsns(generator):
+    """x + a / 2 * score + sqrt(a) z with a = step_size * sigma^2."""
+    model, t = gaussian(VE()), torch.tensor([0.5], dtype=torch.float64)
+    x = torch.ones(3, 2, dtype=torch.float64)
+    moved = next(langevin(model, x, t, steps=1, step_size=0.1, generator=torch.Generator().manual_seed(1)))
+    z = torch.randn(3, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    sigma = VE()(t)[1]
+    target = (MEAN - x) / (VARIANCE + sigma**2)
+    torch.testing.assert_close(moved, x + 0.05 * sigma**2 * target + math.sqrt(0.1) * sigma * z)
+
+
+class Counted:
+    def __init__(self, model):
+        self.model, self.schedule, self.calls = model, model.schedule, 0
+
+    def __call__(self, x, t, cond=None):
+        assert torch.as_tensor(self.schedule(t)[1]).min() > 0
+        self.calls += 1
+        return self.model(x, t, cond)
+
+
+@pytest.mark.parametrize("name, calls", [("ddim", 10), ("euler", 10), ("heun", 19), ("dpmpp_2m", 10)])
+def test_calls_and_yields(name, calls, generator):
+    model = Counted(MixtureDenoiser(eight_gaussians(), Cosine()))
+    path = list(SAMPLERS[name](model, start(model, (4, 2), generator), Cosine().grid(10)))
+    assert model.calls == calls and len(path) == 10
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_one_step_returns_x0(name, generator):
+    model = MixtureDenoiser(eight_gaussians(), Linear())
+    x = start(model, (4, 2), generator)
+    options = {"steps": 0} if name == "langevin" else {}
+    one = last(SAMPLERS[name](model, x, Linear().grid(1), **options))
+    torch.testing.assert_close(one, model(x, Linear().grid(1)[0]).x0)
+
+
+def test_bad_times():
+    model, x = MixtureDenoiser(eight_gaussians(), VP()), torch.zeros(4, 2)
+    for times, words in (([0.5], "at least 2"), ([0.1, 0.5], "must fall"), ([[0.5, 0.1]], "vector")):
+        with pytest.raises(ValueError, match=words):
+            last(ddim(model, x, torch.tensor(times)))
+    with pytest.raises(ValueError, match="no step"):
+        last(iter(()))
