@@ -94,12 +94,14 @@ def trajectories(path: list[Tensor], ax=None, title: str | None = None, limit: f
 def losses(rows: list[tuple[int, float]], ax=None, title: str | None = None):
     """A loss curve from (step, loss) rows, with its running median."""
     ax = _axes(ax, (5, 3))
+    ax.set(xlabel="step", ylabel="training loss", yscale="log", title=title)
+    if not rows:  # stopped before the first row
+        return ax
     steps, values = np.array(rows).T
     ax.plot(steps, values, color="0.75", linewidth=0.7, label="mean of 20 steps")
     window = max(1, len(values) // 20)
     smooth = [np.median(values[max(0, i - window) : i + 1]) for i in range(len(values))]
     ax.plot(steps, smooth, color="tab:blue", label="running median")
-    ax.set(xlabel="step", ylabel="training loss", yscale="log", title=title)
     ax.legend(frameon=False)
     return ax
 

@@ -80,8 +80,10 @@ def train_run(
         state=state,
     )
     began = saved = time.monotonic()
-    first, saves = state.step, 0
-    bar = tqdm(total=steps, initial=state.step, unit="step", disable=not progress, mininterval=1.0)
+    first, saves, status = state.step, 0, ""
+    # no bar where nobody watches (a log file): there a line at each save says the same
+    bar = tqdm(total=steps, initial=state.step, unit="step", disable=None if progress else True, mininterval=1.0)
+    unit = "images/s" if len(config.shape) == 3 else "points/s"
     try:
         for step in loop:
             recent.append(step.loss)
@@ -92,11 +94,13 @@ def train_run(
             bar.update()
             if step.step % LOG_EVERY == 0:
                 speed = (step.step - first) * config.batch / (now - began)
-                unit = "img/s" if len(config.shape) == 3 else "points/s"
-                bar.set_postfix_str(f"loss {rows[-1][1]:.4f}, {speed:.0f} {unit}", refresh=False)
+                status = f"loss {rows[-1][1]:.4f}, {speed:.0f} {unit}"
+                bar.set_postfix_str(status, refresh=False)
             if now - saved >= save_every:
                 checkpoint.save(out, config, state, rows, recent)
                 saves += 1
+                if progress and bar.disable:
+                    print(f"step {state.step}, {status}", flush=True)
                 if saves & (saves - 1) == 0:
                     draw_samples(out, config, state)
                 saved = time.monotonic()
@@ -110,10 +114,9 @@ def train_run(
     draw_samples(out, config, state)
     if progress and state.step > first:
         took = time.monotonic() - began
-        unit = "images" if len(config.shape) == 3 else "points"
         print(
             f"{out}: step {state.step}, loss {rows[-1][1] if rows else recent[-1]:.4f}, "
-            f"{(state.step - first) * config.batch / took:.0f} {unit}/s on {where} ({took:.0f} s, saving included)"
+            f"{(state.step - first) * config.batch / took:.0f} {unit} on {where} ({took:.0f} s, saving included)"
         )
 
 

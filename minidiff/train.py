@@ -65,9 +65,8 @@ def train(
     state = state or new_state(model)
     device = next(model.parameters()).device
     model.train()
-    for x0, cond in batches:
-        if state.step >= steps:
-            break
+    while state.step < steps:  # asks for no batch beyond the last step: it would move the random state on
+        x0, cond = next(batches)
         if state.step == 0 and x0.ndim == 4:
             check_pictures(x0, "the first batch")
         t = times(len(x0), model.schedule, state.generator)

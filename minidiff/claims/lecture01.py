@@ -1,0 +1,360 @@
+"""Lecture 01, score matching: do four losses find one score, what do they cost, where is it wrong, what is it for?"""
+
+import time
+
+import torch
+from torch import Tensor
+
+from .. import data, score_matching
+from ..data.toys import eight_gaussians
+from ..denoise import Denoiser, lognormal_times, score
+from ..nets import build
+from ..oracles import GaussianMixture, MixtureDenoiser
+from ..samplers import langevin, last
+from ..schedules import VE, VP
+from ..train import train
+from . import Claim, Outcome, interval
+
+LOSSES = ("implicit", "sliced", "denoising")
+
+
+# --- 1.1 one minimiser -------------------------------------------------------------------------------------------
+
+
+class RadialScore:
+    """A score that is linear in its 26 parameters, so that each loss has its minimiser in closed form.
+
+    s(x) = sum_j w_j grad exp(-|x - c_j|^2 / 2 h^2) - w x, with centres c_j on a 5 x 5 lattice.
+    """
+
+    def __init__(self, h: float = 0.5):
+        line = torch.linspace(-1.0, 1.0, 5, dtype=torch.float64)
+        self.centres, self.h = torch.cartesian_prod(line, line), h
+        self.size = len(self.centres) + 1
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, 26, 2)"""
+        away = self.centres - x[:, None]
+        bumps = away / self.h**2 * torch.exp(-away.square().sum(-1, keepdim=True) / (2 * self.h**2))
+        return torch.cat([bumps, -x[:, None]], 1)
+
+    def __call__(self, w: Tensor):
+        return lambda x: torch.einsum("j,bjd->bd", w, self.features(x))
+
+    def minimiser(self, loss) -> Tensor:
+        """The parameters at which loss(fn), quadratic in them, is least: one Newton step from 0."""
+
+        def slope(w):
+            w = w.clone().requires_grad_()
+            return torch.autograd.grad(loss(self(w)), w)[0]
+
+        at_zero = slope(torch.zeros(self.size, dtype=torch.float64))
+        hessian = torch.stack([slope(e) - at_zero for e in torch.eye(self.size, dtype=torch.float64)])
+        return torch.linalg.lstsq(hessian, -at_zero[:, None]).solution[:, 0]
+
+
+def noisy_eight(sigma: float) -> GaussianMixture:
+    """Eight Gaussians with noise sigma added, in float64."""
+    return eight_gaussians().to(torch.empty(0, dtype=torch.float64)).diffuse(1.0, sigma)
+
+
+def minimisers(n: int, seed: int, sigma: float = 0.3) -> dict[str, Tensor]:
+    """The minimiser of each loss on n samples of noisy_eight(sigma); all see the same noisy points."""
+    model, generator = RadialScore(), torch.Generator().manual_seed(seed)
+    clean = eight_gaussians().to(torch.empty(0, dtype=torch.float64)).sample(n, generator)
+    state = generator.get_state()
+    x = clean + sigma * torch.randn(clean.shape, generator=generator, dtype=torch.float64)
+    target = noisy_eight(sigma).score(x)
+
+    def again():
+        return torch.Generator().set_state(state)  # denoising draws the very noise that made x
+
+    def directions():
+        return torch.Generator().manual_seed(seed + 1000)  # and sliced must not
+
+    return {
+        "explicit": model.minimiser(lambda fn: score_matching.explicit(fn, x, target).mean()),
+        "implicit": model.minimiser(lambda fn: score_matching.implicit(fn, x).mean()),
+        "sliced": model.minimiser(lambda fn: score_matching.sliced(fn, x, generator=directions()).mean()),
+        "denoising": model.minimiser(lambda fn: score_matching.denoising(fn, clean, sigma, again()).mean()),
+    }
+
+
+def distances(found: dict[str, Tensor]) -> list[float]:
+    """How far each other loss's score is from the explicit one's, relative, over a fixed set of points."""
+    features = RadialScore().features(noisy_eight(0.3).sample(4000, torch.Generator().manual_seed(99)))
+    fields = {k: torch.einsum("j,bjd->bd", w, features) for k, w in found.items()}
+    size = fields["explicit"].square().mean()
+    return [((fields[k] - fields["explicit"]).square().mean() / size).sqrt().item() for k in LOSSES]
+
+
+def slope(x: Tensor, y: Tensor) -> float:
+    """Of the least-squares line through (x, y)."""
+    x = x - x.mean()
+    return ((x * y).sum() / x.square().sum()).item()
+
+
+def one_minimiser(smoke: bool) -> Outcome:
+    sizes, seeds = ((500, 2000), 2) if smoke else ((1000, 4000, 16_000, 64_000), 5)
+    far = torch.tensor([[distances(minimisers(n, seed)) for n in sizes] for seed in range(seeds)])
+    slopes = [
+        [slope(torch.tensor(sizes).log(), far[seed, :, i].log()) for i in range(3)] for seed in range(seeds)
+    ]
+    mean, low, high = interval([max(s) for s in slopes])  # the loss that converges worst decides
+    last_ones = far[:, -1].mean(0)
+    return Outcome(
+        mean, low, high,
+        data=f"eight Gaussians + noise 0.3, n = {sizes[0]} to {sizes[-1]}, score linear in 26 parameters",
+        seeds=seeds,
+        notes=f"at n = {sizes[-1]} the relative distance to the explicit minimiser is "
+        + ", ".join(f"{k} {v:.4f}" for k, v in zip(LOSSES, last_ones.tolist(), strict=True)),
+        detail={"sizes": sizes, "far": far},
+    )  # fmt: skip
+
+
+# --- 1.2 cost ----------------------------------------------------------------------------------------------------
+
+
+def seconds_per_step(dim: int, seed: int, repeats: int) -> dict[str, float]:
+    """The median time of one gradient of each loss, for an MLP of width 128 on 128 points; taken in turns."""
+    generator = torch.Generator().manual_seed(seed)
+    net = build("mlp", (dim,), width=128)
+    x, noise = torch.randn(128, dim, generator=generator), torch.zeros(128)
+    target = -x
+    losses = {
+        "explicit": lambda fn: score_matching.explicit(fn, x, target),
+        "implicit": lambda fn: score_matching.implicit(fn, x),
+        "sliced": lambda fn: score_matching.sliced(fn, x, generator=generator),
+        "denoising": lambda fn: score_matching.denoising(fn, x, 0.3, generator),
+    }
+    times = {k: [] for k in losses}
+    for repeat in range(repeats + 1):
+        for name, loss in losses.items():
+            began = time.perf_counter()
+            net.zero_grad()
+            loss(lambda x: net(x, noise)).mean().backward()
+            if repeat:  # the first is a warm-up
+                times[name].append(time.perf_counter() - began)
+    return {k: torch.tensor(v).median().item() for k, v in times.items()}
+
+
+def cost_by_dimension(smoke: bool) -> Outcome:
+    dims, repeats, seeds = ((2, 8), 1, 2) if smoke else ((2, 8, 32, 128, 256), 5, 5)
+    ratios = torch.zeros(seeds, len(dims), 3)  # implicit, sliced, explicit over denoising
+    for seed in range(seeds):
+        for i, dim in enumerate(dims):
+            took = seconds_per_step(dim, seed, repeats)
+            ratios[seed, i] = torch.tensor([took[k] / took["denoising"] for k in ("implicit", "sliced", "explicit")])
+    above = [i for i, d in enumerate(dims) if d >= 8 or smoke]
+    x = torch.tensor(dims).float().log()[above]
+    growth = [slope(x, ratios[s, above, 0].log()) for s in range(seeds)]
+    flat = interval([slope(x, ratios[s, above, 1].log()) for s in range(seeds)])
+    mean, low, high = interval(growth)
+    implicit, sliced, explicit = ratios[:, -1].mean(0).tolist()
+    return Outcome(
+        mean, low, high,
+        data=f"MLP of width 128, batch 128, dimensions {dims[0]} to {dims[-1]}",
+        seeds=seeds,
+        notes=f"in {dims[-1]} dimensions a step costs, in steps of denoising: implicit {implicit:.0f}, sliced "
+        f"{sliced:.1f}, explicit {explicit:.1f}; the slope of sliced is {flat[0]:.2f} [{flat[1]:.2f}, {flat[2]:.2f}]",
+        detail={"dims": dims, "ratios": ratios},
+    )  # fmt: skip
+
+
+# --- 1.3 where the learned score is right --------------------------------------------------------------------------
+
+
+def trained(mixture: GaussianMixture, steps: int, seed: int, batch: int = 256, width: int = 64) -> Denoiser:
+    """The EMA of a small MLP trained for `steps` on a mixture, without labels."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Denoiser(build("mlp", (2,), width=width), VP(), "edm", 0.5)
+    points = data.Points("mixture", mixture)
+    generator = torch.Generator().manual_seed(seed)
+    batches = ((x, None) for x, _ in data.batches(points, batch, generator))
+    for step in train(model, batches, steps, times=lognormal_times):
+        ema = step.ema
+    return ema
+
+
+LEVEL = 0.1  # the noise sigma / alpha at which scores are compared
+
+
+def error_by_density(model, mixture: GaussianMixture, bins: int = 10, n: int = 20_000) -> tuple[Tensor, Tensor]:
+    """Mean log density (bins,) and relative squared error (bins,) of the score, over points spread evenly in the
+    square [-1.2, 1.2]^2 and grouped by the density of p_t there."""
+    t = VP().time(-2 * torch.tensor(LEVEL).log())
+    alpha, sigma = (v.item() for v in VP()(t))
+    y = 2.4 * torch.rand(n, 2, generator=torch.Generator().manual_seed(5)) - 1.2
+    x_t = alpha * y
+    log_p = mixture.diffuse(alpha, sigma).log_prob(x_t)
+    exact = score(MixtureDenoiser(mixture, VP()), x_t, t)
+    with torch.no_grad():
+        wrong = (score(model, x_t, t) - exact).square().sum(1)
+    order = log_p.argsort().chunk(bins)
+    return (
+        torch.stack([log_p[i].mean() for i in order]),
+        torch.stack([wrong[i].sum() / exact[i].square().sum() for i in order]),
+    )
+
+
+def low_density(smoke: bool) -> Outcome:
+    steps, seeds = ((20, 60), 2) if smoke else ((300, 1000, 3000), 5)
+    mixture, curves = eight_gaussians(), []
+    for seed in range(seeds):
+        curves.append([error_by_density(trained(mixture, n, seed), mixture) for n in steps])
+    log_p = curves[0][0][0]
+    errors = torch.tensor([[c[1].tolist() for c in per_seed] for per_seed in curves])  # (seeds, steps, bins)
+    gap = (errors[:, -1, 0] / errors[:, -1, -1]).log10()
+    gain = (errors[:, 0, -1] / errors[:, -1, -1]).log10()
+    mean, low, high = interval(gap.tolist())
+    return Outcome(
+        mean, low, high,
+        data=f"eight Gaussians, sigma/alpha = {LEVEL}, MLP of width 64, {steps[-1]} steps of 256, EMA",
+        seeds=seeds,
+        notes=f"relative squared error in the densest tenth {errors[:, -1, -1].mean():.4f}, in the emptiest "
+        f"{errors[:, -1, 0].mean():.3f}; from {steps[0]} to {steps[-1]} steps the densest tenth improves "
+        f"{10 ** gain.mean():.1f}-fold, the emptiest {10 ** (errors[:, 0, 0] / errors[:, -1, 0]).log10().mean():.1f}-fold",
+        detail={"steps": steps, "log_p": log_p, "errors": errors},
+    )  # fmt: skip
+
+
+# --- 1.4 one noise level or many -----------------------------------------------------------------------------------
+
+
+def two_modes(share: float = 0.8) -> GaussianMixture:
+    """Two well separated Gaussians of unequal weight, after Song and Ermon 2019, figure 3."""
+    means = torch.tensor([[-0.6, -0.6], [0.6, 0.6]])
+    return GaussianMixture(torch.tensor([1 - share, share]), means, 0.1**2 * torch.eye(2).expand(2, 2, 2))
+
+
+def share_of_upper(x: Tensor) -> float:
+    """The share of points on the upper mode's side of the diagonal."""
+    return (x.sum(1) > 0).float().mean().item()
+
+
+def one_and_many_levels(model, seed: int, n: int = 2000, levels: int = 10, steps: int = 100) -> tuple[Tensor, Tensor]:
+    """Langevin samples from as many score calls: all at the lowest of `levels` noise levels, or annealed through them.
+
+    Both start from the same wide noise, x ~ N(0, 1).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.logspace(0, -1.5, levels)  # sigma from 1 to 0.03
+    times = model.schedule.time(-2 * noise.log())
+    x = torch.randn(n, 2, generator=generator)
+    annealed = last(langevin(model, x, times, steps=steps, generator=generator))
+    return last(langevin(model, x, times[-1:], steps=levels * steps, step_size=0.2, generator=generator)), annealed
+
+
+def one_level_or_many(smoke: bool) -> Outcome:
+    seeds, steps, train_steps = (2, 5, 20) if smoke else (5, 100, 2000)
+    mixture, rows, samples = two_modes(), [], None
+    for seed in range(seeds):
+        for name, model in (
+            ("exact", MixtureDenoiser(mixture, VE())),
+            ("learned", trained(mixture, train_steps, seed)),
+        ):
+            one, many = one_and_many_levels(model, seed, steps=steps)
+            rows.append((name, abs(share_of_upper(one) - 0.8), abs(share_of_upper(many) - 0.8)))
+            samples = samples or (one, many)
+    exact = torch.tensor([r[1:] for r in rows if r[0] == "exact"])
+    learned = torch.tensor([r[1:] for r in rows if r[0] == "learned"])
+    mean, low, high = interval((exact[:, 0] - exact[:, 1]).tolist())
+    other = interval((learned[:, 0] - learned[:, 1]).tolist())
+    return Outcome(
+        mean, low, high,
+        data=f"two Gaussians of weight 0.2 and 0.8, 2,000 chains of {10 * steps} calls, exact scores",
+        seeds=seeds,
+        notes=f"error of the mode's share with exact scores: one level {exact[:, 0].mean():.3f}, annealed "
+        f"{exact[:, 1].mean():.3f}; with learned scores {learned[:, 0].mean():.3f} and {learned[:, 1].mean():.3f}, "
+        f"difference {other[0]:.3f} [{other[1]:.3f}, {other[2]:.3f}]",
+        detail={"exact": exact, "learned": learned, "samples": samples},
+    )  # fmt: skip
+
+
+# --- 1.5 what one small noise level cannot see ---------------------------------------------------------------------
+
+
+def weight_blindness(noise: Tensor, seed: int, n: int = 20_000) -> Tensor:
+    """sigma^2 times the Fisher divergence between two_modes of weights 0.2 / 0.8 and 0.5 / 0.5, at each noise level.
+
+    The factor is denoising's own weighting: the difference of the two laws' eps predictions.
+    """
+    generator, out = torch.Generator().manual_seed(seed), []
+    for sigma in noise.tolist():
+        p, q = two_modes(0.8).diffuse(1.0, sigma), two_modes(0.5).diffuse(1.0, sigma)
+        x = p.sample(n, generator)
+        out.append(sigma**2 * (p.score(x) - q.score(x)).square().sum(1).mean())
+    return torch.stack(out)
+
+
+def blind_to_weights(smoke: bool) -> Outcome:
+    seeds, n = (2, 500) if smoke else (5, 20_000)
+    noise = torch.logspace(-1.5, 1, 26)
+    curves = torch.stack([weight_blindness(noise, seed, n) for seed in range(seeds)])
+    at_low = curves[:, 0].clamp(min=1e-30)
+    ratio = (curves.amax(1) / at_low).log10()
+    mean, low, high = interval(ratio.tolist())
+    best = noise[curves.mean(0).argmax()].item()
+    return Outcome(
+        mean, low, high,
+        data="two Gaussians of weight 0.2 and 0.8 against 0.5 and 0.5, exact scores, 20,000 points a level",
+        seeds=seeds,
+        notes=f"the divergence peaks at sigma = {best:.2f}; at 0.03 it is {curves[:, 0].mean():.1e} of a peak of "
+        f"{curves.mean(0).max():.3f}, though the laws differ by a KL of {0.2 * torch.tensor(0.4).log() + 0.8 * torch.tensor(1.6).log():.3f} nats",
+        detail={"noise": noise, "curves": curves},
+    )  # fmt: skip
+
+
+INF = float("inf")
+SLIDE = 'slides "Noise-level Conditional Diffusion Model"'
+
+CLAIMS = [
+    Claim(
+        "1.1",
+        "Explicit, implicit, sliced and denoising score matching have one minimiser",
+        f"{SLIDE}: the loss |s(x; t) - grad log p_t|^2, which cannot be computed as it stands",
+        "the minimisers differ by sampling noise only: their distance falls as n^(-1/2), for the worst of the three too",
+        "slope of log distance to the explicit minimiser against log n, worst loss",
+        (-INF, -0.4),
+        one_minimiser,
+    ),
+    Claim(
+        "1.2",
+        "The implicit loss costs in proportion to the dimension, the denoising loss does not",
+        f"{SLIDE}: why every diffusion model is trained by denoising",
+        "the time of an implicit step over a denoising one grows with slope 1 from 8 dimensions on; sliced with slope 0",
+        "log-log slope, against the dimension, of the time of an implicit step in denoising steps",
+        (0.8, 1.2),
+        cost_by_dimension,
+    ),
+    Claim(
+        "1.3",
+        "The learned score is right where there is data and wrong where there is little",
+        f"{SLIDE}: the loss is an average over p_t",
+        "in the emptiest tenth of the plane the relative error is at least 10 times that of the densest tenth",
+        "log10 of the error in the emptiest tenth over the densest",
+        (1.0, INF),
+        low_density,
+    ),
+    Claim(
+        "1.4",
+        "Langevin dynamics needs many noise levels: at one small level it gets the modes' weights wrong",
+        f"{SLIDE}: train on all time steps",
+        "with the exact score and equally many calls, one level misses the mode's share by at least 0.2 more than "
+        "annealing does",
+        "error of the mode's share, one level minus annealed",
+        (0.2, INF),
+        one_level_or_many,
+    ),
+    Claim(
+        "1.5",
+        "The score at one small noise level does not know the weights of separated modes",
+        f"{SLIDE}: train on all time steps",
+        "the divergence between laws that differ in weights alone is at least 1,000 times smaller at sigma = 0.03 "
+        "than at its peak",
+        "log10 of the peak of the divergence over its value at sigma = 0.03",
+        (3.0, INF),
+        blind_to_weights,
+    ),
+]

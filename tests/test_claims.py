@@ -1,0 +1,74 @@
+import json
+
+import pytest
+import torch
+
+from minidiff import claims
+from minidiff.claims import lecture01
+from minidiff.data.toys import eight_gaussians
+
+
+@pytest.fixture
+def smoke(monkeypatch):
+    monkeypatch.setenv("MINIDIFF_MODE", "smoke")
+
+
+def test_interval_is_students():
+    mean, low, high = claims.interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert (mean, low, high) == pytest.approx((3, 3 - 1.9633, 3 + 1.9633), rel=1e-4)  # 2.776 * 1.5811 / sqrt(5)
+
+
+def test_verdict():
+    predicted = (0.0, float("inf"))
+    assert claims.verdict(0.1, 0.3, predicted) == "supported"
+    assert claims.verdict(-0.3, -0.1, predicted) == "contradicted"
+    assert claims.verdict(-0.1, 0.1, predicted) == "depends"
+
+
+@pytest.mark.parametrize("claim_id", claims.registry())
+def test_every_claim_runs_in_smoke_mode_and_is_not_written(claim_id, smoke, tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "LEDGER", tmp_path / "claims.json")
+    record = claims.measure(claim_id, write=True)
+    assert record.interval[0] <= record.value <= record.interval[1] and record.seeds >= 2
+    assert not claims.LEDGER.exists() and claim_id in str(record)
+
+
+def test_what_is_measured_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIDIFF_MODE", "cpu")
+    monkeypatch.setattr(claims, "LEDGER", tmp_path / "claims.json")
+    record = claims.measure("1.5", write=True)
+    row = json.loads(claims.LEDGER.read_text())["1.5"]
+    assert row["value"] == record.value and "detail" not in row
+    assert "**supported**" in (tmp_path / "CLAIMS.md").read_text()
+
+
+def test_the_ledger_is_complete_and_the_page_is_its_own():
+    rows = claims.ledger()
+    assert set(rows) == set(claims.registry())
+    assert (claims.LEDGER.with_name("CLAIMS.md")).read_text() == claims.markdown(rows)
+    for claim_id, claim in claims.registry().items():
+        row = rows[claim_id]
+        assert row["statement"] == claim.statement and row["prediction"] == claim.prediction
+        assert row["verdict"] == claims.verdict(*row["interval"], claim.predicted)
+
+
+def test_unknown_claims_and_modes(monkeypatch):
+    with pytest.raises(ValueError, match="unknown claim '7.7'"):
+        claims.measure("7.7")
+    monkeypatch.setenv("MINIDIFF_MODE", "fast")
+    with pytest.raises(ValueError, match="smoke, cpu or gpu"):
+        claims.mode()
+
+
+def test_radial_score_minimises_its_loss(generator):
+    """The closed-form minimiser beats its neighbours, and a loss that knows the answer finds it."""
+    model, x = lecture01.RadialScore(), eight_gaussians().to(torch.empty(0, dtype=torch.float64)).sample(500, generator)
+    truth = torch.randn(model.size, generator=generator, dtype=torch.float64)
+    target = model(truth)(x)
+    found = model.minimiser(lambda fn: (fn(x) - target).square().mean())
+    torch.testing.assert_close(model(found)(x), target, rtol=1e-4, atol=1e-4)
+
+
+def test_blindness_vanishes_at_small_noise():
+    low, middle = lecture01.weight_blindness(torch.tensor([0.03, 0.5]), 0, 2000)
+    assert low < 1e-3 * middle

@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from minidiff import classifier, data
+from minidiff.checkpoint import denoiser
+from minidiff.evaluate import evaluate, score_error
+from minidiff.oracles import MixtureDenoiser
+from minidiff.runs import configure, train_run
+from minidiff.schedules import VP
+
+
+class Exact(MixtureDenoiser, torch.nn.Module):
+    """The oracle with a parameter, so that it has a device."""
+
+    def __init__(self, mixture):
+        torch.nn.Module.__init__(self)
+        MixtureDenoiser.__init__(self, mixture, VP())
+        self.anchor = torch.nn.Parameter(torch.zeros(1))
+
+
+def test_score_error_of_the_exact_and_of_an_untrained_model():
+    mixture = data.load("eight_gaussians").mixture
+    assert max(score_error(Exact(mixture), mixture, 500)) < 1e-6
+    config, _ = configure("eight_gaussians", prediction="eps", width=32)
+    assert score_error(denoiser(config), mixture, 500) == pytest.approx([1.0] * 20)  # eps = 0 scores 1
+
+
+def test_classifier_learns_repeats_and_is_cached(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path))
+    train, test = data.load("digits"), data.load("digits", "test")
+    net = classifier.for_data(train)
+    x = test.at(torch.arange(len(test)))
+    features, logits = classifier.judge(net, x)
+    assert features.shape == (359, 128) and (logits.argmax(1) == test.labels).float().mean() >= 0.97
+    monkeypatch.setattr(classifier, "fit", None)  # training again would fail
+    again = classifier.judge(classifier.for_data(train), x)[1]
+    torch.testing.assert_close(again, logits, rtol=1e-4, atol=1e-4)
+
+
+def test_shift_moves_by_whole_pixels(generator):
+    x = torch.arange(64.0).reshape(1, 1, 8, 8).repeat(2, 1, 1, 1)
+    moved = {classifier.shift(x, generator)[0, 0, 4, 4].item() for _ in range(100)}
+    assert moved == {float(8 * r + c) for r in (3, 4, 5) for c in (3, 4, 5)}
+
+
+def test_evaluating_pictures(tmp_path, monkeypatch):
+    config, dataset = configure("digits", width=16, batch=16)
+    train_run(tmp_path / "run", config, dataset, steps=3, device="cpu", progress=False)
+    fit = classifier.fit
+    monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path))
+    monkeypatch.setattr(classifier, "fit", lambda train, **kw: fit(train, steps=60, **kw))
+    report = evaluate(tmp_path / "run", n=40, steps=2, device="cpu")
+    assert report["scale 1: recognised as their class"] <= 0.5  # three steps teach nothing
+    assert {f"scale {s}: recall of held-out real pictures" for s in ("1", "1.5")} <= set(report)
+
+
+@pytest.mark.slow
+def test_digits_after_three_minutes(tmp_path):
+    """The claim of the front door: guided samples are their class, and recall does not pay for it."""
+    config, dataset = configure("digits")
+    train_run(tmp_path / "run", config, dataset, minutes=3, progress=False)
+    report = evaluate(tmp_path / "run")
+    assert report["classifier: right on held-out real pictures"] >= 0.97
+    assert report["scale 1.5: recognised as their class"] >= 0.95
+    assert report["scale 1.5: recall of held-out real pictures"] >= 0.5
+
+
+@pytest.mark.slow
+def test_toy_after_one_minute(tmp_path):
+    config, dataset = configure("eight_gaussians", net="mlp")
+    train_run(tmp_path / "run", config, dataset, minutes=1, progress=False)
+    report = evaluate(tmp_path / "run")
+    assert report["score error, relative squared, mean of 20 log-SNR levels -7 to 7"] <= 0.05
+    assert report["ratio to the floor"] <= 1.5

@@ -1,0 +1,179 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from minidiff import checkpoint, data, runs
+from minidiff.runs import configure, train_run
+
+TRAIN = [sys.executable, "-m", "minidiff", "train", "--data", "eight_gaussians", "--width", "32", "--batch", "32"]
+
+
+def command(out, *more):
+    return [*TRAIN, "--out", str(out), "--save-every", "0.02", "--device", "cpu", *more]
+
+
+def test_a_run_holds_what_it_should(tmp_path):
+    config, dataset = configure("digits", width=16, batch=16)
+    train_run(tmp_path / "run", config, dataset, steps=45, device="cpu", progress=False)
+    run = tmp_path / "run"
+    assert {p.name for p in run.iterdir()} == {
+        "config.json", "state.pt", "model.safetensors", "ema.safetensors", "loss.csv", "samples"
+    }  # fmt: skip
+    assert [p.name for p in (run / "samples").iterdir()] == ["step_0000045.png"]
+    assert [step for step, _ in checkpoint.read_losses(run)] == [20, 40]
+    assert checkpoint.read_config(run) == config
+    raw, ema = checkpoint.load(run, ema=False), checkpoint.load(run)
+    assert not ema.training
+    differs = [not torch.equal(a, b) for a, b in zip(raw.parameters(), ema.parameters(), strict=True)]
+    assert any(differs)
+
+
+def test_resuming_is_not_stopping(tmp_path):
+    """30 steps, then 30 more from the files, are 60 steps: weights, EMA and losses to the bit."""
+    config, dataset = configure("digits", width=16, batch=16)
+    options = {"device": "cpu", "progress": False}
+    train_run(tmp_path / "whole", config, dataset, steps=60, **options)
+    train_run(tmp_path / "halves", config, dataset, steps=30, **options)
+    train_run(tmp_path / "halves", config, dataset, steps=60, **options)
+    for name in ("model.safetensors", "ema.safetensors", "loss.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "halves" / name).read_bytes(), name
+
+
+def test_ctrl_c_saves(tmp_path, monkeypatch):
+    config, dataset = configure("eight_gaussians", width=32, batch=32)
+
+    def interrupted(*args, **kwargs):
+        for i, step in enumerate(train(*args, **kwargs)):
+            yield step
+            if i == 6:
+                raise KeyboardInterrupt
+
+    train = runs.train
+    monkeypatch.setattr(runs, "train", interrupted)
+    train_run(tmp_path / "run", config, dataset, steps=100, device="cpu", progress=False)
+    assert checkpoint.resume(tmp_path / "run")[1].step == 7
+
+
+def kill_and_resume(tmp_path, kills, every):
+    """Kill a run at `kills` moments, each after a random number of steps, every third one in the middle of a save;
+    go on to the end, and compare with a run that was never killed."""
+    steps, rng, out, while_saving = 2 * every * kills, random.Random(0), tmp_path / "killed", 0
+    subprocess.run(command(tmp_path / "whole", "--steps", str(steps)), check=True, capture_output=True)
+    for i in range(kills):
+        resume = ["--resume"] if checkpoint.is_run(out) else []
+        process = subprocess.Popen(command(out, "--steps", str(steps), *resume), stderr=subprocess.DEVNULL)
+        stop = step_of(out) + rng.randint(1, 2 * every - 1)
+        wait_until(lambda stop=stop: step_of(out) >= stop, process)
+        if i % 3 == 0:
+            wait_until(lambda: list(out.glob(".tmp-*")), process)
+        else:
+            time.sleep(0.05 * rng.random())
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL  # it was still training
+        while_saving += bool(list(out.glob(".tmp-*")))
+    assert while_saving >= 1
+    result = subprocess.run(command(out, "--steps", str(steps), "--resume"), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    for name in ("model.safetensors", "ema.safetensors", "loss.csv"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    assert not list(out.glob(".tmp-*"))
+
+
+def step_of(run):
+    """The step of the last complete weights, read from their header; 0 before the first save."""
+    path = run / "model.safetensors"
+    if not path.exists():
+        return 0
+    with safe_open(path, "pt") as f:
+        return int(f.metadata()["step"])
+
+
+def wait_until(true, process):
+    until = time.monotonic() + 60
+    while not true():
+        assert process.poll() is None and time.monotonic() < until, "training ended or hung before the kill"
+        time.sleep(0.0005)
+
+
+def test_killed_three_times(tmp_path):
+    kill_and_resume(tmp_path, 3, 100)
+
+
+@pytest.mark.slow
+def test_killed_twenty_times(tmp_path):
+    kill_and_resume(tmp_path, 20, 100)
+
+
+def test_bad_runs(tmp_path):
+    config, dataset = configure("eight_gaussians", width=32, batch=32)
+    run = tmp_path / "run"
+    train_run(run, config, dataset, steps=3, device="cpu", progress=False)
+
+    def refuse(words, call, *args, **kwargs):
+        with pytest.raises(ValueError, match=words):
+            call(*args, **kwargs)
+
+    refuse("beyond --steps 2", train_run, run, config, dataset, steps=2, progress=False)
+    good = {name: (run / name).read_bytes() for name in ("config.json", "ema.safetensors", "state.pt")}
+    raw = json.loads(good["config.json"])
+    for change, words in (
+        ({"depth": 3}, "unknown key 'depth'"),
+        ({"net": "resnet"}, "unknown net 'resnet'"),
+        ({"schedule": "sine"}, "unknown schedule 'sine'"),
+        ({"width": "big"}, "wrong type"),
+        ({"lr": -1.0}, "lr must be at least"),
+        ({"p_uncond": 2.0}, "probability"),
+    ):
+        (run / "config.json").write_text(json.dumps(raw | change))
+        refuse(words, checkpoint.read_config, run)
+    (run / "config.json").write_text(json.dumps({k: v for k, v in raw.items() if k != "shape"}))
+    refuse("lacks the key 'shape'", checkpoint.read_config, run)
+    (run / "config.json").write_text("{")
+    refuse("is not JSON", checkpoint.read_config, run)
+    (run / "config.json").write_bytes(good["config.json"])
+    for part in (good["ema.safetensors"][:1000], b"", b"foreign"):
+        (run / "ema.safetensors").write_bytes(part)
+        refuse("does not hold this run's weights", checkpoint.load, run)
+    for part in (good["state.pt"][:1000], b"", b"foreign"):
+        (run / "state.pt").write_bytes(part)
+        refuse("is damaged", checkpoint.resume, run)
+    (run / "config.json").write_text(json.dumps(raw | {"width": 64}))
+    (run / "ema.safetensors").write_bytes(good["ema.safetensors"])
+    refuse("does not hold this run's weights", checkpoint.load, run)
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    config, _ = configure("eight_gaussians", width=32)
+    torch.manual_seed(1)
+    first = checkpoint.denoiser(config)
+    state = torch.get_rng_state()
+    torch.manual_seed(2)
+    again = checkpoint.denoiser(config)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    torch.manual_seed(1)
+    checkpoint.denoiser(config)
+    assert torch.equal(torch.get_rng_state(), state)  # and the global state is left alone
+
+
+def test_weights_are_plain_safetensors(tmp_path):
+    config, dataset = configure("eight_gaussians", width=32)
+    train_run(tmp_path / "run", config, dataset, steps=2, device="cpu", progress=False)
+    weights = load_file(tmp_path / "run" / "ema.safetensors")
+    assert weights["net.enter.weight"].shape == (32, 2)
+    assert os.path.getsize(tmp_path / "run" / "ema.safetensors") < 1_000_000
+
+
+@pytest.mark.parametrize("name", ["spirals", "digits"])
+def test_configure_finds_what_suits_the_data(name):
+    config, dataset = configure(name)
+    assert config.net == ("mlp" if name == "spirals" else "unet") and config.classes == dataset.classes
+    assert config.sigma_data == pytest.approx(data.std(dataset), abs=1e-4)
