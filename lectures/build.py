@@ -1,8 +1,8 @@
 """Turn lectures/source/NN_topic.py (py:percent, what authors edit) into lectures/NN_topic.ipynb, executed.
 
-    python lectures/build.py            execute every lecture and write its claims into the ledger
-    python lectures/build.py 01         only those whose name starts so
-    python lectures/build.py --check    say which notebooks do not agree with their source (exit status 1)
+python lectures/build.py            execute every lecture and write its claims into the ledger
+python lectures/build.py 01         only those whose name starts so
+python lectures/build.py --check    say which notebooks do not agree with their source (exit status 1)
 """
 
 import argparse

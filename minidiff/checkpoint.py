@@ -1,12 +1,12 @@
 """One run, one folder: everything that sampling and resuming need, and nothing that executes when loaded.
 
-    config.json             what was trained, on what
-    state.pt                weights, EMA, optimizer and random state: one file, so never half of one step and half
-                            of another; tensors and numbers only (torch.load with weights_only)
-    model.safetensors       the raw weights, copied out of the state for sampling and for other programs
-    ema.safetensors         their moving average, which is what `sample` uses
-    loss.csv                step, loss averaged over 20 steps
-    samples/                picture grids as training went
+config.json             what was trained, on what
+state.pt                weights, EMA, optimizer and random state: one file, so never half of one step and half
+                        of another; tensors and numbers only (torch.load with weights_only)
+model.safetensors       the raw weights, copied out of the state for sampling and for other programs
+ema.safetensors         their moving average, which is what `sample` uses
+loss.csv                step, loss averaged over 20 steps
+samples/                picture grids as training went
 """
 
 import csv
@@ -60,9 +60,7 @@ class Config:
 
 def denoiser(config: Config, device="cpu") -> Denoiser:
     """The untrained model of a config; its initial weights depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        net = build(config.net, config.shape, len(config.classes) or None, config.width)
+    net = build(config.net, config.shape, len(config.classes) or None, config.width, config.seed)
     model = Denoiser(net, SCHEDULES[config.schedule](), config.prediction, config.sigma_data)
     memory_format = torch.channels_last if len(config.shape) == 3 else torch.preserve_format
     return model.to(device, memory_format=memory_format)
@@ -114,7 +112,9 @@ def read_config(run: Path) -> Config:
         raise ValueError(f"{run / 'config.json'} is not a JSON object")
     known = {f.name for f in fields(Config)}
     if unknown := sorted(set(raw) - known):
-        raise ValueError(f"{run / 'config.json'} has the unknown key {unknown[0]!r}: known are {', '.join(sorted(known))}")
+        raise ValueError(
+            f"{run / 'config.json'} has the unknown key {unknown[0]!r}: known are {', '.join(sorted(known))}"
+        )
     needed = {f.name for f in fields(Config) if f.default is MISSING}
     if missing := sorted(needed - set(raw)):
         raise ValueError(f"{run / 'config.json'} lacks the key {missing[0]!r}")
@@ -141,8 +141,6 @@ def load(run: str | Path, ema: bool = True, device="cpu") -> Denoiser:
 def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, float]], list[float]]:
     """Config, state, loss rows and recent losses of a run, to go on training exactly as if it had never stopped."""
     config = read_config(run)
-    for leftover in run.glob(".tmp-*"):
-        leftover.unlink()
     state = new_state(denoiser(config, device), config.seed)
     path = run / "state.pt"
     if not path.exists():  # stopped before the first save: start over

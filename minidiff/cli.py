@@ -41,8 +41,8 @@ class Train:
     net: str | None = None  # mlp for points, unet for pictures
     steps: int | None = None  # train until this many steps in all
     minutes: float | None = None  # or for this long from now (the default: 3)
-    out: Path | None = None  # the run folder; by default runs/DATA-NET
-    resume: bool = field(default=False)  # go on with the run at --out
+    out: Path | None = None  # the run folder; by default runs/DATA
+    resume: bool = field(default=False)  # go on with the run at --out, if there is one already
     device: str = "auto"  # auto, cpu, cuda or mps
     seed: int | None = None  # of weights, batches and noise (default 0)
     schedule: str | None = None  # vp, ve, cosine, linear or edm (default vp)
@@ -57,27 +57,24 @@ class Train:
 
     def run(self):
         from . import checkpoint, data
-        from .runs import configure, open_run, train_run
+        from .runs import configure, load_data, open_run, train_run
 
         for name in ("steps", "minutes"):
             _positive(name, getattr(self, name))
         if self.steps is not None and self.minutes is not None:
             raise ValueError("give --steps or --minutes, not both")
-        if self.data is None and not self.resume:
+        if self.data is None and (self.out is None or not self.resume):
             raise ValueError(f"--data is missing: choose from {', '.join(data.NAMES)}, folder:PATH or npz:PATH")
-        if self.out is None:
-            if self.resume:
-                raise ValueError("--resume needs the run folder: --out RUN")
-            name = self.data.rstrip("/").replace(":", "-").replace("/", "-")
-            self.out = Path("runs") / f"{name}-{self.net or 'auto'}"
-        open_run(self.out, self.resume)
+        self.out = self.out or Path("runs") / self.data.strip("/").replace(":", "-").replace("/", "-")
         choices = {f.name: getattr(self, f.name) for f in fields(checkpoint.Config) if hasattr(self, f.name)}
-        if self.resume:
+        if open_run(self.out, self.resume, may_start=self.data is not None):
             config = checkpoint.read_config(self.out)
             for name, value in choices.items():
                 if value is not None and value != getattr(config, name):
-                    raise ValueError(f"{self.out} was made with {name} {getattr(config, name)}, not {value}: leave it out")
-            dataset = data.load(config.data, "train", config.size)
+                    raise ValueError(
+                        f"{self.out} was made with {name} {getattr(config, name)}, not {value}: leave it out"
+                    )
+            dataset = load_data(config)
         else:
             choices.pop("data")
             config, dataset = configure(self.data, **choices)
@@ -180,7 +177,7 @@ class Doctor:
         _positive("steps", self.steps)
         config, dataset = configure(self.data, net=self.net, schedule=self.schedule, prediction=self.prediction)
         device = pick(self.device)
-        x0, labels = dataset.batch(16, torch.Generator().manual_seed(0))
+        x0, labels = dataset.batch(4, torch.Generator().manual_seed(0))
         labels = labels.to(device) if config.classes else None
 
         def sampler(model, x, times):

@@ -5,11 +5,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
-from . import checkpoint, classifier, data, plot
+from . import checkpoint, classifier, plot
 from .device import pick
 from .generate import generate
 from .guidance import Guided
-from .runs import configure, train_run
+from .runs import configure, load_data, train_run
 from .samplers import dpmpp_2m, start
 
 SCALE = 1.5
@@ -23,7 +23,7 @@ def demo(out: Path, minutes: float = 2.5, seed: int = 0, device: str = "auto") -
     print(f"training on 1,438 handwritten digits of 8 x 8 pixels for {minutes:g} minutes")
     if checkpoint.is_run(run):
         config = checkpoint.read_config(run)
-        dataset = data.load(config.data)
+        dataset = load_data(config)
     else:
         config, dataset = configure("digits", seed=seed)
     train_run(run, config, dataset, minutes=minutes, device=device)

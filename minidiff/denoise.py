@@ -163,7 +163,9 @@ def velocity(model, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tenso
 
 def uniform_times(n: int, schedule: Schedule, generator=None) -> Tensor:
     """Uniform on the schedule's own clock (Ho et al. 2020)."""
-    return schedule.t_min + (schedule.t_max - schedule.t_min) * torch.rand(n, generator=generator, device=_on(generator))
+    return schedule.t_min + (schedule.t_max - schedule.t_min) * torch.rand(
+        n, generator=generator, device=_on(generator)
+    )
 
 
 def logit_normal_times(n: int, schedule: Schedule, generator=None, mean: float = 0.0, std: float = 1.0) -> Tensor:

@@ -11,6 +11,7 @@ from .denoise import normal_like
 from .device import pick
 from .generate import generate
 from .oracles import MixtureDenoiser
+from .runs import load_data
 
 LOG_SNRS = torch.linspace(-7.0, 7.0, 20)  # sigma / alpha from 33 down to 0.03
 PAIRS = 8  # real samples that a distance is averaged over: the shares of the modes are drawn at random in each
@@ -57,8 +58,9 @@ def evaluate_points(model, config: Config, dataset, *, n, scale, sampler, steps,
     report[f"sliced Wasserstein of {n} samples to as many real ones, mean of {PAIRS}"] = sum(ours) / PAIRS
     report[f"floor: real against real, mean of {PAIRS} pairs"] = sum(floor) / PAIRS
     report["ratio to the floor"] = sum(ours) / sum(floor)
-    precision, recall = metrics.precision_recall(dataset.batch(2000, generator)[0], fake[:2000])
-    report["precision (2000 points, k = 3)"], report["recall (2000 points, k = 3)"] = precision, recall
+    few = min(n, 2000)
+    precision, recall = metrics.precision_recall(dataset.batch(few, generator)[0], fake[:few])
+    report[f"precision ({few} points, k = 3)"], report[f"recall ({few} points, k = 3)"] = precision, recall
     return report
 
 
@@ -75,7 +77,9 @@ def evaluate_images(model, config: Config, dataset, held_out, *, n, scale, sampl
     precision, recall = metrics.precision_recall(real, train_features)
     report["held-out real pictures"] = len(real)
     report["floor: Frechet distance, precision, recall of real training pictures"] = [
-        metrics.frechet_distance(train_features, real), precision, recall
+        metrics.frechet_distance(train_features, real),
+        precision,
+        recall,
     ]
     labels = torch.arange(n) % len(config.classes)
     for gamma in sorted({1.0, scale}):
@@ -88,8 +92,8 @@ def evaluate_images(model, config: Config, dataset, held_out, *, n, scale, sampl
         precision, recall = metrics.precision_recall(real, few)
         name = f"scale {gamma:g}"
         report[f"{name}: recognised as their class"] = _share(logits, labels)
-        report[f"{name}: Frechet distance, classifier features (not FID), {size} samples"] = (
-            metrics.frechet_distance(few, real)
+        report[f"{name}: Frechet distance, classifier features (not FID), {size} samples"] = metrics.frechet_distance(
+            few, real
         )
         report[f"{name}: precision"], report[f"{name}: recall of held-out real pictures"] = precision, recall
     return report
@@ -106,9 +110,7 @@ def evaluate(run: Path, *, n=None, scale=None, sampler="dpmpp_2m", steps=20, see
     """
     config = checkpoint.read_config(run)
     model = checkpoint.load(run, device=pick(device))
-    dataset = data.load(config.data, "train", config.size)
-    if tuple(dataset.shape) != config.shape:
-        raise ValueError(f"{run} was trained on data of shape {config.shape}, and {config.data} now has {dataset.shape}")
+    dataset = load_data(config)
     points = isinstance(dataset, data.Points)
     n, scale = n or (10_000 if points else 1_000), scale if scale is not None else (1.0 if points else 1.5)
     options = {"n": n, "scale": scale, "sampler": sampler, "steps": steps, "seed": seed}
@@ -117,6 +119,4 @@ def evaluate(run: Path, *, n=None, scale=None, sampler="dpmpp_2m", steps=20, see
         return head | evaluate_points(model, config, dataset, **options)
     if not config.classes:
         raise ValueError(f"{run}: its pictures have no labels, so no classifier can make features to compare them by")
-    return head | evaluate_images(
-        model, config, dataset, data.load(config.data, "test", config.size), **options
-    )
+    return head | evaluate_images(model, config, dataset, load_data(config, "test"), **options)

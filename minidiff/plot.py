@@ -107,7 +107,9 @@ def losses(rows: list[tuple[int, float]], ax=None, title: str | None = None):
 
 
 def _frame(ax, limit, title):
-    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", title=title)
+    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    if title is not None:  # a second layer on the same axes keeps the first one's title
+        ax.set_title(title)
     return ax
 
 

@@ -13,7 +13,7 @@ from .denoise import TIMES
 from .device import pick
 from .generate import generate
 from .nets import default_width
-from .train import train
+from .train import State, new_state, train
 
 LOG_EVERY = 20  # steps a row of loss.csv
 DEFAULTS = {"mlp": {"batch": 512, "lr": 1e-3}, "unet": {"batch": 64, "lr": 2e-3}}  # by net
@@ -33,16 +33,34 @@ def configure(spec: str, size: int | None = None, **choices) -> tuple[Config, da
     return config, dataset
 
 
-def open_run(out: Path, resume: bool) -> None:
-    """Check that `out` can be trained into: new or empty without `resume`, a run with it. Nothing is overwritten."""
+def open_run(out: Path, resume: bool, may_start: bool = True) -> bool:
+    """Whether there is a run at `out` to go on with; False if it is free to start one in.
+
+    Raises ValueError if neither: something else is there, a run without `resume`, or, unless `may_start`, nothing.
+    A run killed before its first save counts as nothing: resuming it starts it.
+    """
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} exists and is not a folder: choose another --out")
-    if resume:
-        checkpoint.read_config(out)  # says what is wrong if it is no run
-    elif checkpoint.is_run(out):
-        raise ValueError(f"{out} is a run already: add --resume to go on with it, or choose another --out")
-    elif out.is_dir() and any(p for p in out.iterdir() if not p.name.startswith(".tmp-")):
+    if checkpoint.is_run(out):
+        if not resume:
+            raise ValueError(f"{out} is a run already: add --resume to go on with it, or choose another --out")
+        return True
+    if out.is_dir() and any(p for p in out.iterdir() if not p.name.startswith(".tmp-")):
         raise ValueError(f"{out} exists, is not empty and is not a run: choose another --out")
+    if not may_start:
+        raise ValueError(f"there is no run at {out} to go on with: give --data to start one")
+    return False
+
+
+def load_data(config: Config, part: str = "train") -> data.Points | data.Images:
+    """The data of a run. Raises ValueError if it is no longer what the run was trained on."""
+    dataset = data.load(config.data, part, config.size)
+    if tuple(dataset.shape) != config.shape or len(config.classes) not in (0, len(dataset.classes)):
+        raise ValueError(
+            f"the run was trained on {config.data} of shape {config.shape} in {len(config.classes)} classes; "
+            f"now it has shape {dataset.shape} in {len(dataset.classes)} classes"
+        )
+    return dataset
 
 
 def train_run(
@@ -62,48 +80,38 @@ def train_run(
     save and at the end.
     """
     where = pick(device)
-    if checkpoint.is_run(out):
-        _, state, rows, recent = checkpoint.resume(out, where)
-    else:
-        state, rows, recent = checkpoint.new_state(checkpoint.denoiser(config, where), config.seed), [], []
-    out.mkdir(parents=True, exist_ok=True)
+    state, rows, recent = _start_or_resume(out, config, where)
     if steps is not None and state.step > steps:
         raise ValueError(f"{out} is at step {state.step} already, beyond --steps {steps}, which is the total")
     checkpoint.save(out, config, state, rows, recent)
-    loop = train(
-        state.model,
-        data.batches(dataset, config.batch, state.generator),
-        steps if steps is not None else 2**62,
-        lr=config.lr,
-        p_uncond=config.p_uncond,
-        times=TIMES[config.times],
-        state=state,
-    )
-    began = saved = time.monotonic()
-    first, saves, status = state.step, 0, ""
+    first, began = state.step, time.monotonic()
+    saves, saved, loss = 0, began, float("nan")
+
+    def status() -> str:
+        speed = (state.step - first) * config.batch / max(time.monotonic() - began, 1e-9)
+        return f"loss {loss:.4f}, {speed:.0f} {'images' if len(config.shape) == 3 else 'points'}/s"
+
     # no bar where nobody watches (a log file): there a line at each save says the same
-    bar = tqdm(total=steps, initial=state.step, unit="step", disable=None if progress else True, mininterval=1.0)
-    unit = "images/s" if len(config.shape) == 3 else "points/s"
+    bar = tqdm(total=steps, initial=first, unit="step", disable=None if progress else True, mininterval=1.0)
+    batches = data.batches(dataset, config.batch, state.generator)
+    options = {"lr": config.lr, "p_uncond": config.p_uncond, "times": TIMES[config.times], "state": state}
     try:
-        for step in loop:
+        for step in train(state.model, batches, steps or 2**62, **options):
             recent.append(step.loss)
+            loss = sum(recent) / len(recent)
             if step.step % LOG_EVERY == 0:
-                rows.append((step.step, sum(recent) / len(recent)))
+                rows.append((step.step, loss))
                 recent.clear()
-            now = time.monotonic()
+                bar.set_postfix_str(status(), refresh=False)
             bar.update()
-            if step.step % LOG_EVERY == 0:
-                speed = (step.step - first) * config.batch / (now - began)
-                status = f"loss {rows[-1][1]:.4f}, {speed:.0f} {unit}"
-                bar.set_postfix_str(status, refresh=False)
+            now = time.monotonic()
             if now - saved >= save_every:
                 checkpoint.save(out, config, state, rows, recent)
-                saves += 1
+                saves, saved = saves + 1, time.monotonic()
                 if progress and bar.disable:
-                    print(f"step {state.step}, {status}", flush=True)
-                if saves & (saves - 1) == 0:
+                    print(f"step {step.step}, {status()}", flush=True)
+                if saves & (saves - 1) == 0:  # a power of two
                     draw_samples(out, config, state)
-                saved = time.monotonic()
             if minutes is not None and now - began >= 60 * minutes:
                 break
     except KeyboardInterrupt:
@@ -112,12 +120,21 @@ def train_run(
         bar.close()
     checkpoint.save(out, config, state, rows, recent)
     draw_samples(out, config, state)
-    if progress and state.step > first:
+    if progress:
         took = time.monotonic() - began
-        print(
-            f"{out}: step {state.step}, loss {rows[-1][1] if rows else recent[-1]:.4f}, "
-            f"{(state.step - first) * config.batch / took:.0f} {unit} on {where} ({took:.0f} s, saving included)"
-        )
+        print(f"{out}: step {state.step}, {status()} over {took:.0f} s on {where}; pictures in {out / 'samples'}")
+
+
+def _start_or_resume(out: Path, config: Config, device) -> tuple[State, list, list]:
+    """The state to train from, the rows of loss.csv, and the losses since the last row."""
+    if checkpoint.is_run(out):
+        _, state, rows, recent = checkpoint.resume(out, device)
+    else:
+        state, rows, recent = new_state(checkpoint.denoiser(config, device), config.seed), [], []
+    out.mkdir(parents=True, exist_ok=True)
+    for leftover in out.glob(".tmp-*"):  # of a save that was killed
+        leftover.unlink()
+    return state, rows, recent
 
 
 def draw_samples(out: Path, config: Config, state) -> None:

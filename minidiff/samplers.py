@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from .denoise import normal_like, score, velocity
-from .schedules import expand
 
 
 def last(iterator: Iterator[Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from .denoise import normal_like
 
 
 def explicit(fn: Callable, x: Tensor, target: Tensor) -> Tensor:
-    """1/2 |s(x) - grad log p(x)|^2, with the true score `target` (B, D): the Fisher divergence (Hyvarinen 2005, eq. 2)."""
+    """1/2 |s(x) - target|^2 with the true score `target` (B, D): the Fisher divergence (Hyvarinen 2005, equation 2)."""
     return 0.5 * (fn(x) - target).square().sum(1)
 
 

@@ -1,7 +1,7 @@
 """The training loop: a generator, so that whoever runs it decides when to look, save or stop."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,7 +44,7 @@ def new_state(model: Denoiser, seed: int = 0) -> State:
 
 def train(
     model: Denoiser,
-    batches: Iterator[tuple[Tensor, Tensor | None]],
+    batches: Iterable[Tensor | tuple[Tensor, Tensor | None]],
     steps: int,
     *,
     lr: float = 1e-3,
@@ -57,7 +57,7 @@ def train(
 ) -> Iterator[Step]:
     """Train until `steps` in all, yielding a Step after each optimizer and EMA step.
 
-    batches gives (x0, labels or None), x0 (B, ...) in [-1, 1]; lr rises linearly over `warmup` steps and falls as
+    batches gives x0 or (x0, labels or None), x0 (B, ...) in [-1, 1]; lr rises linearly over `warmup` steps and falls as
     1 / sqrt(step) from 10 `warmup` on; `clip` bounds the gradient's norm. Neither depends on `steps`, so training
     N and then N more is training 2N. Pass a `state` to go on from it. Raises ValueError for pictures out of range
     and at the first loss that is not finite, before it reaches the weights.
@@ -65,8 +65,11 @@ def train(
     state = state or new_state(model)
     device = next(model.parameters()).device
     model.train()
+    batches = iter(batches)
     while state.step < steps:  # asks for no batch beyond the last step: it would move the random state on
-        x0, cond = next(batches)
+        if (batch := next(batches, None)) is None:
+            return
+        x0, cond = batch if isinstance(batch, tuple | list) else (batch, None)
         if state.step == 0 and x0.ndim == 4:
             check_pictures(x0, "the first batch")
         t = times(len(x0), model.schedule, state.generator)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -66,7 +67,9 @@ def test_demo(tmp_path, capsys):
 def test_unknown_names(run, tmp_path, capsys):
     out = tmp_path / "new"
     refused(capsys, ["train", "--data", "imagenet", "--steps", 5, "--out", out], "unknown data 'imagenet'")
-    refused(capsys, ["train", "--data", "digits", "--net", "resnet", "--steps", 5, "--out", out], "unknown net 'resnet'")
+    refused(
+        capsys, ["train", "--data", "digits", "--net", "resnet", "--steps", 5, "--out", out], "unknown net 'resnet'"
+    )
     refused(capsys, ["train", "--data", "digits", "--schedule", "sine", "--steps", 5, "--out", out], "unknown schedule")
     refused(capsys, ["train", "--data", "digits", "--net", "mlp", "--steps", 5, "--out", out], "use unet")
     refused(capsys, ["train", "--data", "digits", "--device", "abacus", "--steps", 5, "--out", out], "not available")
@@ -105,13 +108,33 @@ def test_bad_outputs_and_runs(run, tmp_path, capsys):
     refused(capsys, [*train, mine], "is not empty and is not a run", mine)
     refused(capsys, [*train, mine, "--resume"], "is not a run", mine)
     refused(capsys, [*train, mine / "thesis.txt"], "not a folder", mine)
-    refused(capsys, [*train, tmp_path / "nothing", "--resume"], "is not a folder")
+    refused(capsys, ["train", "--resume", "--steps", 5, "--out", tmp_path / "nothing"], "there is no run at")
     refused(capsys, [*train, run, "--resume", "--lr", 5], "was made with lr 0.001, not 5.0", run)
-    refused(capsys, ["train", "--steps", 5, "--resume"], "--resume needs the run folder")
+    refused(capsys, ["train", "--steps", 5, "--resume"], "--data is missing")
     refused(capsys, ["sample", mine], "is not a run: it has no config.json", mine)
     refused(capsys, ["sample", tmp_path / "nothing"], "is not a folder")
     refused(capsys, ["sample", run, "--out", mine / "x.gif"], "must end in .png or .npz", mine)
     refused(capsys, ["sample", run, "--out", tmp_path / "no" / "x.png"], "does not exist")
+
+
+def test_resuming_what_was_killed_before_its_first_save_starts_it(tmp_path):
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early" / ".tmp-1-config.json").write_text("{")
+    for out in (tmp_path / "early", tmp_path / "earlier"):
+        main(["train", "--resume", "--data", "spirals", "--steps", "2", "--width", "16", "--out", str(out)])
+        assert (out / "ema.safetensors").exists()
+
+
+def test_data_that_changed_under_a_run(tmp_path, capsys):
+    pets, out = tmp_path / "pets", tmp_path / "run"
+    for name in "abc":
+        (pets / name).mkdir(parents=True)
+        for i in range(4):
+            Image.effect_noise((8, 8), 90).save(pets / name / f"{i}.png")
+    train = ["train", "--width", "16", "--batch", "4", "--out", str(out)]
+    main([*train, "--data", f"folder:{pets}", "--steps", "2"])
+    shutil.rmtree(pets / "c")
+    refused(capsys, [*train, "--resume", "--steps", "4"], "in 3 classes; now it has shape (1, 8, 8) in 2 classes", out)
 
 
 def test_bad_checkpoints(run, tmp_path, capsys):

@@ -119,7 +119,14 @@ def test_bad_folders(tmp_path):
 
 def test_bad_arrays(tmp_path):
     labels = torch.zeros(4, dtype=torch.long)
-    refuse(r"must lie in \[-1, 1\], got 0 to 255", Images, "x", torch.linspace(0, 255, 256).reshape(4, 1, 8, 8), labels, ["a"])
+    refuse(
+        r"must lie in \[-1, 1\], got 0 to 255",
+        Images,
+        "x",
+        torch.linspace(0, 255, 256).reshape(4, 1, 8, 8),
+        labels,
+        ["a"],
+    )
     refuse("got nan", Images, "x", torch.full((4, 1, 8, 8), torch.nan), labels, ["a"])
     refuse("move the channels", Images, "x", torch.zeros(4, 8, 8, 3), labels, ["a"])
     refuse("uint8 or floats", Images, "x", torch.zeros(4, 1, 8, 8, dtype=torch.int32), labels, ["a"])

@@ -7,12 +7,12 @@ from minidiff.denoise import Denoiser
 from minidiff.doctor import examine, sampler_error
 from minidiff.nets import build
 from minidiff.samplers import ddim, dpmpp_2m, heun
-from minidiff.schedules import Linear, VP
+from minidiff.schedules import VP, Linear
 
 
 @pytest.fixture
 def batch():
-    return load("eight_gaussians").batch(16, torch.Generator().manual_seed(0))[0]
+    return load("eight_gaussians").batch(4, torch.Generator().manual_seed(0))[0]
 
 
 def model():

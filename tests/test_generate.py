@@ -32,7 +32,9 @@ def test_npz_and_png(tmp_path):
     x = torch.linspace(-1.2, 1.2, 4 * 3 * 25).reshape(4, 3, 5, 5)
     write(tmp_path / "x.npz", x, torch.arange(4), 2)
     with np.load(tmp_path / "x.npz") as f:
-        assert f["images"].shape == (4, 5, 5, 3) and f["images"].dtype == np.uint8 and (f["labels"] == np.arange(4)).all()
+        assert (
+            f["images"].shape == (4, 5, 5, 3) and f["images"].dtype == np.uint8 and (f["labels"] == np.arange(4)).all()
+        )
         back = torch.from_numpy(f["images"]).permute(0, 3, 1, 2) / 127.5 - 1
         assert (back - x.clamp(-1, 1)).abs().max() <= 1 / 255 + 1e-6
     write(tmp_path / "p.npz", torch.zeros(7, 2), None, 2)

@@ -1,5 +1,5 @@
-import torch
 import pytest
+import torch
 
 from minidiff.data.toys import eight_gaussians
 from minidiff.denoise import Denoiser, Prediction

@@ -47,9 +47,7 @@ def test_frechet_of_gaussians_in_closed_form(generator):
 
 
 def test_kernel_distance_is_unbiased(generator):
-    same = [
-        metrics.kernel_distance(*(torch.randn(50, 4, generator=generator) for _ in "ab")) for _ in range(300)
-    ]
+    same = [metrics.kernel_distance(*(torch.randn(50, 4, generator=generator) for _ in "ab")) for _ in range(300)]
     mean, error = torch.tensor(same).mean().item(), torch.tensor(same).std().item() / 300**0.5
     assert abs(mean) < 4 * error
     far = metrics.kernel_distance(torch.randn(50, 4, generator=generator), 1 + torch.randn(50, 4, generator=generator))
@@ -99,7 +97,9 @@ def test_precision_recall_against_a_loop(generator):
 @pytest.mark.parametrize("probes", [None, 64])
 def test_likelihood_of_the_exact_model(schedule, probes, generator):
     covariance = torch.tensor([[0.3, 0.1], [0.1, 0.2]], dtype=torch.float64)
-    mixture = GaussianMixture(torch.ones(2), torch.tensor([[0.5, 0.0], [-0.5, 0.3]]), covariance.expand(2, 2, 2).float())
+    mixture = GaussianMixture(
+        torch.ones(2), torch.tensor([[0.5, 0.0], [-0.5, 0.3]]), covariance.expand(2, 2, 2).float()
+    )
     mixture = mixture.to(covariance)
     x = mixture.sample(20, generator)
     times = schedule.grid(100)[:-1].flip(0)

@@ -7,7 +7,10 @@ from minidiff.score_matching import denoising, exact_trace, explicit, hutchinson
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def field(x, w=torch.tensor([[1.0, 2.0, -1.0], [0.5, -1.0, 0.3], [0.2, 0.1, 2.0]], dtype=torch.float64)):
+W = torch.tensor([[1.0, 2.0, -1.0], [0.5, -1.0, 0.3], [0.2, 0.1, 2.0]], dtype=torch.float64)
+
+
+def field(x, w=W):
     return torch.tanh(x @ w) * x.square().sum(1, keepdim=True)
 
 

@@ -27,8 +27,7 @@ def test_training_learns_the_score():
     state = new_state(model)
     mixture = data.load("eight_gaussians").mixture
     unlabelled = ((x, None) for x, _ in batches(state, size=256))
-    for step in train(model, unlabelled, 600, lr=3e-3, state=state):
-        pass
+    *_, step = train(model, unlabelled, 600, lr=3e-3, state=state)
     errors = score_error(step.ema, mixture, 500)
     assert step.step == 600 and sum(errors[:12]) / 12 < 0.05
 

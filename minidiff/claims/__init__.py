@@ -14,24 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from scipy import stats
 
 from ..files import replacing
+from .tools import Outcome, interval, verdict
 
 LEDGER = Path(__file__).parents[2] / "lectures" / "claims.json"
-
-
-@dataclass
-class Outcome:
-    """What an experiment found: the number that decides, its 95% interval over seeds, and the arrays for figures."""
-
-    value: float
-    low: float
-    high: float
-    data: str
-    seeds: int
-    notes: str  # the other numbers worth keeping, in a sentence
-    detail: dict = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -77,6 +64,9 @@ class Record:
         )
 
 
+__all__ = ["Claim", "Outcome", "Record", "interval", "ledger", "measure", "mode", "registry", "verdict"]
+
+
 def mode() -> str:
     """smoke, cpu or gpu: $MINIDIFF_MODE, by default gpu if there is one. Smoke runs in seconds and proves nothing."""
     default = "gpu" if torch.cuda.is_available() else "cpu"
@@ -84,21 +74,6 @@ def mode() -> str:
     if chosen not in ("smoke", "cpu", "gpu"):
         raise ValueError(f"MINIDIFF_MODE must be smoke, cpu or gpu, got {chosen!r}")
     return chosen
-
-
-def interval(values: list[float]) -> tuple[float, float, float]:
-    """Mean and the 95% Student interval of the mean of at least two values."""
-    x = torch.tensor(values, dtype=torch.float64)
-    half = stats.t.ppf(0.975, len(x) - 1) * x.std().item() / len(x) ** 0.5
-    mean = x.mean().item()
-    return mean, mean - half, mean + half
-
-
-def verdict(low: float, high: float, predicted: tuple[float, float]) -> str:
-    """supported, contradicted or depends, by where the interval lies."""
-    if predicted[0] <= low and high <= predicted[1]:
-        return "supported"
-    return "contradicted" if high < predicted[0] or low > predicted[1] else "depends"
 
 
 def registry() -> dict[str, Claim]:
@@ -157,9 +132,9 @@ def markdown(rows: dict[str, dict]) -> str:
     lines = [
         "# What the lecture claims, and what we measured",
         "",
-        "Generated from `claims.json` by the build of the lectures; do not edit. A claim is *supported* if the whole 95%",
-        "interval lies in the predicted range, *contradicted* if none of it does, else it *depends*. Measure one anew with",
-        "`python -m minidiff claims ID`; times differ between machines, all else repeats with the same seeds.",
+        "Generated from `claims.json` by the build of the lectures; do not edit. A claim is *supported* if the whole",
+        "95% interval lies in the predicted range, *contradicted* if none of it does, else it *depends*. Measure one",
+        "anew with `python -m minidiff claims ID`; times differ between machines, the rest repeats with its seeds.",
         "",
         "| claim | statement | measured | predicted | verdict |",
         "|---|---|---|---|---|",

@@ -154,7 +154,9 @@ def from_folder(path: str, part: str = "train", size: int | None = None) -> Imag
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     files = [(f, i) for i, p in enumerate(folders or [root]) for f in sorted(p.iterdir()) if _is_picture(f)]
     if not files:
-        raise ValueError(f"folder {root} has no pictures in it: expected PATH/class/picture ({', '.join(sorted(SUFFIXES))})")
+        raise ValueError(
+            f"folder {root} has no pictures in it: expected PATH/class/picture ({', '.join(sorted(SUFFIXES))})"
+        )
     for i, p in enumerate(folders):
         if not any(label == i for _, label in files):
             raise ValueError(f"folder {p} has no pictures in it: fill it or remove it")

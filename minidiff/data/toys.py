@@ -29,6 +29,11 @@ def eight_gaussians(std: float = 0.05) -> GaussianMixture:
     return _isotropic(_circle(8, 0.8), std)
 
 
+def two_modes(share: float = 0.8, std: float = 0.1) -> GaussianMixture:
+    """Two well separated Gaussians, the second with `share` of the weight (after Song and Ermon 2019, figure 3)."""
+    return _isotropic(torch.tensor([[-0.6, -0.6], [0.6, 0.6]]), std, torch.tensor([1 - share, share]))
+
+
 def grid_25(std: float = 0.03) -> GaussianMixture:
     """A 5 x 5 grid of modes in [-0.8, 0.8]^2, a class each: the mode-coverage test of the GAN years."""
     line = torch.linspace(-0.8, 0.8, 5)
@@ -102,5 +107,5 @@ def spirals(n: int, generator=None) -> tuple[Tensor, Tensor]:
     return x + 0.02 * normal_like(x, generator), arm
 
 
-EXACT = {"eight_gaussians": eight_gaussians, "grid_25": grid_25, "rings": rings, "branches": branches}
-SAMPLED = {"two_moons": two_moons, "swiss_roll": swiss_roll, "checkerboard": checkerboard, "spirals": spirals}
+EXACT = {f.__name__: f for f in (eight_gaussians, two_modes, grid_25, rings, branches)}
+SAMPLED = {f.__name__: f for f in (two_moons, swiss_roll, checkerboard, spirals)}
