@@ -2,6 +2,7 @@
 
 python lectures/build.py            execute every lecture and write its claims into the ledger
 python lectures/build.py 01         only those whose name starts so
+python lectures/build.py --text     only prose was edited: take it over and keep the outputs
 python lectures/build.py --check    say which notebooks do not agree with their source (exit status 1)
 """
 
@@ -43,17 +44,36 @@ def build(source: Path) -> None:
     notebook.metadata.pop("jupytext", None)
     began = time.monotonic()
     NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": str(HERE)}}).execute()
-    for i, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{i}"  # so that a rebuild does not change what did not change
-        cell.metadata.pop("execution", None)
-    with replacing(HERE / f"{source.stem}.ipynb") as temporary:
-        nbformat.write(notebook, temporary)
+    write(notebook, HERE / f"{source.stem}.ipynb")
     print(f"{source.stem}: {time.monotonic() - began:.0f} s")
+
+
+def build_text(source: Path) -> None:
+    """Take over the prose of a source whose code its notebook has executed already."""
+    path = HERE / f"{source.stem}.ipynb"
+    notebook, edited = nbformat.read(path, 4), jupytext.read(source)
+    ran = [c for c in notebook.cells if c.cell_type == "code"]
+    code = [c for c in edited.cells if c.cell_type == "code"]
+    if [c.source for c in ran] != [c.source for c in code]:
+        sys.exit(f"{source.stem}: its code was edited too: run build.py without --text")
+    outputs = iter(ran)
+    notebook.cells = [next(outputs) if c.cell_type == "code" else c for c in edited.cells]
+    write(notebook, path)
+
+
+def write(notebook, path: Path) -> None:
+    """Write a notebook whole, with cell ids by number: a rebuild does not change what did not change."""
+    for i, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{i}"
+        cell.metadata.pop("execution", None)
+    with replacing(path) as temporary:
+        nbformat.write(notebook, temporary)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prefix", nargs="?", default="")
+    parser.add_argument("--text", action="store_true")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     chosen = sources(options.prefix)
@@ -64,7 +84,7 @@ def main() -> None:
         sys.exit(f"not built from their source: {', '.join(stale)}" if stale else 0)
     os.environ["MINIDIFF_RECORD"] = "1"
     for source in chosen:
-        build(source)
+        build_text(source) if options.text else build(source)
 
 
 if __name__ == "__main__":

@@ -46,5 +46,11 @@ def test_a_changed_source_is_noticed(tmp_path, monkeypatch):
         (tmp_path / path.relative_to(LECTURES)).write_text(path.read_text())
     (source,) = build.sources("01")
     assert build.agrees(source)
+    source.write_text(source.read_text().replace("# # Lecture 01", "# # The first lecture"))
+    assert not build.agrees(source)
+    build.build_text(source)  # prose alone needs no execution
+    assert build.agrees(source)
     source.write_text(source.read_text() + "\n# %%\nprint(1)\n")
     assert not build.agrees(source)
+    with pytest.raises(SystemExit, match="its code was edited too"):
+        build.build_text(source)

@@ -152,6 +152,8 @@ _ = ax.legend(frameon=False)
 print(cost)
 
 # %% [markdown]
+# Bars are two standard deviations over five repetitions: where one is long, it was the machine that hesitated, not the loss.
+#
 # **The number that decides** is the slope of the implicit line. A little less than 1 is no contradiction: in few dimensions
 # the time of a step is mostly that of calling the network at all. (The "explicit" line is there for completeness: it needs an
 # answer that only a toy has.) Hutchinson's estimate, `score_matching.implicit(fn, x, probes=1)`, makes the implicit loss as
