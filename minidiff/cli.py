@@ -2,7 +2,6 @@
 
 import json
 import sys
-from argparse import HelpFormatter
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -40,7 +39,7 @@ class Train:
     data: str | None = None  # a name (an unknown one lists them), folder:PATH or npz:PATH
     net: str | None = None  # mlp for points, unet for pictures
     steps: int | None = None  # train until this many steps in all
-    minutes: float | None = None  # or for this long from now (the default: 3)
+    minutes: float | None = None  # or for this long from now, drawing samples not counted (the default: 3)
     out: Path | None = None  # the run folder; by default runs/DATA
     resume: bool = field(default=False)  # go on with the run at --out, if there is one already
     device: str = "auto"  # auto, cpu, cuda or mps
@@ -53,7 +52,7 @@ class Train:
     lr: float | None = None  # learning rate
     p_uncond: float | None = None  # how often the label is dropped (default 0.1)
     size: int | None = None  # resize the pictures of a folder to this
-    save_every: float = 30.0  # seconds between checkpoints
+    save_every: float = 10.0  # seconds between checkpoints
 
     def run(self):
         from . import checkpoint, data
@@ -63,6 +62,7 @@ class Train:
             _positive(name, getattr(self, name))
         if self.steps is not None and self.minutes is not None:
             raise ValueError("give --steps or --minutes, not both")
+        self.data = self.data and self.data.rstrip("/")
         if self.data is None and (self.out is None or not self.resume):
             raise ValueError(f"--data is missing: choose from {', '.join(data.NAMES)}, folder:PATH or npz:PATH")
         self.out = self.out or Path("runs") / self.data.strip("/").replace(":", "-").replace("/", "-")
@@ -104,7 +104,7 @@ class Sample:
 
         from . import checkpoint
         from .device import pick
-        from .generate import generate, parse_label, write
+        from .generate import check_output, generate, parse_label, write
 
         config = checkpoint.read_config(self.run_folder)
         out = self.out or self.run_folder / "sample.png"
@@ -122,7 +122,8 @@ class Sample:
             labels=labels, scale=self.scale, sampler=self.sampler, steps=self.steps, seed=self.seed,
         )  # fmt: skip
         write(out, x, labels, columns=min(self.n, len(config.classes) or 8))
-        print(f"{self.n} samples, {self.sampler}, {self.steps} steps, scale {self.scale:g}, seed {self.seed}: {out}")
+        steps = f"12 x {self.steps}" if self.sampler == "langevin" else self.steps
+        print(f"{self.n} samples, {self.sampler}, {steps} steps, scale {self.scale:g}, seed {self.seed}: {out}")
 
 
 @dataclass
@@ -169,6 +170,7 @@ class Doctor:
         import torch
 
         from . import checkpoint
+        from .denoise import TIMES
         from .device import pick, to_device
         from .doctor import examine
         from .generate import run_sampler
@@ -183,7 +185,8 @@ class Doctor:
         def sampler(model, x, times):
             return run_sampler(model, x, self.sampler, len(times) - 1)
 
-        report = examine(checkpoint.denoiser(config, device), to_device(x0, device), labels, sampler, self.steps)
+        model, times = checkpoint.denoiser(config, device), TIMES[config.times]
+        report = examine(model, to_device(x0, device), labels, sampler, self.steps, times=times)
         print(report)
         if not (report.model_ok and report.sampler_ok):
             sys.exit(1)
@@ -205,16 +208,9 @@ class Claims:
 COMMANDS = {"demo": Demo, "train": Train, "sample": Sample, "evaluate": Evaluate, "doctor": Doctor, "claims": Claims}
 
 
-def check_output(path: Path) -> None:
-    """Raise ValueError now rather than after minutes of sampling if `path` could not be written."""
-    if path.suffix not in (".png", ".npz"):
-        raise ValueError(f"{path}: the output must end in .png or .npz")
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"{path}: {'is a folder' if path.is_dir() else f'the folder {path.parent} does not exist'}")
-
-
 class _Parser(ArgumentParser):
     def error(self, message):
+        message = message.replace("options.", "").replace("run_folder", "RUN")  # a dataclass's name for an argument
         self.exit(2, f"minidiff: {message}; see {self.prog} --help\n")
 
 
@@ -226,15 +222,23 @@ def main(argv: list[str] | None = None) -> None:
             name,
             help=cls.__doc__,
             description=cls.__doc__,
-            formatter_class=HelpFormatter,
             add_option_string_dash_variants=DashVariant.DASH,
         )
         sub.add_arguments(cls, "options")
-    options = parser.parse_args(argv).options
+    options = parser.parse_args(_valued(parser, sys.argv[1:] if argv is None else argv)).options
     try:
         options.run()
     except (ValueError, OSError) as error:
         sys.exit(_refuse(error))
+
+
+def _valued(parser: _Parser, argv: list[str]) -> list[str]:
+    """argv, if every option but the flags has a value: an optional one would pass for absent without it."""
+    for name, after in zip(argv, [*argv[1:], "--"], strict=True):
+        flag = "=" in name or name in ("--help", "--resume", "--noresume", "--write", "--nowrite")
+        if name.startswith("--") and after.startswith("--") and not flag:
+            parser.error(f"argument {name}: expected a value")
+    return argv
 
 
 def _refuse(error: Exception) -> int:

@@ -1,5 +1,7 @@
 """The front door: train a class-conditional model on scikit-learn's digits, and draw what it does."""
 
+import os
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -40,7 +42,8 @@ def demo(out: Path, minutes: float = 2.5, seed: int = 0, device: str = "auto") -
     right = (logits.argmax(1) == labels).float().mean().item()
     print(f"a classifier trained on the real digits recognises {right:.0%} of the 100 as the digit asked for")
     print(f"look at {out / 'digits.png'}, {out / 'trajectory.png'} and {out / 'loss.png'}")
-    print(f"next: python -m minidiff sample {run} --label 7 --n 16; python -m minidiff evaluate {run}")
+    python = os.path.relpath(sys.executable)
+    print(f"next: {python} -m minidiff sample {run} --label 7 --n 16; {python} -m minidiff evaluate {run}")
 
 
 def draw_trajectory(model, config, path: Path, seed: int) -> None:

@@ -48,8 +48,8 @@ def _norm(alpha, sigma, sigma_data):
 def coefficients(prediction: str, schedule: Schedule, t: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor]:
     """(a, b) of the target a * x0 + b * eps, each of t's shape.
 
-    The determinant is not 0 for 0 < t < 1; "x0" and "edm" lose eps at sigma = 0, "eps" and "score" lose x0 at
-    alpha = 0, "v" is well-posed everywhere.
+    The determinant is not 0 for 0 < t < 1; at the ends "x0" loses eps (sigma = 0), "eps" and "score" lose x0
+    (alpha = 0), "v" and "edm" lose nothing.
     """
     if prediction not in _TARGETS:
         raise ValueError(f"unknown prediction {prediction!r}: choose from {', '.join(PREDICTIONS)}")
@@ -188,8 +188,7 @@ def _on(generator):
 
 
 # --- loss weightings: log_snr (B,) -> weight (B,) of the squared error of x0 (Kingma and Gao 2023, table 1) ---
-# Without any, each prediction brings its own: x0 1, eps SNR, v SNR + 1 (on VP), edm SNR + 1 / sigma_data^2 times
-# a constant.
+# Without any, each prediction brings its own: x0 1, eps SNR, v SNR + 1 (on VP), edm SNR + 1 / sigma_data^2.
 
 
 def uniform_weight(log_snr: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .denoise import Denoiser, normal_like
+from .denoise import Denoiser, lognormal_times, normal_like
 from .oracles import EmpiricalDenoiser
 from .samplers import dpmpp_2m, last, start
 from .schedules import expand
@@ -52,12 +52,14 @@ class Report:
         )
 
 
-def examine(model: Denoiser, x0: Tensor, cond: Tensor | None = None, sampler=dpmpp_2m, steps: int = 300) -> Report:
+def examine(
+    model: Denoiser, x0: Tensor, cond=None, sampler=dpmpp_2m, steps: int = 300, times=lognormal_times
+) -> Report:
     """Overfit a model (it is changed) to a few x0 (B, ...) for `steps` steps; run `sampler(model, x, times)` on the
     oracle. Each step sees the batch many times over, at other noise: so it is a fair test of the net, not of luck."""
     copies = max(1, (256 if x0.ndim == 2 else 64) // len(x0))
     rows = x0.repeat(copies, *[1] * (x0.ndim - 1)), None if cond is None else cond.repeat(copies)
-    for _ in train(model, itertools.repeat(rows), steps, warmup=20, p_uncond=0.0):
+    for _ in train(model, itertools.repeat(rows), steps, warmup=20, p_uncond=0.0, times=times):
         pass
     model.eval()
     generator = torch.Generator().manual_seed(0)

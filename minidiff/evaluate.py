@@ -69,34 +69,48 @@ def evaluate_images(model, config: Config, dataset, held_out, *, n, scale, sampl
 
     Features and labels come from a classifier trained on the real training pictures; without guidance and with it.
     """
+    if len(held_out) < 10 * len(config.classes):
+        raise ValueError(f"{config.data}: {len(held_out)} held-out pictures are too few to measure {n} samples by")
     judge = classifier.for_data(dataset, device=next(model.parameters()).device)
     real, logits = classifier.judge(judge, held_out.at(torch.arange(len(held_out))))
-    report = {"classifier: right on held-out real pictures": _share(logits, held_out.labels)}
     size = min(len(real), n)
-    train_features, _ = classifier.judge(judge, dataset.batch(size, torch.Generator().manual_seed(1))[0])
-    precision, recall = metrics.precision_recall(real, train_features)
-    report["held-out real pictures"] = len(real)
-    report["floor: Frechet distance, precision, recall of real training pictures"] = [
-        metrics.frechet_distance(train_features, real),
-        precision,
-        recall,
-    ]
+    report = {"classifier: right on held-out real pictures": _share(logits, held_out.labels)}
+    report["distances are of"] = (
+        f"{size} samples, as many of each class, to {len(real)} held-out; mean of {PAIRS} draws"
+    )
+    generator = torch.Generator().manual_seed(1)
+    everything = torch.arange(len(dataset))[_balanced(dataset.labels, min(len(dataset), PAIRS * size), generator)]
+    train_features, _ = classifier.judge(judge, dataset.at(everything))
+    report |= _distances("floor (real training pictures)", real, train_features, dataset.labels[everything], size)
     labels = torch.arange(n) % len(config.classes)
     for gamma in sorted({1.0, scale}):
-        fake = generate(
-            model, config.shape, n, labels=labels, scale=gamma, sampler=sampler, steps=steps, seed=seed
-        ).clamp(-1, 1)
-        features, logits = classifier.judge(judge, fake)
-        # as many fakes as in the floor, so that the numbers can be compared
-        few = features[torch.randperm(n, generator=torch.Generator().manual_seed(0))[:size]]
-        precision, recall = metrics.precision_recall(real, few)
-        name = f"scale {gamma:g}"
-        report[f"{name}: recognised as their class"] = _share(logits, labels)
-        report[f"{name}: Frechet distance, classifier features (not FID), {size} samples"] = metrics.frechet_distance(
-            few, real
-        )
-        report[f"{name}: precision"], report[f"{name}: recall of held-out real pictures"] = precision, recall
+        options = {"labels": labels, "scale": gamma, "sampler": sampler, "steps": steps, "seed": seed}
+        features, logits = classifier.judge(judge, generate(model, config.shape, n, **options).clamp(-1, 1))
+        report[f"scale {gamma:g}: recognised as their class"] = _share(logits, labels)
+        report |= _distances(f"scale {gamma:g}", real, features, labels, size)
     return report
+
+
+def _balanced(labels: Tensor, n: int, generator) -> Tensor:
+    """About n indices, as many of each class, drawn without replacement."""
+    classes = labels.unique()
+    order = torch.randperm(len(labels), generator=generator)
+    return torch.cat([order[labels[order] == c][: max(1, n // len(classes))] for c in classes])
+
+
+def _distances(name: str, real: Tensor, features: Tensor, labels: Tensor, size: int) -> dict:
+    """Frechet distance, precision and recall of `size` of the features against the real ones: means over draws, drawn
+    alike for samples and for the floor, since all three depend on how many there are and of which class."""
+    generator, rows = torch.Generator().manual_seed(0), []
+    for _ in range(PAIRS):
+        few = features[_balanced(labels, size, generator)]
+        rows.append([metrics.frechet_distance(few, real), *metrics.precision_recall(real, few)])
+    frechet, precision, recall = torch.tensor(rows).mean(0).tolist()
+    return {
+        f"{name}: Frechet distance, classifier features (not FID)": frechet,
+        f"{name}: precision": precision,
+        f"{name}: recall of held-out real pictures": recall,
+    }
 
 
 def _share(logits: Tensor, labels: Tensor) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from . import plot
@@ -15,14 +16,14 @@ from .samplers import SAMPLERS, last, start
 
 
 def parse_label(label: str, classes: list[str]) -> int:
-    """The index of a label given by name or number; 'none' is the null condition, len(classes)."""
+    """The index of a label given by name, or by number if no name is one; 'none' is the null condition."""
     if not classes:
         raise ValueError(f"label {label!r} was given, but this model was trained without labels")
-    if label == "none":
-        return len(classes)
     if label in classes:
         return classes.index(label)
-    if label.isdigit() and int(label) < len(classes):
+    if label == "none":
+        return len(classes)
+    if label.isdigit() and int(label) < len(classes) and not any(c.isdigit() for c in classes):
         return int(label)
     raise ValueError(f"label {label!r} is out of range: choose from {', '.join(classes)}, or none")
 
@@ -60,17 +61,30 @@ def generate(model, shape, n, *, labels=None, scale=1.0, sampler="dpmpp_2m", ste
     return torch.cat(parts)
 
 
-def write(path: Path, x: Tensor, labels: Tensor | None, columns: int) -> None:
-    """Write samples to .png (a grid, or a scatter plot) or .npz: `images` uint8 (N, H, W, C) or `samples` (N, 2)."""
-    if path.suffix not in (".png", ".npz"):
+def check_output(path: Path) -> None:
+    """Raise ValueError, before minutes of sampling, if `write` could not write to `path`."""
+    if path.suffix.lower() not in (".png", ".npz"):
         raise ValueError(f"{path}: the output must end in .png or .npz")
-    if not path.parent.is_dir():
-        raise ValueError(f"{path.parent} does not exist: make the folder first")
-    if path.suffix == ".npz":
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"{path}: {'is a folder' if path.is_dir() else f'the folder {path.parent} does not exist'}")
+
+
+def write(path: Path, x: Tensor, labels: Tensor | None, columns: int) -> None:
+    """Write samples to .png (a grid, or a scatter plot) or .npz: `images` uint8 (N, H, W, C) or `samples` (N, 2).
+
+    A grid has the pictures' own pixels, each drawn as a square of whole pixels.
+    """
+    check_output(path)
+    if path.suffix.lower() == ".npz":
         arrays = {"images": plot.to_uint8(x)} if x.ndim == 4 else {"samples": x.numpy()}
         if labels is not None:
             arrays["labels"] = labels.numpy()
         with replacing(path) as temporary, open(temporary, "wb") as f:
             np.savez(f, **arrays)
+    elif x.ndim == 4:
+        sheet = plot.tile(x, columns)
+        zoom = max(1, 512 // max(sheet.shape[:2]))
+        with replacing(path) as temporary:
+            Image.fromarray(sheet.repeat(zoom, 0).repeat(zoom, 1).squeeze()).save(temporary)
     else:
-        plot.save(plot.grid(x, columns) if x.ndim == 4 else plot.points(x, labels), path)
+        plot.save(plot.points(x, labels), path)

@@ -23,8 +23,6 @@ class Guided:
     def __init__(self, model, scale: float = 1.0, *, weak=None, interval: tuple[float, float] = (0.0, 1.0)):
         self.model, self.scale, self.weak, self.interval = model, float(scale), weak, interval
         self.schedule, self.null = model.schedule, getattr(model, "null", None)
-        if weak is None and scale != 1 and self.null is None:
-            raise ValueError("classifier-free guidance needs a model with a null condition, and this one has none")
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
         t = torch.as_tensor(t).to(x_t)
@@ -36,7 +34,9 @@ class Guided:
         if self.weak is not None:
             return self.weak(x_t, t, cond).lerp(self.model(x_t, t, cond), scale)
         if self.scale == 0 and on.all():
-            return self.model(x_t, t, torch.full_like(cond, self.null))
+            return self.model(x_t, t)
+        if self.null is None:  # a Model that does not say which index is its null: two calls
+            return self.model(x_t, t).lerp(self.model(x_t, t, cond), scale)
         both = torch.cat([torch.full_like(cond, self.null), cond])
         halves = self.model(torch.cat([x_t, x_t]), t.expand(len(x_t)).repeat(2), both)
         weak, strong = (Prediction(*part) for part in zip(*(h.chunk(2) for h in halves), strict=True))

@@ -1,4 +1,4 @@
-"""Distances between samples, and likelihoods. All take arrays (N, D) of samples or of features, in float.
+"""Distances between samples, and likelihoods. All take arrays (N, D) of samples or of features, torch or numpy.
 
 Which features, how many samples, which sampler: a number means nothing without them, so whoever prints one of
 these prints those. A Frechet distance is an FID only on Inception's features.
@@ -16,7 +16,7 @@ from .score_matching import exact_trace, hutchinson_trace
 
 def wasserstein2(a: Tensor, b: Tensor) -> float:
     """The exact 2-Wasserstein distance of two equally large samples (N, D), by linear assignment: O(N^3) time."""
-    _same(a, b, equal_n=True)
+    a, b = _same(a, b, equal_n=True)
     cost = torch.cdist(a.double(), b.double()).square()
     rows, columns = linear_sum_assignment(cost.numpy(force=True))
     return cost.cpu()[rows, columns].mean().sqrt().item()
@@ -27,7 +27,7 @@ def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 256, generator=N
 
     a, b (N, D), equally many. Without a generator the directions are those of seed 0, so that a distance repeats.
     """
-    _same(a, b, equal_n=True)
+    a, b = _same(a, b, equal_n=True)
     generator = generator or torch.Generator().manual_seed(0)
     directions = normal_like(torch.empty(a.shape[1], projections), generator).to(a)
     directions = directions / directions.norm(dim=0)
@@ -40,7 +40,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     |mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)). The last trace is the sum of the singular values of
     A^T B where C_a = A A^T: no matrix square root, nothing complex.
     """
-    _same(a, b)
+    a, b = _same(a, b)
     a, b = a.double(), b.double()
     if min(len(a), len(b)) < 2:
         raise ValueError("a Frechet distance needs at least 2 samples a side")
@@ -54,7 +54,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
 def kernel_distance(a: Tensor, b: Tensor) -> float:
     """The unbiased squared MMD under the kernel (x.y / D + 1)^3 (Binkowski et al. 2018): KID on Inception features."""
-    _same(a, b)
+    a, b = _same(a, b)
     if min(len(a), len(b)) < 2:
         raise ValueError("a kernel distance needs at least 2 samples a side")
     a, b = a.double(), b.double()
@@ -68,6 +68,7 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
 
 def inception_score(probs: Tensor) -> float:
     """exp of the mean KL(p(y|x) || p(y)) (Salimans et al. 2016); probs (N, classes), rows summing to 1."""
+    probs = torch.as_tensor(probs)
     if probs.ndim != 2 or not torch.allclose(probs.sum(1), torch.ones_like(probs[:, 0]), atol=1e-3):
         raise ValueError("inception_score takes probabilities (N, classes) whose rows sum to 1: softmax the logits")
     probs = probs.double()
@@ -81,7 +82,7 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     Precision: the share of fakes within the distance of some real point to its k-th nearest other real point.
     Recall: the same with the roles exchanged.
     """
-    _same(real, fake)
+    real, fake = _same(real, fake)
     if min(len(real), len(fake)) <= k:
         raise ValueError(f"precision and recall with k = {k} need more than {k} samples a side")
     return _covered(fake, real, k), _covered(real, fake, k)
@@ -125,7 +126,10 @@ def log_likelihood(model, x0: Tensor, times: Tensor, cond=None, probes: int | No
 
 
 def _same(a, b, equal_n=False):
+    """a and b as tensors (they may come as numpy arrays), if they can be compared."""
+    a, b = torch.as_tensor(a), torch.as_tensor(b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(f"expected (N, D) and (M, D), got {tuple(a.shape)} and {tuple(b.shape)}")
     if equal_n and len(a) != len(b):
         raise ValueError(f"expected equally many samples, got {len(a)} and {len(b)}")
+    return a, b

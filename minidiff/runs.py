@@ -55,11 +55,10 @@ def open_run(out: Path, resume: bool, may_start: bool = True) -> bool:
 def load_data(config: Config, part: str = "train") -> data.Points | data.Images:
     """The data of a run. Raises ValueError if it is no longer what the run was trained on."""
     dataset = data.load(config.data, part, config.size)
-    if tuple(dataset.shape) != config.shape or len(config.classes) not in (0, len(dataset.classes)):
-        raise ValueError(
-            f"the run was trained on {config.data} of shape {config.shape} in {len(config.classes)} classes; "
-            f"now it has shape {dataset.shape} in {len(dataset.classes)} classes"
-        )
+    then = (config.shape, config.classes)
+    now = (tuple(dataset.shape), dataset.classes if config.classes else [])
+    if then != now:
+        raise ValueError(f"{config.data} is not what the run was trained on: it had (shape, classes) {then}, now {now}")
     return dataset
 
 
@@ -70,14 +69,14 @@ def train_run(
     *,
     steps: int | None = None,
     minutes: float | None = None,
-    save_every: float = 30.0,
+    save_every: float = 10.0,
     device: str = "auto",
     progress: bool = True,
 ) -> None:
     """Train the run at `out` until `steps` in all, or for `minutes` from now; start it, or go on where it stopped.
 
-    Saves every `save_every` seconds, at the end, and on Ctrl-C; draws pictures at the first, second, fourth, ...
-    save and at the end.
+    Saves every `save_every` seconds, or less often if that would take more than a twentieth of the time; at the end,
+    and on Ctrl-C. Draws pictures at the first, 4th, 16th, ... save and at the end.
     """
     where = pick(device)
     state, rows, recent = _start_or_resume(out, config, where)
@@ -85,7 +84,7 @@ def train_run(
         raise ValueError(f"{out} is at step {state.step} already, beyond --steps {steps}, which is the total")
     checkpoint.save(out, config, state, rows, recent)
     first, began = state.step, time.monotonic()
-    saves, saved, loss = 0, began, float("nan")
+    saves, saved, took, draw_at, loss = 0, began, 0.0, 1, float("nan")
 
     def status() -> str:
         speed = (state.step - first) * config.batch / max(time.monotonic() - began, 1e-9)
@@ -105,13 +104,15 @@ def train_run(
                 bar.set_postfix_str(status(), refresh=False)
             bar.update()
             now = time.monotonic()
-            if now - saved >= save_every:
+            if now - saved >= max(save_every, 20 * took):
                 checkpoint.save(out, config, state, rows, recent)
                 saves, saved = saves + 1, time.monotonic()
+                took = saved - now
                 if progress and bar.disable:
                     print(f"step {step.step}, {status()}", flush=True)
-                if saves & (saves - 1) == 0:  # a power of two
+                if saves == draw_at:
                     draw_samples(out, config, state)
+                    draw_at *= 4
             if minutes is not None and now - began >= 60 * minutes:
                 break
     except KeyboardInterrupt:
@@ -121,8 +122,7 @@ def train_run(
     checkpoint.save(out, config, state, rows, recent)
     draw_samples(out, config, state)
     if progress:
-        took = time.monotonic() - began
-        print(f"{out}: step {state.step}, {status()} over {took:.0f} s on {where}; pictures in {out / 'samples'}")
+        print(f"{out}: step {state.step}, {status()} on {where}; pictures in {out / 'samples'}")
 
 
 def _start_or_resume(out: Path, config: Config, device) -> tuple[State, list, list]:

@@ -2,7 +2,7 @@
 
 `times` runs from noise to data, as `model.schedule.grid(steps)` gives it; if it ends at t = 0 the last step returns
 the denoised x0, so nothing is ever divided by sigma = 0. One step is one network call, but for heun, whose steps
-take two (the last one: one). `last(...)` runs a sampler to its end.
+take two (the last one: one); langevin makes many such steps at each time. `last(...)` runs a sampler to its end.
 
 Three of them work in the variables y = x / alpha and n = sigma / alpha, in which the probability-flow ODE is
 dy/dn = eps on every path: the schedule bends the clock, not the trajectory.
@@ -39,6 +39,8 @@ def ddim(model, x: Tensor, times: Tensor, cond=None, eta: float = 0.0, generator
 
     With eta = 0, exact for a constant x0: an exponential integrator, and Euler's method in dy/dn = eps.
     """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta must be between 0 (DDIM) and 1 (DDPM), got {eta}")
     for t, s in _pairs(times, x):
         x0, eps = model(x, t, cond)
         (alpha_t, sigma_t), (alpha_s, sigma_s) = model.schedule(t), model.schedule(s)
@@ -143,6 +145,8 @@ def _checked(times, x, least):
 
 def _pairs(times, x):
     times = _checked(times, x, least=2)
+    if (times[1:] == times[:-1]).any():
+        raise ValueError("times must fall strictly: two of them are equal")
     return zip(times[:-1], times[1:], strict=True)
 
 

@@ -31,15 +31,16 @@ def sliced(fn: Callable, x: Tensor, projections: int = 1, generator=None) -> Ten
 
     With |s|^2 for (v.s)^2, which has the same mean and less variance, it is Hutchinson's `implicit`.
     """
+    again = torch.is_grad_enabled()
     x = x.detach().requires_grad_()
     total = 0.0
     with torch.enable_grad():
         s = fn(x)
         for _ in range(projections):
             v = normal_like(x, generator)
-            (back,) = torch.autograd.grad((s * v).sum(), x, create_graph=True)
+            (back,) = torch.autograd.grad((s * v).sum(), x, create_graph=again, retain_graph=True)
             total = total + (back * v).sum(1) + 0.5 * (s * v).sum(1).square()
-    return total / projections
+    return total / projections if again else total.detach() / projections
 
 
 def denoising(fn: Callable, x0: Tensor, sigma: float, generator=None) -> Tensor:

@@ -63,6 +63,8 @@ def train(
     and at the first loss that is not finite, before it reaches the weights.
     """
     state = state or new_state(model)
+    if state.model is not model:
+        raise ValueError("the state belongs to another model: make it with new_state(model)")
     device = next(model.parameters()).device
     model.train()
     batches = iter(batches)

@@ -53,9 +53,9 @@ def folder(root, sizes=((10, 10), (12, 16)), n=12, classes=("cat", "dog"), mode=
 
 
 def test_folder(tmp_path):
-    root = folder(tmp_path / "pets")
+    root = folder(tmp_path / "pets", sizes=((12, 12), (12, 16)))
     train, test = (data.load(f"folder:{root}", part) for part in ("train", "test"))
-    assert train.shape == (3, 10, 10) and (len(train), len(test)) == (22, 2)
+    assert train.shape == (3, 12, 12) and (len(train), len(test)) == (22, 2)
     assert train.classes == ["cat", "dog"] and train.pictures.dtype == torch.uint8
     with Image.open(root / "cat" / "00.png") as picture:
         first = np.asarray(picture).transpose(2, 0, 1)
@@ -79,13 +79,28 @@ def test_folder_of_grey_pictures_and_given_splits(tmp_path):
     folder(tmp_path / "train", mode="L")
     folder(tmp_path / "test", n=3, mode="L")
     train, test = (data.load(f"folder:{tmp_path}", part) for part in ("train", "test"))
-    assert train.shape == (1, 10, 10) and (len(train), len(test)) == (24, 6)
+    assert train.shape == (1, 8, 8) and (len(train), len(test)) == (24, 6)
 
 
 def test_folder_without_classes_has_no_labels(tmp_path):
     for i in range(12):
         Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(tmp_path / f"{i}.png")
     assert data.load(f"folder:{tmp_path}").batch(4)[1] is None
+
+
+def test_pictures_are_turned_as_their_camera_was(tmp_path):
+    picture = Image.new("RGB", (8, 8), "black")
+    picture.paste("white", (0, 0, 8, 4))  # white above
+    turned = Image.Exif()
+    turned[0x0112] = 6  # "turn me by 90 degrees clockwise"
+    for i in range(12):
+        picture.save(tmp_path / f"{i}.jpg", exif=turned, quality=95)
+    x = data.load(f"folder:{tmp_path}").pictures
+    assert x[..., 5:].float().mean() > 200 and x[..., :3].float().mean() < 50  # white to the right
+
+
+def test_odd_sizes_become_multiples_of_four(tmp_path):
+    assert data.load(f"folder:{folder(tmp_path / 'pets', sizes=((50, 50),))}").shape == (3, 48, 48)
 
 
 def test_npz_round_trip(tmp_path):
@@ -115,6 +130,11 @@ def test_bad_folders(tmp_path):
     (root / "dog" / "03.png").unlink()
     Image.fromarray(np.full((8, 8), 200.0, np.float32)).save(root / "dog" / "03.tiff")
     refuse("has F pixels", data.load, f"folder:{root}")
+
+    (root / "dog" / "03.tiff").rename(root / "03.png")
+    refuse("has pictures beside class folders", data.load, f"folder:{root}")
+    np.savez(tmp_path / "flat.npz", images=np.zeros((20, 8, 8, 1), np.uint8))
+    refuse("nothing to learn", data.std, data.load(f"npz:{tmp_path / 'flat.npz'}"))
 
 
 def test_bad_arrays(tmp_path):

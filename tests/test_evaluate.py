@@ -49,8 +49,10 @@ def test_evaluating_pictures(tmp_path, monkeypatch):
     fit = classifier.fit
     monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path))
     monkeypatch.setattr(classifier, "fit", lambda train, **kw: fit(train, steps=60, **kw))
-    report = evaluate(tmp_path / "run", n=40, steps=2, device="cpu")
+    report = evaluate(tmp_path / "run", n=100, steps=2, device="cpu")
     assert report["scale 1: recognised as their class"] <= 0.5  # three steps teach nothing
+    names = [name for name in report if "Frechet" in name]
+    assert report[names[0]] < 0.5 * report[names[1]] and names[0].startswith("floor")
     assert {f"scale {s}: recall of held-out real pictures" for s in ("1", "1.5")} <= set(report)
 
 

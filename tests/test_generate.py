@@ -21,6 +21,9 @@ def test_same_seed_same_samples():
 
 def test_labels_by_name_and_number():
     assert [parse_label(v, ["cat", "dog"]) for v in ("dog", "0", "none")] == [1, 0, 2]
+    assert parse_label("7", ["3", "7"]) == 1
+    with pytest.raises(ValueError, match="out of range"):
+        parse_label("0", ["3", "7"])  # a number is a name here, not a place
     for bad in ("2", "-1", "bird", "1.5"):
         with pytest.raises(ValueError, match="out of range: choose from cat, dog, or none"):
             parse_label(bad, ["cat", "dog"])
@@ -42,7 +45,8 @@ def test_npz_and_png(tmp_path):
         assert f["samples"].shape == (7, 2) and f["samples"].dtype == np.float32
     write(tmp_path / "x.png", x, None, 2)
     with Image.open(tmp_path / "x.png") as picture:
-        assert picture.size[0] > 100
+        width = picture.size[0]
+        assert width % 11 == 0 and width > 250  # two pictures of 5 and a gap, each pixel a square of whole pixels
     with pytest.raises(ValueError, match="end in .png or .npz"):
         write(tmp_path / "x.gif", x, None, 2)
 

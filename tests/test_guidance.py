@@ -86,7 +86,15 @@ def test_guidance_sharpens(generator):
     assert spread[1] < 0.7 * spread[0]
 
 
-def test_needs_a_null():
+def test_a_model_that_does_not_tell_its_null_takes_two_calls(model):
+    expected = Guided(model, 2.0)(X, T, LABELS)
+    model.null, model.calls = None, 0
+    ours = Guided(model, 2.0)(X, T, LABELS)
+    torch.testing.assert_close(ours.x0, expected.x0)
+    assert model.calls == 2
+
+
+def test_an_unconditional_model_cannot_be_guided():
     unconditional = Denoiser(build("mlp", (2,), width=32), VP())
-    with pytest.raises(ValueError, match="null condition"):
-        Guided(unconditional, 2.0)
+    with pytest.raises(ValueError, match="unconditional net"):
+        Guided(unconditional, 2.0)(X, T, LABELS)

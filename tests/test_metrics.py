@@ -107,6 +107,15 @@ def test_likelihood_of_the_exact_model(schedule, probes, generator):
     torch.testing.assert_close(ours, mixture.log_prob(x), atol=0.02 if probes is None else 0.5, rtol=0)
 
 
+def test_numpy_arrays_are_welcome(generator):
+    a, b = torch.randn(30, 2, generator=generator), torch.randn(30, 2, generator=generator) + 1
+    for call in (
+        metrics.wasserstein2, metrics.sliced_wasserstein, metrics.frechet_distance, metrics.kernel_distance,
+        metrics.precision_recall,
+    ):  # fmt: skip
+        assert call(a.numpy(), b.numpy()) == call(a, b)
+
+
 def test_bad_input():
     a = torch.zeros(5, 2)
     for call in (metrics.wasserstein2, metrics.sliced_wasserstein):

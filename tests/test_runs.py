@@ -63,24 +63,43 @@ def test_ctrl_c_saves(tmp_path, monkeypatch):
     assert checkpoint.resume(tmp_path / "run")[1].step == 7
 
 
+# a training process that kills itself in the middle of its fifth write of one kind, leaving half a file behind
+SUICIDE = """
+import os, signal, sys, torch, minidiff.checkpoint as c
+from minidiff.cli import main
+which, writes = sys.argv[1], 0
+real = torch.save if which == "state" else c.save_file
+def half(what, path, *rest):
+    global writes
+    writes += 1
+    real(what, path, *rest)
+    if writes == 5:
+        os.truncate(path, os.path.getsize(path) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+if which == "state": torch.save = half
+else: c.save_file = half
+main(sys.argv[2:])
+"""
+
+
 def kill_and_resume(tmp_path, kills, every):
-    """Kill a run at `kills` moments, each after a random number of steps, every third one in the middle of a save;
-    go on to the end, and compare with a run that was never killed."""
-    steps, rng, out, while_saving = 2 * every * kills, random.Random(0), tmp_path / "killed", 0
+    """Kill a run `kills` times: at random moments, in the middle of writing the state, in the middle of writing
+    weights; go on to the end, and compare with a run that was never killed."""
+    steps, rng, out, while_saving = 3 * every * kills, random.Random(0), tmp_path / "killed", 0
     subprocess.run(command(tmp_path / "whole", "--steps", str(steps)), check=True, capture_output=True)
     for i in range(kills):
-        resume = ["--resume"] if checkpoint.is_run(out) else []
-        process = subprocess.Popen(command(out, "--steps", str(steps), *resume), stderr=subprocess.DEVNULL)
-        stop = step_of(out) + rng.randint(1, 2 * every - 1)
-        wait_until(lambda stop=stop: step_of(out) >= stop, process)
-        if i % 3 == 0:
-            wait_until(lambda: list(out.glob(".tmp-*")), process)
-        else:
+        arguments = command(out, "--steps", str(steps), *(["--resume"] if checkpoint.is_run(out) else []))
+        if i % 3 < 2:
+            arguments = [sys.executable, "-c", SUICIDE, ("state", "weights")[i % 3], *arguments[3:]]
+        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if i % 3 == 2:
+            stop = step_of(out) + rng.randint(1, 2 * every - 1)
+            wait_until(lambda stop=stop: step_of(out) >= stop, process)
             time.sleep(0.05 * rng.random())
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL  # it was still training
+            process.send_signal(signal.SIGKILL)
+        assert process.wait(60) == -signal.SIGKILL  # it was still training
         while_saving += bool(list(out.glob(".tmp-*")))
-    assert while_saving >= 1
+    assert while_saving >= 2 * kills // 3
     result = subprocess.run(command(out, "--steps", str(steps), "--resume"), capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     for name in ("model.safetensors", "ema.safetensors", "loss.csv"):

@@ -111,5 +111,9 @@ def test_bad_times():
     for times, words in (([0.5], "at least 2"), ([0.1, 0.5], "must fall"), ([[0.5, 0.1]], "vector")):
         with pytest.raises(ValueError, match=words):
             last(ddim(model, x, torch.tensor(times)))
+    with pytest.raises(ValueError, match="two of them are equal"):
+        last(dpmpp_2m(model, x, torch.tensor([0.5, 0.5, 0.1])))
+    with pytest.raises(ValueError, match="eta must be between"):
+        last(ddim(model, x, torch.tensor([0.5, 0.1]), eta=2.0))
     with pytest.raises(ValueError, match="no step"):
         last(iter(()))

@@ -85,6 +85,11 @@ def test_refuses_pictures_out_of_range():
         next(train(model, itertools.repeat((torch.linspace(0, 255, 256).reshape(4, 1, 8, 8), None)), 5))
 
 
+def test_refuses_the_state_of_another_model():
+    with pytest.raises(ValueError, match="belongs to another model"):
+        next(train(small(), iter([torch.zeros(4, 2)]), 1, state=new_state(small())))
+
+
 def test_clips_the_gradient(monkeypatch):
     norms = []
     clip = nn.utils.clip_grad_norm_

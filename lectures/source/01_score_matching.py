@@ -17,7 +17,9 @@
 #
 # $$\|s_\theta(x; t) - \nabla_x \log p_t(x)\|^2$$
 #
-# and moves on. But nobody knows $\nabla_x \log p_t(x)$: if we had it, we would need no network. This notebook asks what
+# and moves on. Here $p_t$ is the law of the data with noise added, $x_t = \alpha_t x_0 + \sigma_t \epsilon$: a *schedule* says how
+# the signal $\alpha_t$ fades and the noise $\sigma_t$ grows as $t$ goes from 0 (data) to 1 (noise). What matters is their ratio,
+# $\sigma / \alpha$, the noise level. But nobody knows $\nabla_x \log p_t(x)$: if we had it, we would need no network. This notebook asks what
 # stands behind that line, on laws in the plane whose score *is* known, so that every answer can be checked:
 #
 # 1. Four losses claim to find the same score. Do they?
@@ -70,7 +72,8 @@ for ax, sigma in zip(axes, (0.05, 0.2, 0.6), strict=True):
 #
 # $$J(s) = \mathbb{E}_p\Big[\operatorname{tr}\big(\partial s / \partial x\big) + \tfrac12 \|s(x)\|^2\Big] + \text{const},$$
 #
-# the *implicit* loss: no unknown in it, but a trace of a Jacobian. *Sliced* score matching (Song et al. 2019) looks at the
+# the *implicit* loss: no unknown in it, but the trace of the Jacobian $\partial s/\partial x$, the matrix of all derivatives of
+# the output by the input. ($J$ is also called the *Fisher divergence* between the model and $p$.) *Sliced* score matching (Song et al. 2019) looks at the
 # Jacobian along random directions $v$ only,
 # $\mathbb{E}\big[v^\top (\partial s/\partial x)\, v + \tfrac12 (v^\top s)^2\big]$. *Denoising* score matching (Vincent
 # 2011) needs no derivative: for $x = x_0 + \sigma\epsilon$,
@@ -107,7 +110,7 @@ for name, fn in {"the true score": noisy.score, "a wrong one, -2x": lambda x: -2
 # for every score* (up to sampling noise). What differs by a constant has the same minimiser.
 #
 # **Predict before you run.** With finitely many points the four minimisers cannot agree exactly. If you take four times as
-# many points, how much closer do they get? And which loss is the noisiest?
+# many points, how much closer do they get?
 #
 # **Experiment.** A score that is linear in 26 parameters makes every loss a quadratic, so its minimiser is a linear solve and
 # no optimiser can be blamed. Each is fitted to the same $n$ noisy points, over five seeds.
@@ -125,11 +128,13 @@ print(one)
 
 # %% [markdown]
 # **The number that decides** is the slope of these lines: if a loss had another minimiser, its line would level off at the
-# distance between the two. It does not: each falls like $n^{-1/2}$, the rate of sampling noise. The price of not knowing the
-# score is variance. Which loss pays most is not a law of nature: it depends on $\sigma$ (the denoising target
-# $-\epsilon/\sigma$ explodes as $\sigma \to 0$) and on the dimension (sliced sees one direction at a time).
+# distance between the two. None does: four times the points, about half the distance, which is the $n^{-1/2}$ of sampling noise.
+# (The number printed is the slowest of three slopes, seed by seed; a maximum of noisy numbers is biased, here towards 0. The
+# three slopes with their own intervals are printed below it.) The price of not knowing the score is variance, and here sliced
+# pays most: it sees one direction at a time.
 #
-# **Vary it.** Set `sigma=0.05` in `lecture01.minimisers`: who is noisiest now?
+# **Vary it.** `lecture01.distances(lecture01.minimisers(4000, seed=0, sigma=0.05), sigma=0.05)` gives the three distances at
+# little noise. The target of denoising is $-\epsilon/\sigma$, which grows as $\sigma \to 0$: whose place in the order changes?
 
 # %% [markdown]
 # ## 2. What a step costs
@@ -157,17 +162,18 @@ print(cost)
 # **The number that decides** is the slope of the implicit line. A little less than 1 is no contradiction: in few dimensions
 # the time of a step is mostly that of calling the network at all. (The "explicit" line is there for completeness: it needs an
 # answer that only a toy has.) Hutchinson's estimate, `score_matching.implicit(fn, x, probes=1)`, makes the implicit loss as
-# cheap as the sliced one by guessing the trace from random directions; it returns in lecture 08 to compute likelihoods.
+# cheap as the sliced one by guessing the trace from random directions; `metrics.log_likelihood` uses it as well.
 #
 # **Vary it.** Give `implicit` `probes=1` and add it to the plot.
 
 # %% [markdown]
 # ## 3. Where the learned score is right
 #
-# **Claim.** The loss is an average over $p_t$. Where $p_t$ has no mass nothing is learnt, and a network will say *something*
-# there. Samplers start in just such places.
+# **Claim.** The loss is an average over $p_t$. Where $p_t$ has next to no mass next to nothing is learnt, and a network will say
+# *something* there.
 #
-# **Predict before you run.** Score network, eight Gaussians, a few thousand steps. In the tenth of the square with the most
+# **Predict before you run.** A small fully connected network (MLP), eight Gaussians, a few thousand steps; its weights are
+# averaged over the last part of training (EMA), as is usual. In the tenth of the square with the most
 # density, what relative error? In the emptiest tenth?
 
 # %%
@@ -184,7 +190,8 @@ print(where)
 # %% [markdown]
 # Read the figure from right (dense) to left (empty). Early in training the error is about the same everywhere; then the dense
 # places are learnt quickly and the empty ones slowly. The bump on the way down is no accident: it is the land *between* two
-# neighbouring modes, where the score turns around. Here is the same thing as a map: the exact score, the learned one, and
+# neighbouring modes, where the score turns around. To the left of it density hardly orders the error any more: the claim holds
+# for the densest places against the rest, and a squared error of 6% is not nonsense, it is a quarter too long or too short. Here is the same thing as a map: the exact score, the learned one, and
 # their relative error, at the same small noise.
 
 # %%
@@ -209,7 +216,10 @@ _ = fig.colorbar(image, ax=axes[2], shrink=0.8)
 # within a distance of about $\sigma$ and there are hardly any points to learn that from. At the very centres of the modes the
 # *relative* error rises too, for a dull reason: the true score is zero there.
 #
-# **Vary it.** Raise `lecture01.LEVEL` to 0.5: noise fills the empty places, and the map turns dark.
+# **Vary it.** Raise `lecture01.LEVEL` to 0.5 and run the map again. Noise fills the empty places and their error falls; but
+# where the density is highest the *relative* error now becomes the largest of all, though nothing was learnt worse. Where is
+# the true score near zero? Which error would you rather report? (It is not a bug in the claim, but a limit of its number: at
+# little noise the dense places are slopes, at much noise they are a plateau.)
 
 # %% [markdown]
 # ## 4. Why many noise levels
@@ -233,13 +243,13 @@ print(langevin)
 # %% [markdown]
 # **The number that decides** is the difference of the two errors of that share. With one level the chains settle in
 # the mode whose basin they happened to start in, here about half and half by symmetry, and 1,000 moves do not carry them over
-# the empty land between. Annealing decides the shares while there *is* no empty land.
+# the empty land between. (Is the step too timid? Give `langevin` in `lecture01.one_and_many_levels` a `step_size` of 2.) Annealing decides the shares while there *is* no empty land.
 #
 # So is the exact score wrong? No. It is blind:
 #
 # **Claim.** Two laws that differ *only* in the weights of separated modes have almost the same score at small noise.
 #
-# **Predict before you run.** Sketch the (noise-weighted) Fisher divergence
+# **Predict before you run.** Sketch the Fisher divergence of part 1, weighted by the noise,
 # $\sigma^2\,\mathbb{E}\|\nabla\log p_\sigma - \nabla\log q_\sigma\|^2$ between weights 0.2/0.8 and 0.5/0.5 against $\sigma$.
 
 # %%
@@ -250,12 +260,12 @@ _ = ax.set(xscale="log", yscale="log", xlabel="noise sigma", ylabel="sigma^2 * F
 print(blind)
 
 # %% [markdown]
-# A network trained at $\sigma = 0.03$ alone could have *zero* loss and the wrong weights: the information sits at the noise
+# A network trained at $\sigma = 0.03$ alone could have the wrong weights at no measurable excess of loss: the information sits at the noise
 # levels where the modes begin to merge. That is what "train on all time steps" buys, and it is a statement about the *data*
 # as much as about networks: one level would do for a law with one mode.
 #
 # Whether **one** network should serve all the levels, and whether it must be **told** the level, is another question. The
-# lecture calls both crucial; lecture 02 puts them to the test.
+# lecture calls both crucial; that needs experiments of its own.
 #
 # ## What to take along
 #

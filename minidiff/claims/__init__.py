@@ -58,9 +58,9 @@ class Record:
     def __str__(self) -> str:
         return (
             f"{self.id} {self.statement}\n"
-            f"  {self.quantity}: {self.value:.3g}, 95% interval {self.interval[0]:.3g} to {self.interval[1]:.3g}\n"
+            f"  {self.quantity}: {self.value:.3g}, {_spread(asdict(self))}\n"
             f"  predicted {_range(self.predicted)}; verdict: {self.verdict}\n"
-            f"  {self.notes}\n  {self.data}; {self.seeds} seeds; {self.device}; {self.date}"
+            f"  {self.notes}\n  {self.data}; {self.seeds or 'no'} seeds; {self.device}; {self.date}"
         )
 
 
@@ -68,7 +68,10 @@ __all__ = ["Claim", "Outcome", "Record", "interval", "ledger", "measure", "mode"
 
 
 def mode() -> str:
-    """smoke, cpu or gpu: $MINIDIFF_MODE, by default gpu if there is one. Smoke runs in seconds and proves nothing."""
+    """smoke, cpu or gpu: $MINIDIFF_MODE, by default gpu if there is one. Smoke runs in seconds and proves nothing.
+
+    In gpu mode experiments that train sizeable networks use the GPU; those in the plane run on the CPU in any mode.
+    """
     default = "gpu" if torch.cuda.is_available() else "cpu"
     chosen = os.environ.get("MINIDIFF_MODE", default)
     if chosen not in ("smoke", "cpu", "gpu"):
@@ -141,22 +144,26 @@ def markdown(rows: dict[str, dict]) -> str:
     ]
     for r in rows.values():
         low, high = r["interval"]
-        number = f"{r['value']:.3g} [{low:.3g}, {high:.3g}]"
+        number = f"{r['value']:.3g} " + (f"[{low:.3g}, {high:.3g}]" if r["seeds"] else "(exact)")
         lines.append(f"| {r['id']} | {r['statement']} | {number} | {_range(r['predicted'])} | **{r['verdict']}** |")
     for r in rows.values():
-        low, high = r["interval"]
         lines += [
             "",
             f"## {r['id']} {r['statement']}",
             "",
             f"- Where: {r['where']}",
             f"- Predicted: {r['prediction']}",
-            f"- Number that decides: {r['quantity']}. **{r['value']:.4g}**, 95% interval {low:.4g} to {high:.4g}, "
+            f"- Number that decides: {r['quantity']}. **{r['value']:.4g}**, {_spread(r)}, "
             f"predicted {_range(r['predicted'])}: **{r['verdict']}**",
             f"- Also: {r['notes']}",
-            f"- Data: {r['data']}. Seeds: {r['seeds']}. Device: {r['device']}. Date: {r['date']}",
+            f"- Data: {r['data']}. Seeds: {r['seeds'] or 'none'}. Device: {r['device']}. Date: {r['date']}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _spread(row: dict) -> str:
+    low, high = row["interval"]
+    return f"95% interval {low:.3g} to {high:.3g}" if row["seeds"] else "exact, nothing is random"
 
 
 def _range(predicted) -> str:

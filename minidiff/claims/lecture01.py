@@ -46,9 +46,9 @@ def minimisers(n: int, seed: int, sigma: float = 0.3) -> dict[str, Tensor]:
     }
 
 
-def distances(found: dict[str, Tensor]) -> list[float]:
+def distances(found: dict[str, Tensor], sigma: float = 0.3) -> list[float]:
     """How far each other loss's score is from the explicit one's, relative, over a fixed set of points."""
-    features = RadialScore().features(noisy_eight(0.3).sample(4000, torch.Generator().manual_seed(99)))
+    features = RadialScore().features(noisy_eight(sigma).sample(4000, torch.Generator().manual_seed(99)))
     fields = {k: torch.einsum("j,bjd->bd", w, features) for k, w in found.items()}
     size = fields["explicit"].square().mean()
     return [((fields[k] - fields["explicit"]).square().mean() / size).sqrt().item() for k in LOSSES]
@@ -58,14 +58,18 @@ def one_minimiser(smoke: bool) -> Outcome:
     sizes, seeds = ((500, 2000), 2) if smoke else ((1000, 4000, 16_000, 64_000), 5)
     far = torch.tensor([[distances(minimisers(n, seed)) for n in sizes] for seed in range(seeds)])
     slopes = [[slope(torch.tensor(sizes).log(), far[seed, :, i].log()) for i in range(3)] for seed in range(seeds)]
-    mean, low, high = interval([max(s) for s in slopes])  # the loss that converges worst decides
-    last_ones = far[:, -1].mean(0)
+    mean, low, high = interval(
+        [max(s) for s in slopes]
+    )  # the slowest decides: a harsh choice, as a maximum is biased upwards
+    last_ones, each = far[:, -1].mean(0), [interval([s[i] for s in slopes]) for i in range(3)]
     return Outcome(
         mean, low, high,
         data=f"eight Gaussians + noise 0.3, n = {sizes[0]} to {sizes[-1]}, score linear in 26 parameters",
         seeds=seeds,
         notes=f"at n = {sizes[-1]} the relative distance to the explicit minimiser is "
-        + ", ".join(f"{k} {v:.4f}" for k, v in zip(LOSSES, last_ones.tolist(), strict=True)),
+        + ", ".join(f"{k} {v:.4f}" for k, v in zip(LOSSES, last_ones.tolist(), strict=True))
+        + "; their slopes are "
+        + ", ".join(f"{k} {m:.2f} [{a:.2f}, {b:.2f}]" for k, (m, a, b) in zip(LOSSES, each, strict=True)),
         detail={"sizes": sizes, "far": far},
     )  # fmt: skip
 
@@ -234,7 +238,7 @@ def blind_to_weights(smoke: bool) -> Outcome:
         data="two Gaussians of weights 0.2 and 0.8 against 0.5 and 0.5, exact scores, quadrature",
         seeds=0,
         notes=f"the divergence peaks at sigma = {noise[curve.argmax()]:.2f} with {curve.max():.3f}; at "
-        f"{noise[0]:.3f} it is {curve[0]:.1e}, though the laws differ by a KL of {kl:.3f} nats; nothing is random",
+        f"{noise[0]:.3f} it is {curve[0]:.1e}, though the laws differ by a KL of {kl:.3f} nats",
         detail={"noise": noise, "curve": curve},
     )  # fmt: skip
 
@@ -263,7 +267,7 @@ CLAIMS = [
     ),
     Claim(
         "1.3",
-        "The learned score is right where there is data and wrong where there is little",
+        "The learned score is most accurate where there is most data",
         f"{SLIDE}: the loss is an average over p_t",
         "in the emptiest tenth of the plane the relative error is at least 10 times that of the densest tenth",
         "log10 of the error in the emptiest tenth over the densest",

@@ -66,5 +66,7 @@ def batches(data: Points | Images, size: int, generator=None):
 
 def std(data: Points | Images) -> float:
     """The standard deviation of the data over all its dimensions: what a Denoiser takes as sigma_data."""
-    x, _ = data.batch(4096, torch.Generator().manual_seed(0))
-    return x.std().item()
+    x, _ = data.batch(1024 if isinstance(data, Images) else 4096, torch.Generator().manual_seed(0))
+    if not (found := x.std().item()) > 0:
+        raise ValueError(f"{data.name}: all its values are the same, so there is nothing to learn")
+    return found

@@ -87,7 +87,7 @@ def split(images: Images, part: str, held_out: float) -> Images:
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     cut = max(1, round(held_out * len(images)))
     if cut >= len(images):
-        raise ValueError(f"{images.name}: {len(images)} picture is too few to hold one out")
+        raise ValueError(f"{images.name}: {len(images)} picture(s) are too few to hold one out")
     return images.keep(order[:cut] if part == "test" else order[cut:])
 
 
@@ -142,8 +142,8 @@ def from_folder(path: str, part: str = "train", size: int | None = None) -> Imag
     """Pictures in class folders, PATH/class/*.jpg, or straight in PATH (then without labels).
 
     If PATH has train/ (and test/), those are the splits; else, or without test/, 10% are held out. Each picture is
-    cropped to its middle square and resized to `size`, by default the first picture's own size if that is at most
-    64, else 32; the result is cached as one uint8 file until a picture changes.
+    cropped to its middle square and resized to `size`, by default the first picture's own size, to a multiple
+    of 4, if that is at most 64, else 32; the result is cached as one uint8 file until a picture changes.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
@@ -152,6 +152,8 @@ def from_folder(path: str, part: str = "train", size: int | None = None) -> Imag
     if ours:
         root = root / part if (root / part).is_dir() else root / "train"
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if folders and any(_is_picture(p) for p in root.iterdir()):
+        raise ValueError(f"folder {root} has pictures beside class folders: move them into one, or the folders away")
     files = [(f, i) for i, p in enumerate(folders or [root]) for f in sorted(p.iterdir()) if _is_picture(f)]
     if not files:
         raise ValueError(
@@ -193,11 +195,12 @@ def _read_pictures(files: list[Path], size: int | None) -> np.ndarray:
         try:
             with Image.open(f) as image:
                 image.load()
+                image = ImageOps.exif_transpose(image)  # a phone writes the turn beside the pixels
                 if image.mode in ("F", "I", "I;16"):
                     raise ValueError(f"{f}: has {image.mode} pixels, not 8 bits a channel: convert it to 8 bits")
                 grey = grey and image.mode in ("L", "1", "LA")
                 if size is None:
-                    size = min(image.size) if min(image.size) <= 64 else 32
+                    size = max(4, min(image.size) // 4 * 4) if min(image.size) <= 64 else 32
                 square = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
                 loaded.append(np.asarray(square))
         except (OSError, SyntaxError) as error:  # PIL's words for a truncated or foreign file

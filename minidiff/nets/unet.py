@@ -22,7 +22,8 @@ class UNet(nn.Module):
         if size % 2 ** (len(mults) - 1):
             raise ValueError(
                 f"a U-Net of {len(mults)} levels halves the picture {len(mults) - 1} times: "
-                f"size {size} is not a multiple of {2 ** (len(mults) - 1)}"
+                f"size {size} is not a multiple of {2 ** (len(mults) - 1)}, "
+                f"{size - size % 2 ** (len(mults) - 1)} would be"
             )
         self.emb = Embedding(4 * width, classes)
         self.null = self.emb.null
