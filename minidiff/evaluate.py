@@ -73,7 +73,7 @@ def evaluate_images(model, config: Config, dataset, held_out, *, n, scale, sampl
         raise ValueError(f"{config.data}: {len(held_out)} held-out pictures are too few to measure {n} samples by")
     judge = classifier.for_data(dataset, device=next(model.parameters()).device)
     real, logits = classifier.judge(judge, held_out.at(torch.arange(len(held_out))))
-    size = min(len(real), n)
+    size = max(1, min(len(real), n) // len(config.classes)) * len(config.classes)  # as many of each class
     report = {"classifier: right on held-out real pictures": _share(logits, held_out.labels)}
     report["distances are of"] = (
         f"{size} samples, as many of each class, to {len(real)} held-out; mean of {PAIRS} draws"
