@@ -187,7 +187,7 @@ def _on(generator):
     return generator.device if generator is not None else None
 
 
-# --- loss weightings: log_snr (B,) -> weight (B,) of the squared error of x0 (Kingma and Gao 2023, table 1) ---
+# --- loss weightings: log_snr (B,) -> weight (B,) of the squared error of x0 (Kingma and Gao 2023) ---
 # Without any, each prediction brings its own: x0 1, eps SNR, v SNR + 1 (on VP), edm SNR + 1 / sigma_data^2.
 
 
@@ -202,7 +202,7 @@ def snr_weight(log_snr: Tensor) -> Tensor:
 
 
 def min_snr_weight(log_snr: Tensor, gamma: float = 5.0) -> Tensor:
-    """min(SNR, gamma) (Hang et al. 2023, equation 7)."""
+    """min(SNR, gamma) (Hang et al. 2023)."""
     return log_snr.exp().clamp(max=gamma)
 
 
@@ -212,5 +212,5 @@ def edm_weight(log_snr: Tensor, sigma_data: float = 0.5) -> Tensor:
 
 
 def sigmoid_weight(log_snr: Tensor, bias: float = 2.0) -> Tensor:
-    """SNR * sigmoid(bias - log SNR) (Kingma and Gao 2023, section 5: the sigmoid on the eps loss)."""
+    """SNR * sigmoid(bias - log SNR) (Kingma and Gao 2023: the sigmoid on the eps loss)."""
     return log_snr.exp() * torch.sigmoid(bias - log_snr)

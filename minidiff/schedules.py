@@ -74,7 +74,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class VP(Schedule):
-    """Variance preserving, DDPM's limit: alpha^2 + sigma^2 = 1 (Song et al. 2021, "Score-Based", equation 32).
+    """Variance preserving, DDPM's limit: alpha^2 + sigma^2 = 1 (Song et al. 2021, "Score-Based", appendix C).
 
     alpha = exp(-B / 2) with B(t) the integral of the linear beta(t) from beta_min to beta_max.
     """
@@ -102,7 +102,7 @@ class VP(Schedule):
 
 @dataclass(frozen=True)
 class VE(Schedule):
-    """Variance exploding: alpha = 1, geometric sigma (Song et al. 2021, "Score-Based", equation 31).
+    """Variance exploding: alpha = 1, geometric sigma (Song et al. 2021, "Score-Based", appendix C).
 
     sigma is the noise *added* since t = 0, so sigma(0) = 0: sigma_min * sqrt((sigma_max / sigma_min)^(2t) - 1).
     """

@@ -27,7 +27,7 @@ def implicit(fn: Callable, x: Tensor, probes: int | None = None, generator=None)
 
 
 def sliced(fn: Callable, x: Tensor, projections: int = 1, generator=None) -> Tensor:
-    """v.(ds/dx)v + 1/2 (v.s)^2, averaged over random v ~ N(0, I) (Song et al. 2019, equation 8).
+    """v.(ds/dx)v + 1/2 (v.s)^2, averaged over random v ~ N(0, I) (Song et al. 2019).
 
     With |s|^2 for (v.s)^2, which has the same mean and less variance, it is Hutchinson's `implicit`.
     """

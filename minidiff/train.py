@@ -93,7 +93,7 @@ def train(
 
 
 def rate(step: int, warmup: int) -> float:
-    """The learning rate's factor: linear warm-up, then 1, then 1 / sqrt(step) (Karras et al. 2024, EDM2, eq. 67)."""
+    """The learning rate's factor: linear warm-up, then 1, then 1 / sqrt(step) (EDM2, Karras et al. 2024)."""
     return min(1.0, (step + 1) / warmup) / max(1.0, (step + 1) / (10 * warmup)) ** 0.5
 
 
@@ -101,7 +101,7 @@ def rate(step: int, warmup: int) -> float:
 def update_ema(ema: Denoiser, model: Denoiser, step: int, gamma: float = 6.94) -> None:
     """ema <- beta * ema + (1 - beta) * model with beta = (1 - 1 / step)^(gamma + 1).
 
-    The power-function EMA of Karras et al. 2024 (EDM2, equation 121): its width is always 10% of the training so
+    The power-function EMA of Karras et al. 2024 (EDM2): its width is always 10% of the training so
     far, so that it needs no warm-up of its own, forgets the random start, and has no horizon to guess.
     """
     beta = (1 - 1 / step) ** (gamma + 1)
