@@ -16,7 +16,7 @@ from .nets import default_width
 from .train import State, new_state, train
 
 LOG_EVERY = 20  # steps a row of loss.csv
-DEFAULTS = {"mlp": {"batch": 512, "lr": 1e-3}, "unet": {"batch": 64, "lr": 2e-3}}  # by net
+DEFAULTS = {"mlp": {"batch": 512, "lr": 1e-3}, "transformer": {"lr": 1e-3}, "dit": {"lr": 1e-3}}  # by net
 
 
 def configure(spec: str, size: int | None = None, **choices) -> tuple[Config, data.Points | data.Images]:

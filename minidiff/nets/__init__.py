@@ -1,16 +1,23 @@
 """Networks, all called as net(x, c_noise, cond): x and the output alike in shape, c_noise (B,), cond (B,) or None."""
 
+from bisect import bisect_left
+
 import torch
 
+from .cnn import CNN, NCSN
+from .measures import flops, parameters
 from .mlp import MLP
+from .transformer import DiT
 from .unet import UNet
 
-NETS = ("mlp", "unet")
+NETS = ("mlp", "cnn", "encoder_decoder", "unet", "ncsn", "transformer", "dit")
 
 
 def default_width(name: str, shape: tuple[int, ...]) -> int:
     """A width that two CPU cores train well in minutes."""
-    return 128 if name == "mlp" else 32 if shape[-1] < 16 else 64
+    if name in ("mlp", "dit", "transformer"):
+        return 128
+    return 32 if shape[-1] < 16 else 64
 
 
 def build(name: str, shape: tuple[int, ...], classes: int | None = None, width: int | None = None, seed: int = 0):
@@ -24,10 +31,59 @@ def build(name: str, shape: tuple[int, ...], classes: int | None = None, width: 
     width = width or default_width(name, shape)
     if name == "mlp" and len(shape) != 1:
         raise ValueError(f"net mlp takes points (D,), and this data has shape {tuple(shape)}: use unet")
-    if name == "unet" and (len(shape) != 3 or shape[1] != shape[2]):
-        raise ValueError(f"net unet takes square pictures (C, H, H), and this data has shape {tuple(shape)}: use mlp")
+    if name != "mlp" and (len(shape) != 3 or shape[1] != shape[2]):
+        raise ValueError(f"net {name} takes square pictures (C, H, H), and this data has shape {tuple(shape)}: use mlp")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if name == "mlp":
-            return MLP(shape[0], classes, width)
-        return UNet(shape[0], shape[1], classes, width, mults=(1, 2) if shape[1] < 16 else (1, 2, 2))
+        return _new(name, shape, classes, width)
+
+
+def _new(name, shape, classes, width):
+    if name == "mlp":
+        return MLP(shape[0], classes, width)
+    channels, size, _ = shape
+    if name == "cnn":
+        return CNN(channels, classes, width)
+    if name == "ncsn":
+        return NCSN(channels, classes, width)
+    if name in ("unet", "encoder_decoder"):
+        mults = (1, 2) if size < 16 else (1, 2, 2)
+        sizes = [size // 2**level for level in range(len(mults))]
+        at = [s for s in sizes if s <= max(8, sizes[-1])]  # attention where it is cheap, and at least at the bottom
+        return UNet(channels, size, classes, width, mults, attention_at=at, skips=name == "unet")
+    patch = 1 if name == "transformer" else next(p for p in ((2, 1) if size < 32 else (4, 2, 1)) if size % p == 0)
+    return DiT(channels, size, classes, width, patch=patch)
+
+
+def matched(names, budget: float, shape=(3, 32, 32), by: str = "parameters", classes=None, seed: int = 0) -> dict:
+    """The nets `names`, each as wide as brings it closest to `budget` parameters, or with by="flops" to that many FLOPs
+    a picture (a forward pass): for comparisons in which only the shape of the net differs.
+
+    Raises ValueError where the closest width misses the budget by more than 10%.
+    """
+    if by not in ("parameters", "flops"):
+        raise ValueError(f"nets are matched by parameters or flops, not by {by!r}")
+    found = {}
+    for name in names:
+        step = 4 if name in ("dit", "transformer") else 2  # their positions need a multiple of 4
+
+        def cost(width, name=name):
+            with torch.device("meta"):
+                net = _new(name, shape, classes, width)
+            return parameters(net) if by == "parameters" else flops(net, shape)
+
+        high = step
+        while cost(high) < budget:
+            high *= 2
+        widths = range(step, high + step, step)
+        at = bisect_left(widths, budget, key=cost)
+        width = min(widths[max(0, at - 1) : at + 1], key=lambda w: abs(cost(w) - budget))
+        if abs(cost(width) - budget) > 0.1 * budget:
+            raise ValueError(
+                f"no width brings {name} within 10% of {budget:g} {by}: the closest, {width}, has {cost(width):g}"
+            )
+        found[name] = build(name, shape, classes, width, seed)
+    return found
+
+
+__all__ = ["CNN", "NCSN", "NETS", "DiT", "MLP", "UNet", "build", "default_width", "matched"]

@@ -4,25 +4,39 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 
 class Fourier(nn.Module):
-    """Features of a scalar: cos and sin of it at `dim` / 2 frequencies, geometric from 1 / 8 to 32 periods a unit.
+    """Features of a scalar: its cosine and sine at each of `frequencies` (F,), in radians a unit. (B,) -> (B, 2F)."""
 
-    (B,) -> (B, dim). Fixed, so that a trained net does not depend on a random draw (Vaswani et al. 2017, section
-    3.5). c_noise = log(sigma / alpha) / 4 moves by about 3 over the whole range of noise.
-    """
-
-    def __init__(self, dim: int):
+    def __init__(self, frequencies: Tensor):
         super().__init__()
-        if dim % 2:
-            raise ValueError(f"Fourier features come in pairs: their number must be even, got {dim}")
-        frequencies = 2 * math.pi * torch.logspace(-3, 5, dim // 2, base=2.0)
-        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.register_buffer("frequencies", frequencies.float())
+        self.dim = 2 * len(frequencies)
 
     def forward(self, c: Tensor) -> Tensor:
-        angle = c[:, None] * self.frequencies.to(c.dtype)
+        angle = c[:, None] * self.frequencies
         return torch.cat([angle.cos(), angle.sin()], 1)
+
+
+def sinusoidal(dim: int) -> Fourier:
+    """Geometric frequencies, 1 / 8 to 32 periods a unit: c_noise moves by about 3 over the whole range of noise.
+
+    The embedding of Vaswani et al. 2017 (section 3.5), its range fitted to c_noise = log(sigma / alpha) / 4.
+    """
+    return Fourier(2 * math.pi * torch.logspace(-3, 5, _pairs(dim), base=2.0))
+
+
+def gaussian(dim: int, scale: float = 2.0) -> Fourier:
+    """Random frequencies, N(0, scale^2) periods a unit (Tancik et al. 2020; Song et al. 2021 for diffusion)."""
+    return Fourier(2 * math.pi * scale * torch.randn(_pairs(dim)))
+
+
+def _pairs(dim: int) -> int:
+    if dim % 2:
+        raise ValueError(f"Fourier features come in pairs: their number must be even, got {dim}")
+    return dim // 2
 
 
 class Embedding(nn.Module):
@@ -31,9 +45,10 @@ class Embedding(nn.Module):
     c_noise (B,), cond (B,) or None -> (B, dim). Label number `classes` is the null condition, which None stands for.
     """
 
-    def __init__(self, dim: int, classes: int | None = None):
+    def __init__(self, dim: int, classes: int | None = None, features: Fourier | None = None):
         super().__init__()
-        self.noise = nn.Sequential(Fourier(dim), nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        features = features or sinusoidal(dim)
+        self.noise = nn.Sequential(features, nn.Linear(features.dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.label = nn.Embedding(classes + 1, dim) if classes else None
         self.null = classes if classes else None
 
@@ -45,29 +60,148 @@ class Embedding(nn.Module):
         return emb
 
 
+def adain(x: Tensor, y: Tensor, eps: float = 1e-5) -> Tensor:
+    """sigma(y) * (x - mu(x)) / sigma(x) + mu(y): x (B, C, ...) with each channel's mean and deviation those of y.
+
+    Huang and Belongie 2017, equation 8; the lecture's formula. x and y may differ in size, not in channels.
+    """
+    space = tuple(range(2, x.ndim))
+    mean, std = x.mean(space, keepdim=True), x.std(space, correction=0, keepdim=True)
+    return y.std(space, correction=0, keepdim=True) * (x - mean) / (std + eps) + y.mean(space, keepdim=True)
+
+
 class Modulated(nn.Module):
     """norm(x) * (1 + scale(emb)) + shift(emb): a normalisation whose statistics the embedding sets.
 
     With InstanceNorm it is AdaIN (Huang and Belongie 2017), with GroupNorm AdaGN (Dhariwal and Nichol 2021), with
-    LayerNorm adaLN (Peebles and Xie 2023). `norm` is built without its own affine; x is (B, channels, ...), emb
-    (B, emb_dim). Scale and shift start at 0, so that it starts as the plain norm.
+    LayerNorm adaLN (Peebles and Xie 2023), with Identity FiLM (Perez et al. 2018). `norm` is built without its own
+    affine. x is a picture (B, channels, H, W), tokens (B, N, channels) or points (B, channels); emb is (B, emb_dim).
+
+    `gate` returns (modulated x, gate(emb)) instead, for x + gate * branch. `zero` starts scale, shift and gate at 0, so
+    that the layer starts as the plain norm and, with the gate, the block as the identity: both make adaLN-Zero.
     """
 
-    def __init__(self, norm: nn.Module, channels: int, emb_dim: int):
+    def __init__(self, norm: nn.Module, channels: int, emb_dim: int, zero: bool = False, gate: bool = False):
         super().__init__()
         self.norm = norm
-        self.to_scale_shift = nn.Linear(emb_dim, 2 * channels)
-        nn.init.zeros_(self.to_scale_shift.weight)
-        nn.init.zeros_(self.to_scale_shift.bias)
+        self.modulation = nn.Linear(emb_dim, (3 if gate else 2) * channels)
+        self.gate = gate
+        if zero:
+            set_zero(self.modulation)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        at = {2: (len(emb), -1), 3: (len(emb), 1, -1), 4: (len(emb), -1, 1, 1)}[x.ndim]
+        shift, scale, *gate = (v.reshape(at) for v in self.modulation(emb).chunk(3 if self.gate else 2, 1))
+        out = torch.addcmul(shift, self.norm(x), 1 + scale)
+        return (out, *gate) if self.gate else out
+
+
+class CondInstanceNormPlus(Modulated):
+    """NCSN's CondInstanceNorm++ (Song and Ermon 2019, appendix A.1): AdaIN keeps what it would forget, the channels'
+    means. Normalised over the channels, they come back times alpha(emb): gamma * (norm(x) + alpha * means) + shift.
+    """
+
+    def __init__(self, channels: int, emb_dim: int):
+        super().__init__(nn.InstanceNorm2d(channels), channels, emb_dim)
+        self.alpha = nn.Linear(emb_dim, channels)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        scale, shift = self.to_scale_shift(emb).chunk(2, 1)
-        scale, shift = (v.reshape(*v.shape, *[1] * (x.ndim - 2)) for v in (scale, shift))
-        return torch.addcmul(shift, self.norm(x), 1 + scale)
+        means = x.mean((2, 3))
+        means = (means - means.mean(1, keepdim=True)) / (means.var(1, keepdim=True) + 1e-5).sqrt()
+        shift, scale = self.modulation(emb).chunk(2, 1)
+        scale = 1 + scale
+        shift = shift + scale * self.alpha(emb) * means
+        return torch.addcmul(shift[..., None, None], self.norm(x), scale[..., None, None])
 
 
-def zero(layer: nn.Module) -> nn.Module:
+class GroupNorm(nn.GroupNorm):
+    """nn.GroupNorm with a faster backward on a CPU, where PyTorch's takes up to five times what is needed."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and x.ndim == 4 and torch.is_grad_enabled():
+            return _GroupNorm.apply(x, self.weight, self.bias, self.num_groups, self.eps)
+        return super().forward(x)
+
+
+class _GroupNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias, groups, eps):
+        b, c, h, w = x.shape
+        out, mean, rstd = torch.native_group_norm(x, weight, bias, b, c, h * w, groups, eps)
+        ctx.save_for_backward(x, weight, mean, rstd)
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        x, weight, mean, rstd = ctx.saved_tensors
+        (b, c, h, w), groups = x.shape, mean.shape[1]
+        each = (b, groups, c // groups)
+
+        def over_space(v):  # rows first: a sum of bfloat16 into float32 would convert, and so copy, all of it
+            return v.permute(0, 2, 3, 1).sum(2).sum(1, dtype=torch.float32).view(each)
+
+        sums, products = over_space(grad), over_space(grad * x)
+        mean, rstd = mean.float()[..., None], rstd.float()[..., None]
+        gain = torch.ones((), device=x.device) if weight is None else weight.float().view(1, *each[1:])
+        n = h * w * c // groups
+        by_one = (gain * sums).sum(2, keepdim=True) / n  # what the subtraction of the mean takes back
+        by_x = rstd**3 * ((gain * products).sum(2, keepdim=True) / n - mean * by_one)  # and the division by std
+
+        def of(v):
+            return v.expand(each).reshape(b, c, 1, 1).to(x.dtype)
+
+        dx = torch.addcmul(torch.addcmul(of(mean * by_x - rstd * by_one), x, of(-by_x)), grad, of(rstd * gain))
+        if weight is None:
+            return dx, None, None, None, None
+        return dx, ((products - mean * sums) * rstd).sum(0).view(c), sums.sum(0).view(c), None, None
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, (B, N, width) -> (B, N, width) (Vaswani et al. 2017, section 3.2)."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"attention splits the width among its heads: {width} is not a multiple of {heads}")
+        self.heads = heads
+        self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, width = x.shape
+        q, k, v = self.qkv(x).view(b, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        return self.project(attend(q, k, v).transpose(1, 2).reshape(b, n, width))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v, for q, k, v (B, heads, N, d).
+
+    Written out on a CPU, where the backward of scaled_dot_product_attention is slow in bfloat16 at these sizes; the
+    softmax stays in q's type, where autocast would copy the largest tensor of the net to float32 and back.
+    """
+    if q.device.type != "cpu":
+        return scaled_dot_product_attention(q, k, v)
+    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)
+    with torch.autocast("cpu", enabled=False):
+        weights = scores.softmax(-1)
+    return weights @ v
+
+
+def heads_of(width: int) -> int:
+    """As many heads as leave each at least 64 channels, as in ADM, and divide the width."""
+    return next(heads for heads in range(max(1, width // 64), 0, -1) if width % heads == 0)
+
+
+def set_zero(layer: nn.Module) -> nn.Module:
     """The layer with its weights set to 0: a residual branch that ends in it starts as the identity."""
     for p in layer.parameters():
         nn.init.zeros_(p)
     return layer
+
+
+def groups(channels: int) -> int:
+    """The number of groups for group norm: at most 32, each of at least 16 channels, dividing the channels.
+
+    Others use groups of 4 upwards; on a CPU those make the norm up to ten times slower.
+    """
+    return math.gcd(channels, min(32, max(1, channels // 16)))

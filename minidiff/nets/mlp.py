@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from .layers import Embedding, Modulated, zero
+from .layers import Embedding, Modulated, set_zero
 
 
 class MLP(nn.Module):
@@ -18,7 +18,7 @@ class MLP(nn.Module):
         self.null = self.emb.null
         self.enter = nn.Linear(dim, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
-        self.leave = zero(nn.Linear(width, dim))
+        self.leave = set_zero(nn.Linear(width, dim))
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Tensor | None = None) -> Tensor:
         h, emb = self.enter(x), silu(self.emb(c_noise, cond))
@@ -30,8 +30,8 @@ class MLP(nn.Module):
 class Block(nn.Module):
     def __init__(self, width):
         super().__init__()
-        self.norm = Modulated(nn.LayerNorm(width, elementwise_affine=False), width, width)
-        self.inner, self.outer = nn.Linear(width, 2 * width), zero(nn.Linear(2 * width, width))
+        self.norm = Modulated(nn.LayerNorm(width, elementwise_affine=False), width, width, zero=True)
+        self.inner, self.outer = nn.Linear(width, 2 * width), set_zero(nn.Linear(2 * width, width))
 
     def forward(self, h, emb):
         return h + self.outer(silu(self.inner(self.norm(h, emb))))

@@ -1,0 +1,79 @@
+"""Measures of a net: its parameters, its FLOPs, what it sees of its input, and how well it denoises at each level."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from ..denoise import Denoiser, normal_like
+from .layers import Attention
+
+
+def parameters(net: nn.Module) -> int:
+    """How many numbers training sets."""
+    return sum(p.numel() for p in net.parameters())
+
+
+def flops(net: nn.Module, shape: tuple[int, ...]) -> int:
+    """Floating-point operations of one forward pass on one input of `shape` (C, H, W) or (D,), a multiply-add as two.
+
+    Convolutions, linear layers and attention are counted, from the sizes they meet; norms and activations are not, as
+    is usual. Training costs three times as much: backward computes the gradients of inputs and of weights. The pass
+    runs on shapes alone (PyTorch's meta device), so 4096^2 pixels cost nothing to count.
+    """
+    total = 0
+
+    def count(module, inputs, output):
+        nonlocal total
+        if isinstance(module, nn.Conv2d):
+            total += 2 * output.numel() * module.weight[0].numel()
+        elif isinstance(module, nn.Linear):
+            total += 2 * output.numel() * module.in_features
+        else:  # scores q k^T, and the weighted sum of v
+            _, n, width = inputs[0].shape
+            total += 2 * (2 * n * n * width)
+
+    shadow = _on_meta(net)
+    for module in shadow.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear | Attention):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        shadow(torch.empty(1, *shape, device="meta"), torch.empty(1, device="meta"), None)
+    return total
+
+
+def _on_meta(net: nn.Module) -> nn.Module:
+    """A copy of the net without its numbers, and without copying them first."""
+    memo = {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in net.parameters()}
+    memo |= {id(b): b.to("meta") for b in net.buffers()}
+    return copy.deepcopy(net, memo)
+
+
+def receptive_field(net: nn.Module, shape: tuple[int, ...], generator=None, inputs: int = 2) -> Tensor:
+    """|d output(centre) / d input|, (H, W): its largest entry over channels, outputs and a few random inputs.
+
+    Zero, exactly, is what the net cannot see (Luo et al. 2016 call the rest the effective receptive field). Weights
+    that start at zero would hide all: they are drawn at random in a copy.
+    """
+    net = copy.deepcopy(net).eval()
+    for p in net.parameters():
+        if p.ndim > 1:
+            p.data = torch.randn(p.shape, generator=generator) / p[0].numel() ** 0.5
+    c, h, w = shape
+    x = torch.randn(inputs, *shape, generator=generator).requires_grad_()
+    centre = net(x, torch.zeros(inputs), None)[:, :, h // 2, w // 2]
+    seen = [torch.autograd.grad(centre[:, i].sum(), x, retain_graph=True)[0].abs() for i in range(centre.shape[1])]
+    return torch.stack(seen).amax((0, 1, 2))
+
+
+@torch.no_grad()
+def denoising_error(model: Denoiser, x0: Tensor, levels: Tensor, cond: Tensor | None = None, generator=None) -> Tensor:
+    """The mean squared error of x0 at each noise level sigma / alpha, (len(levels),); the noise is drawn once, so that
+    two models given equal generators are compared on the same noisy pictures."""
+    errors = []
+    for level in levels:
+        t = model.schedule.time(-2 * torch.log(torch.as_tensor(level)))
+        alpha, sigma = model.schedule(t)
+        x_t = alpha * x0 + sigma * normal_like(x0, generator)
+        errors.append((model(x_t, t, cond).x0 - x0).square().mean())
+    return torch.stack(errors)
