@@ -41,6 +41,23 @@ def test_digits():
     assert not ours & theirs  # nothing held out is trained on
 
 
+def test_photos():
+    train, test = data.load("photos"), data.load("photos", "test", 16)
+    assert train.shape == (3, 32, 32) and test.shape == (3, 16, 16) and (len(train), len(test)) == (20_000, 2000)
+    assert train.classes == ["temple", "flower"] and torch.equal(train.pictures, data.load("photos").pictures)
+    with pytest.raises(ValueError, match="4 to 64 pixels, not 65"):
+        data.load("photos", size=65)
+
+
+def test_held_out_photos_are_from_elsewhere(monkeypatch):
+    """With photographs whose brightness is their column, no brightness is both in a training and a held-out crop."""
+    ramp = np.broadcast_to((np.arange(640) * 255 // 640).astype(np.uint8)[None, :, None], (427, 640, 3))
+    fake = type("Bunch", (), {"images": [ramp, ramp]})
+    monkeypatch.setattr("sklearn.datasets.load_sample_images", lambda: fake)
+    ours, theirs = (set(data.load("photos", part).pictures.unique().tolist()) for part in ("train", "test"))
+    assert not ours & theirs and len(ours) > 150 and len(theirs) > 50
+
+
 def folder(root, sizes=((10, 10), (12, 16)), n=12, classes=("cat", "dog"), mode="RGB"):
     rng = np.random.default_rng(0)
     for c in classes:

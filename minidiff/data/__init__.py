@@ -30,16 +30,17 @@ class Points:
         return self.draw(n, generator)
 
 
-NAMES = (*toys.EXACT, *toys.SAMPLED, "digits", *images.TORCHVISION)
+NAMES = (*toys.EXACT, *toys.SAMPLED, "digits", "photos", *images.TORCHVISION)
 
 
 def load(spec: str, part: str = "train", size: int | None = None) -> Points | Images:
     """The data set `spec`: a name in NAMES, folder:PATH, or npz:PATH; part 'train' or 'test'.
 
-    `size` resizes the pictures of a folder. Raises ValueError for an unknown name or data that cannot be read.
+    `size` resizes the pictures of a folder, and is that of the crops of photos. Raises ValueError for an unknown
+    name or data that cannot be read.
     """
     kind, _, path = spec.partition(":")
-    if size is not None and kind != "folder":
+    if size is not None and kind != "folder" and spec != "photos":
         raise ValueError(f"only a folder's pictures are resized: leave out the size for {spec}")
     if kind == "folder":
         return images.from_folder(path, part, size)
@@ -51,6 +52,8 @@ def load(spec: str, part: str = "train", size: int | None = None) -> Points | Im
         return Points(spec, draw=toys.SAMPLED[spec])
     if spec == "digits":
         return images.digits(part)
+    if spec == "photos":
+        return images.photos(part, size)
     if spec in images.TORCHVISION:
         return images.from_torchvision(spec, part)
     raise ValueError(f"unknown data {spec!r}: choose from {', '.join(NAMES)}, folder:PATH or npz:PATH")

@@ -101,6 +101,38 @@ def digits(part: str = "train") -> Images:
     return split(images, part, 0.2)
 
 
+def photographs() -> Tensor:
+    """The two photographs that scikit-learn ships, a Chinese temple and a flower, halved: (2, 3, 212, 320), uint8."""
+    from sklearn.datasets import load_sample_images
+
+    x = torch.stack([torch.from_numpy(photo.copy()) for photo in load_sample_images().images])
+    return torch.nn.functional.avg_pool2d(x.permute(0, 3, 1, 2)[:, :, :424].float(), 2).round().byte()
+
+
+def photos(part: str = "train", size: int | None = None) -> Images:
+    """20,000 colour crops of the two photographs, size x size (by default 32), at random places, half of them mirrored.
+
+    The 2,000 of 'test' are from the middle quarter of each, which 'train' never sees. Raises ValueError for a size
+    beyond 64.
+    """
+    size = size or 32
+    if not 4 <= size <= 64:
+        raise ValueError(f"photos are cropped to 4 to 64 pixels, not {size}: their held-out quarter is 80 wide")
+    generator = torch.Generator().manual_seed(int(part == "test"))
+    crops = []
+    for x in photographs():
+        pieces = [x[:, :, 120:200]] if part == "test" else [x[:, :, :120], x[:, :, 200:]]
+        for piece in pieces:
+            windows = piece.unfold(1, size, 1).unfold(2, size, 1)  # (3, rows, columns, size, size)
+            n = 1000 if part == "test" else 5000
+            row, column = (torch.randint(windows.shape[i], (n,), generator=generator) for i in (1, 2))
+            found = windows[:, row, column].transpose(0, 1).contiguous()
+            found[::2] = found[::2].flip(3)
+            crops.append(found)
+    pictures = torch.cat(crops)
+    return Images("photos", pictures, torch.arange(2).repeat_interleave(len(pictures) // 2), ["temple", "flower"])
+
+
 def from_torchvision(name: str, part: str = "train") -> Images:
     """CIFAR-10, MNIST or Fashion-MNIST with the split they come with; downloaded once."""
     import torchvision
