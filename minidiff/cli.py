@@ -37,7 +37,7 @@ class Train:
     """Train a model into a run folder; kill it whenever you like, --resume goes on exactly."""
 
     data: str | None = None  # a name (an unknown one lists them), folder:PATH or npz:PATH
-    net: str | None = None  # mlp for points, unet for pictures
+    net: str | None = None  # mlp for points; for pictures unet, cnn, encoder_decoder, ncsn, transformer or dit
     steps: int | None = None  # train until this many steps in all
     minutes: float | None = None  # or for this long from now, drawing samples not counted (the default: 3)
     out: Path | None = None  # the run folder; by default runs/DATA
@@ -51,7 +51,7 @@ class Train:
     batch: int | None = None  # batch size
     lr: float | None = None  # learning rate
     p_uncond: float | None = None  # how often the label is dropped (default 0.1)
-    size: int | None = None  # resize the pictures of a folder to this
+    size: int | None = None  # resize the pictures of a folder, or crop photos, to this
     save_every: float = 10.0  # seconds between checkpoints
 
     def run(self):

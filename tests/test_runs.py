@@ -12,6 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from minidiff import checkpoint, data, runs
+from minidiff.generate import generate
+from minidiff.nets import NETS
 from minidiff.runs import configure, train_run
 
 TRAIN = [sys.executable, "-m", "minidiff", "train", "--data", "eight_gaussians", "--width", "32", "--batch", "32"]
@@ -35,6 +37,16 @@ def test_a_run_holds_what_it_should(tmp_path):
     assert not ema.training
     differs = [not torch.equal(a, b) for a, b in zip(raw.parameters(), ema.parameters(), strict=True)]
     assert any(differs)
+
+
+@pytest.mark.parametrize("net", [n for n in NETS if n != "mlp"])
+def test_every_net_of_pictures_is_a_run(net, tmp_path):
+    config, dataset = configure("digits", net=net, width=16, batch=8)
+    train_run(tmp_path, config, dataset, steps=2, device="cpu", progress=False)
+    trained = checkpoint.load(tmp_path, ema=False)
+    fresh = checkpoint.denoiser(config)
+    assert not all(torch.equal(a, b) for a, b in zip(trained.parameters(), fresh.parameters(), strict=True))
+    assert generate(trained, config.shape, 3, labels=torch.tensor([1, 2, 10]), scale=2.0, steps=2).shape == (3, 1, 8, 8)
 
 
 def test_resuming_is_not_stopping(tmp_path):

@@ -81,9 +81,10 @@ def mode() -> str:
 
 def registry() -> dict[str, Claim]:
     """Every claim by its id."""
-    from . import lecture01
+    from . import lecture01, lecture02, lecture03, lecture04
 
-    return {claim.id: claim for claim in lecture01.CLAIMS}
+    modules = (lecture01, lecture02, lecture03, lecture04)
+    return {claim.id: claim for module in modules for claim in module.CLAIMS}
 
 
 def measure(claim_id: str, write: bool | None = None) -> Record:

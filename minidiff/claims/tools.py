@@ -6,10 +6,14 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ..denoise import Denoiser, lognormal_times
+from ..data.toys import eight_gaussians
+from ..denoise import Denoiser, Prediction, coefficients, lognormal_times
+from ..generate import generate
+from ..metrics import frechet_distance
 from ..nets import build
+from ..nets.measures import denoising_error
 from ..oracles import GaussianMixture
-from ..schedules import VP
+from ..schedules import VP, Linear, expand
 from ..train import new_state, train
 
 
@@ -34,6 +38,11 @@ def interval(values: list[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def ratio_interval(logs: list[float]) -> tuple[float, float, float]:
+    """Mean and interval of ratios given their logarithms."""
+    return tuple(torch.tensor(interval(logs)).exp().tolist())
+
+
 def verdict(low: float, high: float, predicted: tuple[float, float]) -> str:
     """supported, contradicted or depends, by where the interval lies."""
     if predicted[0] <= low and high <= predicted[1]:
@@ -47,13 +56,36 @@ def slope(x: Tensor, y: Tensor) -> float:
     return ((x * y).sum() / x.square().sum()).item()
 
 
+def fit(model: Denoiser, draw, steps: int, seed: int, **options) -> Denoiser:
+    """The EMA of a model trained for `steps` on draw(generator) -> x0 or (x0, labels); options are train's."""
+    state = new_state(model, seed)
+    batches = (draw(state.generator) for _ in range(steps))
+    *_, step = train(model, batches, steps, state=state, **({"times": lognormal_times} | options))
+    return step.ema
+
+
 def trained(mixture: GaussianMixture, steps: int, seed: int, batch: int = 256, width: int = 64) -> Denoiser:
     """The EMA of a small MLP trained for `steps` on a mixture, without labels."""
     model = Denoiser(build("mlp", (mixture.dim,), width=width, seed=seed), VP(), "edm", 0.5)
-    state = new_state(model, seed)
-    batches = (mixture.sample(batch, state.generator) for _ in range(steps))
-    *_, step = train(model, batches, steps, times=lognormal_times, state=state)
-    return step.ema
+    return fit(model, lambda generator: mixture.sample(batch, generator), steps, seed)
+
+
+def seeded(make, seed: int):
+    """What make() builds, its random initial weights from the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()
+
+
+def pixel_distance(model, real: Tensor, seed: int, steps: int = 20) -> float:
+    """The Frechet distance, in raw pixels, of as many samples as there are real pictures (dpmpp_2m)."""
+    fake = generate(model, real.shape[1:], len(real), steps=steps, seed=seed)
+    return frechet_distance(fake.flatten(1), real.flatten(1))
+
+
+def level_error(model: Denoiser, x0: Tensor, levels: Tensor, seed: int = 0) -> Tensor:
+    """denoising_error on the same noisy pictures for every model."""
+    return denoising_error(model, x0, levels, generator=torch.Generator().manual_seed(seed))
 
 
 class RadialScore:
@@ -86,3 +118,51 @@ class RadialScore:
         at_zero = gradient(torch.zeros(self.size, dtype=torch.float64))
         hessian = torch.stack([gradient(e) - at_zero for e in torch.eye(self.size, dtype=torch.float64)])
         return torch.linalg.lstsq(hessian, -at_zero[:, None]).solution[:, 0]
+
+
+class Embedded:
+    """Eight Gaussians in the first two of `dim` dimensions, 0 in the others, as an exact Model on the linear path.
+
+    `blind` makes it the best any network can do that is not told the noise level: the mean of a x0 + b eps over all the
+    levels that x_t may have come from, by quadrature over `levels` times that training would draw uniformly.
+    """
+
+    def __init__(self, dim: int, prediction: str = "v", blind: bool = False, levels: int = 200):
+        mixture = eight_gaussians()
+        self.means, self.var, self.dim = mixture.means, mixture.covariances[0, 0, 0].item(), dim
+        self.prediction, self.blind, self.schedule = prediction, blind, Linear()
+        self.times = torch.linspace(self.schedule.t_min, self.schedule.t_max, levels)
+
+    def sample(self, n: int, generator) -> Tensor:
+        """(n, dim)"""
+        plane = eight_gaussians().sample(n, generator)
+        return torch.cat([plane, torch.zeros(n, self.dim - 2)], 1)
+
+    def at(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """log p_t(x_t) (T, B) and E[x0 | x_t, t] (T, B, dim's first two), at each of the times t (T,)."""
+        alpha, sigma = (v[:, None, None] for v in self.schedule(t))
+        var = alpha**2 * self.var + sigma**2
+        away = x_t[None, :, None, :2] - alpha[..., None] * self.means  # (T, B, 8, 2)
+        log_each = -away.square().sum(-1) / (2 * var) - var.log()
+        pull = torch.softmax(log_each, 2)[..., None] * (self.means + (alpha * self.var / var)[..., None] * away)
+        rest = x_t[:, 2:].square().sum(1) / (2 * sigma[..., 0] ** 2) + (self.dim - 2) * sigma[..., 0].log()
+        return torch.logsumexp(log_each, 2) - rest, pull.sum(2)
+
+    def posterior(self, x_t: Tensor) -> Tensor:
+        """P(t | x_t) over self.times, (T, B)."""
+        return torch.softmax(self.at(x_t, self.times)[0], 0)
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond=None) -> Prediction:
+        t = torch.as_tensor(t).to(x_t)
+        times = self.times if self.blind else t.reshape(1)
+        log_p, x0 = self.at(x_t, times)
+        weights = torch.softmax(log_p, 0)[..., None]
+        alpha, sigma = (v[:, None, None] for v in self.schedule(times))
+        a, b = (v[:, None, None] for v in coefficients(self.prediction, self.schedule, times))
+        plane = (weights * (a * x0 + b * (x_t[:, :2] - alpha * x0) / sigma)).sum(0)
+        rest = (weights * b / sigma).sum(0) * x_t[:, 2:]  # where x0 is 0
+        out = torch.cat([plane, rest], 1)
+        alpha, sigma = (expand(v, x_t) for v in self.schedule(t))
+        a, b = (expand(v, x_t) for v in coefficients(self.prediction, self.schedule, t))
+        det = alpha * b - sigma * a
+        return Prediction((b * x_t - sigma * out) / det, (alpha * out - a * x_t) / det)

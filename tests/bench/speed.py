@@ -1,6 +1,6 @@
 """Training steps and sampling against other libraries, side by side in one run, at equal parameters and FLOPs.
 
-pip install -e '.[bench]', then python tests/bench/speed.py (about 20 minutes on two cores); writes speed.json and
+pip install -e '.[bench]', then python tests/bench/speed.py (about half an hour on two cores); writes speed.json and
 speed.png. Every net is measured as it is and compiled, in bfloat16 where the processor has it, channels last, in turns,
 so that what else the machine does falls on all. The floor is the time of our step's convolutions and matrix products
 alone, forward and backward, at the rates they reach in isolation: what remains if all else were free.
@@ -33,6 +33,7 @@ from minidiff.nets.layers import Attention
 from minidiff.schedules import VP
 
 warnings.filterwarnings("ignore")
+PARTS = ("training", "sampling", "losses")
 BF16 = native_bf16(torch.device("cpu"))
 
 
@@ -175,30 +176,27 @@ def sampling(rounds: int, n: int = 64, calls: int = 20) -> dict:
     from diffusers import DDIMPipeline, DDIMScheduler
 
     ours = Denoiser(built(TASKS["U-Net"]["minidiff"])[0], VP(), "edm").eval().requires_grad_(False)
-    work = {"minidiff": lambda: generate(ours, (3, 32, 32), n, steps=calls)}
-    for name, dtype in (("diffusers", torch.float32), ("diffusers, weights in bfloat16", torch.bfloat16)):
-        if dtype == torch.bfloat16 and not BF16:
-            continue
-        net = built(TASKS["U-Net"]["diffusers"])[0].to(dtype)
-        pipeline = DDIMPipeline(net, DDIMScheduler())
-        pipeline.set_progress_bar_config(disable=True)
-        work[name] = lambda p=pipeline: p(batch_size=n, num_inference_steps=calls, output_type="np")
-    with autocast():
-        work["diffusers, autocast"] = _under_autocast(work["diffusers"])
+    pipeline = DDIMPipeline(built(TASKS["U-Net"]["diffusers"])[0], DDIMScheduler())
+    pipeline.set_progress_bar_config(disable=True)
+
+    def theirs():
+        pipeline(batch_size=n, num_inference_steps=calls, output_type="np")
+
+    def theirs_cast():
+        with autocast():
+            theirs()
+
+    work = {
+        "minidiff": lambda: generate(ours, (3, 32, 32), n, steps=calls),
+        "diffusers, float32": theirs,
+        "diffusers, autocast": theirs_cast,
+    }
     times = {name: statistics.median(v) for name, v in _turns(work, rounds).items()}
     best = min(v for k, v in times.items() if k != "minidiff")
     print(f"\nsampling {n} pictures in {calls} calls")
     for name, s in sorted(times.items(), key=lambda kv: kv[1]):
         print(f"  {name:32} {s:6.2f} s  {best / s:.2f} times the best of diffusers", flush=True)
     return {"n": n, "calls": calls, "seconds": times, "over_best_peer": best / times["minidiff"]}
-
-
-def _under_autocast(work):
-    def cast():
-        with autocast():
-            return work()
-
-    return cast
 
 
 def _turns(work, rounds):
@@ -252,22 +250,28 @@ def draw(found: dict, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--steps", type=int, default=500, help="of the loss curves; 0 leaves them out")
+    parser.add_argument(
+        "--parts", nargs="+", default=list(PARTS), choices=PARTS, help="the others are kept as they were"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args()
-    found = {
-        "device": f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}",
-        "precision": "bfloat16 autocast" if BF16 else "float32",
-        "training": [training(t, b, options.rounds) for t in options.tasks for b in options.batches],
-        "sampling": sampling(3),
-        "losses": [losses(t, options.steps, 8) for t in options.tasks[:2]] if options.steps else [],
-    }
-    with replacing(options.out / "speed.json") as path:
-        path.write_text(json.dumps(found, indent=1) + "\n")
-    draw(found, options.out / "speed.png")
+    path = options.out / "speed.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
+    found["device"] = f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    found["precision"] = "bfloat16 autocast" if BF16 else "float32"
+    for part in options.parts:
+        if part == "training":
+            found[part] = [training(t, b, options.rounds) for t in options.tasks for b in options.batches]
+        elif part == "sampling":
+            found[part] = sampling(options.rounds)
+        else:
+            found[part] = [losses(t, 500, 4) for t in options.tasks[:2]]
+        with replacing(path) as temporary:  # after each part: the whole takes half an hour
+            temporary.write_text(json.dumps(found, indent=1) + "\n")
+    draw(found, path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

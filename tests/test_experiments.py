@@ -1,0 +1,97 @@
+"""The parts of the lectures' experiments whose answer is known."""
+
+import pytest
+import torch
+
+from minidiff import data
+from minidiff.claims import lecture02, lecture03, lecture04, tools
+from minidiff.data.toys import eight_gaussians
+from minidiff.nets import DiT
+from minidiff.nets.measures import parameters
+from minidiff.oracles import MixtureDenoiser
+from minidiff.schedules import Linear
+
+
+@pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
+def test_embedded_told_is_the_exact_denoiser(prediction, generator):
+    """In the plane it is the mixture's own; in more dimensions the plane is unchanged and the rest is noise alone."""
+    x_t, t = torch.randn(50, 2, generator=generator), torch.tensor(0.4)
+    exact = MixtureDenoiser(eight_gaussians(), Linear())(x_t, t)
+    for dim in (2, 10):
+        rest = torch.randn(50, dim - 2, generator=generator)
+        x0, eps = tools.Embedded(dim, prediction)(torch.cat([x_t, rest], 1), t)
+        torch.testing.assert_close(x0[:, :2], exact.x0, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(eps[:, 2:], rest / 0.4, rtol=1e-4, atol=1e-4)
+        assert x0[:, 2:].abs().max() < 1e-4 if dim > 2 else True
+
+
+def test_embedded_posterior_by_simulation(generator):
+    """Among many draws of (t, x_t), those near one point come from the times that the posterior names."""
+    model = tools.Embedded(2, levels=200)
+    t = model.times[torch.randint(200, (400_000,), generator=generator)]
+    x0 = model.sample(len(t), generator)
+    x_t = (1 - t)[:, None] * x0 + t[:, None] * torch.randn(x0.shape, generator=generator)
+    point = torch.tensor([[0.2, 0.1]])
+    near = (x_t - point).norm(dim=1) < 0.05
+    weights = model.posterior(point)[:, 0]
+    mean = (weights * model.times).sum()
+    assert near.sum() > 500 and t[near].mean() == pytest.approx(mean.item(), abs=0.03)
+
+
+def test_blind_embedded_averages_over_the_posterior():
+    """The blind field depends on the time it is asked at only through the 2x2 system: its target is one for all."""
+    told, blind = tools.Embedded(8, "x0"), tools.Embedded(8, "x0", blind=True)
+    x_t = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(blind(x_t, torch.tensor(0.2)).x0, blind(x_t, torch.tensor(0.8)).x0, rtol=1e-4, atol=1e-5)
+    weights = blind.posterior(x_t)
+    mean = sum(w[:, None] * told(x_t, t).x0 for w, t in zip(weights, blind.times, strict=True))
+    torch.testing.assert_close(blind(x_t, torch.tensor(0.5)).x0, mean, rtol=1e-3, atol=1e-4)
+
+
+def test_half_and_half_has_its_map(generator):
+    x0 = torch.zeros(4000, 1, 8, 8)
+    x, eps, noise_map = lecture03.half_and_half(x0, torch.full((4000,), 0.5), generator, 2.0)
+    torch.testing.assert_close(x, noise_map * eps)
+    assert set(noise_map.unique().tolist()) == {0.5, 1.0}
+    assert ((noise_map == 1.0).flatten(1).sum(1) == 32).all()
+    assert noise_map[:, 0, 0, 0].mean() == pytest.approx(0.75, abs=0.02)  # either half, either side
+    assert lecture03.half_and_half(x0, torch.full((4000,), 0.5), generator, 1.0)[2].unique().tolist() == [0.5]
+
+
+def test_ways_of_conditioning_have_equal_parameters():
+    sizes = [parameters(DiT(1, 8, None, 64, 4, how=how, mlp_ratio=r)) for how, r in lecture03.HOW.items()]
+    assert max(sizes) / min(sizes) < 1.05
+
+
+def test_mmse_by_simulation(generator):
+    """The error of the best guess of a random sign s from s + noise of variance 1 / m, which is tanh(m x)."""
+    for m in (0.5, 1.0, 4.0):
+        s = 2.0 * torch.randint(2, (400_000,), generator=generator) - 1
+        x = s + torch.randn(s.shape, generator=generator) / m**0.5
+        assert (torch.tanh(m * x) - s).square().mean().item() == pytest.approx(lecture04.mmse(m), abs=0.005)
+
+
+def test_pairs_agree(generator):
+    x, sign = lecture04.pairs(500, generator)
+    left, right = (x[(slice(None), 0, *place)].mean((1, 2)) for place in lecture04.PATCHES)
+    assert torch.equal(left, sign) and torch.equal(right, sign) and 0.4 < (sign > 0).float().mean() < 0.6
+    assert (x != 0).sum() == 500 * 8
+
+
+def test_noise_level_in_statistics_is_easier_to_read_where_noise_is_loud():
+    x = data.load("photos").batch(800, torch.Generator().manual_seed(0))[0].mean(1, keepdim=True)
+    assert lecture03.r_squared(x, 0, least=0.2) > lecture03.r_squared(x, 0) > 0.5
+
+
+def test_bands_cover_their_levels(generator):
+    schedule = Linear()
+    t = lecture02.band_times(torch.tensor(0.1), torch.tensor(1.0))(1000, schedule, generator)
+    alpha, sigma = schedule(t)
+    level = sigma / alpha
+    assert 0.099 < level.min() < 0.11 and 0.9 < level.max() < 1.01
+    assert level.log10().mean() == pytest.approx(-0.5, abs=0.05)
+
+
+def test_verdict_of_a_ratio():
+    mean, low, high = tools.ratio_interval([0.0, 0.1, -0.1])
+    assert mean == pytest.approx(1.0) and low * high == pytest.approx(1.0)  # symmetric in the logarithm
