@@ -105,7 +105,7 @@ def digits_grid(smoke: bool) -> dict:
     errors, each (seeds, 2, norms, predictions)."""
     seeds, steps = (2, 3) if smoke else (3, 250)
     train_set, held_out = data.load("digits"), data.load("digits", "test")
-    real, _ = held_out.batch(len(held_out), torch.Generator().manual_seed(0))
+    real, _ = held_out.batch(16 if smoke else len(held_out), torch.Generator().manual_seed(0))
     real_train, _ = train_set.batch(len(real), torch.Generator().manual_seed(1))
     shape = (seeds, 2, len(NORMS), len(LEARNED))
     far, error = torch.zeros(shape), torch.zeros(shape)
