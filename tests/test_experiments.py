@@ -59,11 +59,9 @@ def test_half_and_half_has_its_map(generator):
 
 
 def test_ways_of_conditioning_have_about_equal_parameters():
-    """To 7%, as lecture 03 says; and the pairs that differ in one thing only, to 1%."""
+    """To half a per cent, as lecture 03 says."""
     sizes = {how: parameters(DiT(1, 8, None, 64, 4, how=how, mlp_ratio=r)) for how, r in lecture03.HOW.items()}
-    assert max(sizes.values()) / min(sizes.values()) < 1.07
-    assert sizes["adaln_zero"] / sizes["adaln"] == pytest.approx(1, abs=0.01)
-    assert sizes["token"] / sizes["add"] == pytest.approx(1, abs=0.01)
+    assert max(sizes.values()) / min(sizes.values()) < 1.005
 
 
 def test_mmse_by_simulation(generator):

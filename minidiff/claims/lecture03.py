@@ -64,7 +64,7 @@ def level_is_in_the_statistics(smoke: bool) -> Outcome:
 
 
 # how the level enters -> the MLP's width in units of the net's, so that all have as many parameters
-HOW = {"none": 5.0, "token": 5.0, "add": 4.0, "scale_shift": 3.0, "adaln": 3.0, "adaln_zero": 2.0}
+HOW = {"none": 5.5, "token": 5.25, "add": 4.25, "scale_shift": 3.25, "adaln": 3.0, "adaln_zero": 2.0}
 LEVELS = torch.logspace(-1.3, 0.7, 9)
 
 
