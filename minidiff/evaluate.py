@@ -98,14 +98,19 @@ def _balanced(labels: Tensor, n: int, generator) -> Tensor:
     return torch.cat([order[labels[order] == c][: max(1, n // len(classes))] for c in classes])
 
 
-def _distances(name: str, real: Tensor, features: Tensor, labels: Tensor, size: int) -> dict:
+def distances(real: Tensor, features: Tensor, labels: Tensor, size: int) -> tuple[float, float, float]:
     """Frechet distance, precision and recall of `size` of the features against the real ones: means over draws, drawn
     alike for samples and for the floor, since all three depend on how many there are and of which class."""
     generator, rows = torch.Generator().manual_seed(0), []
     for _ in range(PAIRS):
         few = features[_balanced(labels, size, generator)]
         rows.append([metrics.frechet_distance(few, real), *metrics.precision_recall(real, few)])
-    frechet, precision, recall = torch.tensor(rows).mean(0).tolist()
+    return tuple(torch.tensor(rows).mean(0).tolist())
+
+
+def _distances(name: str, *args) -> dict:
+    """The same in words."""
+    frechet, precision, recall = distances(*args)
     return {
         f"{name}: Frechet distance, classifier features (not FID)": frechet,
         f"{name}: precision": precision,

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
 
 from .cnn import Block, ConvNet, norm_of, resize
 from .layers import set_zero
@@ -15,21 +15,22 @@ class UNet(ConvNet):
     and self-attention where H / 2^i is in `attention_at`, and in the middle. Every output going down is kept and
     concatenated on the way up: those are the skips. With skips=False it is an encoder-decoder: all must pass through
     the narrow middle. `resample` is "conv" (strided down, repeated and convolved up) or "block" (ADM's up and down
-    residual blocks); `norm` and `how` are Block's and ConvNet's.
+    residual blocks); `norm` and `how` are Block's and ConvNet's. With `patch` p the picture enters as p^2 C channels at
+    H / p, each pixel of a p x p patch a channel, and leaves so: the same width at a p^2-th of the cost.
     """
 
     def __init__(
         self, channels, size, classes=None, width=64, mults=(1, 2), blocks=1, attention_at=(8,), skips=True,
-        resample="conv", norm="group", how="modulate",
+        resample="conv", norm="group", how="modulate", patch=1,
     ):  # fmt: skip
         super().__init__(how, 4 * width, classes)
-        if size % 2 ** (len(mults) - 1):
+        if size % (unit := patch * 2 ** (len(mults) - 1)):
             raise ValueError(
-                f"a U-Net of {len(mults)} levels halves the picture {len(mults) - 1} times: "
-                f"size {size} is not a multiple of {2 ** (len(mults) - 1)}, "
-                f"{size - size % 2 ** (len(mults) - 1)} would be"
+                f"a U-Net of {len(mults)} levels and patches of {patch} divides the picture by {unit}: "
+                f"size {size} is not a multiple of {unit}, {size - size % unit} would be"
             )
-        self.skips, size_at = skips, [size // 2**level for level in range(len(mults))]
+        self.skips, self.patch = skips, patch
+        size_at, channels = [size // patch // 2**level for level in range(len(mults))], patch**2 * channels
 
         def block(c_in, mult, level, resample=None):
             attention = size_at[level] in attention_at and not resample
@@ -57,7 +58,7 @@ class UNet(ConvNet):
         self.leave = set_zero(nn.Conv2d(now, channels, 3, padding=1))
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Tensor | None = None) -> Tensor:
-        x, emb = self.conditioned(x, c_noise, cond)
+        x, emb = self.conditioned(pixel_unshuffle(x, self.patch), c_noise, cond)
         h = self.enter(x)
         kept = [h]
         for part in self.down:
@@ -67,7 +68,7 @@ class UNet(ConvNet):
         for part in self.up:
             changes_size = isinstance(part, Up) or part.resample
             h = part(torch.cat([h, kept.pop()], 1) if self.skips and not changes_size else h, emb)
-        return self.leave(silu(self.norm(h)))
+        return pixel_shuffle(self.leave(silu(self.norm(h))), self.patch)
 
 
 class Down(nn.Conv2d):
