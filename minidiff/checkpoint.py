@@ -11,7 +11,7 @@ samples/                picture grids as training went
 
 import csv
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from .denoise import PREDICTIONS, TIMES, Denoiser
 from .files import replacing
 from .nets import NETS, build
 from .schedules import SCHEDULES
+from .text import WAYS, ClipTokenizer, Tokenizer
 from .train import State, new_state
 
 
@@ -43,6 +44,12 @@ class Config:
     p_uncond: float = 0.1
     size: int | None = None
     seed: int = 0
+    patch: int | None = None  # of the U-Net or the DiT; by default what the size suggests
+    way: str | None = None  # in which captions are read; None without captions
+    text_encoder: str | None = None  # clip:PATH, or None for one that is trained with the net
+    words: list[str] = field(default_factory=list)  # the vocabulary of that one
+    length: int = 0  # and the most words it reads
+    prompts: list[str] = field(default_factory=list)  # eight captions, drawn as training goes
 
     def __post_init__(self):
         self.shape, self.classes = tuple(self.shape), list(self.classes)
@@ -56,11 +63,29 @@ class Config:
                 raise ValueError(f"{name} must be at least {low:g}, got {value}")
         if not 0 <= self.p_uncond <= 1:
             raise ValueError(f"p_uncond is a probability between 0 and 1, got {self.p_uncond}")
+        if self.patch is not None and not self.patch >= 1:
+            raise ValueError(f"patch must be at least 1, got {self.patch}")
+        if self.way is not None and self.way not in WAYS:
+            raise ValueError(f"unknown way {self.way!r} to read captions: choose from {', '.join(WAYS)}")
+        if self.text_encoder is not None and not self.text_encoder.startswith("clip:"):
+            raise ValueError(f"unknown text encoder {self.text_encoder!r}: give clip:PATH, or leave it out")
+
+
+def tokenizer(config: Config) -> Tokenizer | ClipTokenizer | None:
+    """What makes a condition of a caption; None for a run without captions."""
+    if config.way is None:
+        return None
+    if config.text_encoder is not None:
+        return ClipTokenizer(config.text_encoder.removeprefix("clip:"))
+    return Tokenizer(config.words, config.length)
 
 
 def denoiser(config: Config, device="cpu") -> Denoiser:
     """The untrained model of a config; its initial weights depend on the seed alone."""
-    net = build(config.net, config.shape, len(config.classes) or None, config.width, config.seed)
+    net = build(
+        config.net, config.shape, len(config.classes) or None, config.width, config.seed,
+        patch=config.patch, tokenizer=tokenizer(config), way=config.way,
+    )  # fmt: skip
     model = Denoiser(net, SCHEDULES[config.schedule](), config.prediction, config.sigma_data)
     memory_format = torch.channels_last if len(config.shape) == 3 else torch.preserve_format
     return model.to(device, memory_format=memory_format)
@@ -115,7 +140,7 @@ def read_config(run: Path) -> Config:
         raise ValueError(
             f"{run / 'config.json'} has the unknown key {unknown[0]!r}: known are {', '.join(sorted(known))}"
         )
-    needed = {f.name for f in fields(Config) if f.default is MISSING}
+    needed = {f.name for f in fields(Config) if f.default is MISSING and f.default_factory is MISSING}
     if missing := sorted(needed - set(raw)):
         raise ValueError(f"{run / 'config.json'} lacks the key {missing[0]!r}")
     try:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -18,10 +19,11 @@ def _positive(name: str, value) -> None:
 
 @dataclass
 class Demo:
-    """Train on the digits for some minutes and draw samples by class, the loss, and noise becoming picture."""
+    """Train text-to-image on captioned shapes for some minutes, draw what prompts ask for, and check it."""
 
     out: Path = Path("demo")  # folder for the run and the pictures
-    minutes: float = 2.5  # of training
+    minutes: float = 3.3  # of training
+    n: int = 500  # captions to check by
     seed: int = 0
     device: str = "auto"  # auto, cpu, cuda or mps
 
@@ -29,7 +31,8 @@ class Demo:
         from .demo import demo
 
         _positive("minutes", self.minutes)
-        demo(self.out, self.minutes, self.seed, self.device)
+        _positive("n", self.n)
+        demo(self.out, self.minutes, self.seed, self.device, self.n)
 
 
 @dataclass
@@ -51,7 +54,10 @@ class Train:
     batch: int | None = None  # batch size
     lr: float | None = None  # learning rate
     p_uncond: float | None = None  # how often the label is dropped (default 0.1)
-    size: int | None = None  # resize the pictures of a folder, or crop photos, to this
+    size: int | None = None  # resize the pictures of a folder, crop photos, or draw shapes, to this
+    patch: int | None = None  # pixels that a U-Net or transformer takes together (default 2 for captions)
+    way: str | None = None  # to read captions: cross, tokens or pooled (default cross)
+    text_encoder: str | None = None  # clip:PATH, a folder with CLIP; by default a small one is trained with the net
     save_every: float = 10.0  # seconds between checkpoints
 
     def run(self):
@@ -92,6 +98,8 @@ class Sample:
     run_folder: Path = option(positional=True)  # the folder that train wrote
     n: int = 64  # how many
     label: str | None = None  # a class by name or number, or none; by default each class in turn
+    prompt: str | None = None  # what to draw, for a model of captions; by default eight captions of its data
+    negative: str | None = None  # what to stay away from; takes the place of the empty prompt, and needs a --scale
     scale: float = 1.0  # guidance: 1 is off, 1.5 to 3 is usual
     sampler: str = "dpmpp_2m"  # ddim, euler, heun, dpmpp_2m or langevin
     steps: int = 20  # of the sampler
@@ -109,17 +117,28 @@ class Sample:
         config = checkpoint.read_config(self.run_folder)
         out = self.out or self.run_folder / "sample.png"
         check_output(out)
-        labels = None
+        tokenizer, labels, negative = checkpoint.tokenizer(config), None, None
+        if tokenizer is None and (self.prompt is not None or self.negative is not None):
+            raise ValueError("--prompt and --negative need a model trained with captions, and this one was not")
+        if self.negative is not None and self.scale == 1:
+            raise ValueError("--negative does nothing without guidance: give a --scale above 1")
         if self.label is not None:
             labels = torch.full((self.n if self.n > 0 else 0,), parse_label(self.label, config.classes))
         elif config.classes:
             labels = torch.arange(max(self.n, 0)) % len(config.classes)
-        elif self.scale != 1:
-            raise ValueError("--scale needs a model trained with labels, and this one has none")
+        elif tokenizer is None and self.scale != 1:
+            raise ValueError("--scale needs a model trained with labels or captions, and this one has none")
+        cond = labels
+        if tokenizer is not None:
+            asked = config.prompts if self.prompt is None else [self.prompt]
+            cond = tokenizer(asked, truncate=self.prompt is None)[torch.arange(max(self.n, 0)) * len(asked) // max(self.n, 1)]
+            negative = None if self.negative is None else tokenizer([self.negative])[0]
+            if self.prompt is None:
+                print("no --prompt, so these, in order:", "; ".join(asked))
         model = checkpoint.load(self.run_folder, device=pick(self.device))
         x = generate(
             model, config.shape, self.n,
-            labels=labels, scale=self.scale, sampler=self.sampler, steps=self.steps, seed=self.seed,
+            cond=cond, scale=self.scale, negative=negative, sampler=self.sampler, steps=self.steps, seed=self.seed,
         )  # fmt: skip
         write(out, x, labels, columns=min(self.n, len(config.classes) or 8))
         steps = f"12 x {self.steps}" if self.sampler == "langevin" else self.steps
@@ -215,6 +234,7 @@ class _Parser(ArgumentParser):
 
 
 def main(argv: list[str] | None = None) -> None:
+    warnings.formatwarning = lambda message, *_, **__: f"minidiff: {message}\n"  # one line, as errors are
     parser = _Parser(prog="python -m minidiff", description="Diffusion models from scratch, in small.")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     for name, cls in COMMANDS.items():

@@ -80,7 +80,7 @@ class Denoiser(nn.Module):
         self.net, self.schedule, self.prediction, self.sigma_data = net, schedule, prediction, sigma_data
 
     @property
-    def null(self) -> int | None:
+    def null(self) -> int | Tensor | None:
         return getattr(self.net, "null", None)
 
     def output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
@@ -124,7 +124,8 @@ class Denoiser(nn.Module):
             return cond
         device = generator.device if generator is not None else cond.device
         drop = torch.rand(len(cond), generator=generator, device=device).to(cond.device) < p_uncond
-        return torch.where(drop.reshape(-1, *[1] * (cond.ndim - 1)), self.null, cond)
+        null = torch.as_tensor(self.null).to(cond)  # one number, or a row of tokens
+        return torch.where(drop.reshape(-1, *[1] * (cond.ndim - 1)), null, cond)
 
 
 class Rescheduled:

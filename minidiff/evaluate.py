@@ -7,6 +7,7 @@ from torch import Tensor
 
 from . import checkpoint, classifier, data, metrics
 from .checkpoint import Config
+from .data import checker
 from .denoise import normal_like
 from .device import pick
 from .generate import generate
@@ -41,7 +42,7 @@ def evaluate_points(model, config: Config, dataset, *, n, scale, sampler, steps,
     report = {}
     generator = torch.Generator().manual_seed(seed + 10_000)  # not the noise that the samples start from
     _, labels = dataset.batch(n, generator)
-    fake = generate(model, config.shape, n, labels=labels, scale=scale, sampler=sampler, steps=steps, seed=seed)
+    fake = generate(model, config.shape, n, cond=labels, scale=scale, sampler=sampler, steps=steps, seed=seed)
     if dataset.mixture is not None:
         errors = score_error(model, dataset.mixture)
         report["score error, relative squared, mean of 20 log-SNR levels -7 to 7"] = sum(errors) / len(errors)
@@ -84,7 +85,7 @@ def evaluate_images(model, config: Config, dataset, held_out, *, n, scale, sampl
     report |= _distances("floor (real training pictures)", real, train_features, dataset.labels[everything], size)
     labels = torch.arange(n) % len(config.classes)
     for gamma in sorted({1.0, scale}):
-        options = {"labels": labels, "scale": gamma, "sampler": sampler, "steps": steps, "seed": seed}
+        options = {"cond": labels, "scale": gamma, "sampler": sampler, "steps": steps, "seed": seed}
         features, logits = classifier.judge(judge, generate(model, config.shape, n, **options).clamp(-1, 1))
         report[f"scale {gamma:g}: recognised as their class"] = _share(logits, labels)
         report |= _distances(f"scale {gamma:g}", real, features, labels, size)
@@ -122,20 +123,46 @@ def _share(logits: Tensor, labels: Tensor) -> float:
     return (logits.argmax(1) == labels).float().mean().item()
 
 
+def prompt_accuracy(model, tokenizer, dataset, n: int, *, shuffle=False, **options) -> dict[str, float]:
+    """Attribute -> the share as asked, of n pictures for n fresh captions of a set of captioned shapes (see
+    data.checker).
+
+    shuffle judges each by the caption of another, which is what chance is. The same seed asks the same.
+    """
+    generator = torch.Generator().manual_seed(10_000 + options.get("seed", 0))
+    _, captions, asked = dataset.asked(n, generator)
+    x = generate(model, dataset.shape, n, cond=tokenizer(captions), **options)
+    return checker.accuracy(asked[1:] + asked[:1] if shuffle else asked, x)
+
+
+def evaluate_captions(model, config: Config, dataset, *, n, scale, **options) -> dict:
+    """What captions ask for and pictures show, by attribute, without guidance and with it, and by chance."""
+    report, tokenizer = {}, checkpoint.tokenizer(config)
+    for gamma in sorted({1.0, scale}):
+        for name, value in prompt_accuracy(model, tokenizer, dataset, n, scale=gamma, **options).items():
+            report[f"scale {gamma:g}: {name} as asked"] = value
+    chance = prompt_accuracy(model, tokenizer, dataset, n, scale=scale, shuffle=True, **options)
+    return report | {f"scale {scale:g}, judged by another's caption: {k}": v for k, v in chance.items()}
+
+
 def evaluate(run: Path, *, n=None, scale=None, sampler="dpmpp_2m", steps=20, seed=0, device="auto") -> dict:
     """Measure a run's EMA model; a dict of what is said in words: number, in the order of printing.
 
-    By default toys are measured on 10,000 samples without guidance, pictures on 1,000 with scales 1 and 1.5.
+    By default toys are measured on 10,000 samples without guidance, pictures on 1,000 with scales 1 and 1.5, or 4 if
+    they have captions.
     """
     config = checkpoint.read_config(run)
     model = checkpoint.load(run, device=pick(device))
     dataset = load_data(config)
     points = isinstance(dataset, data.Points)
-    n, scale = n or (10_000 if points else 1_000), scale if scale is not None else (1.0 if points else 1.5)
+    usual = 1.0 if points else 4.0 if dataset.captioned else 1.5
+    n, scale = n or (10_000 if points else 1_000), usual if scale is None else scale
     options = {"n": n, "scale": scale, "sampler": sampler, "steps": steps, "seed": seed}
     head = {"run": str(run), "data": config.data, **options, "weights": "EMA", "device": str(pick(device))}
     if points:
         return head | evaluate_points(model, config, dataset, **options)
+    if isinstance(dataset, data.Captioned):
+        return head | evaluate_captions(model, config, load_data(config, "test"), **options)
     if not config.classes:
         raise ValueError(f"{run}: its pictures have no labels, so no classifier can make features to compare them by")
     return head | evaluate_images(model, config, dataset, load_data(config, "test"), **options)

@@ -42,8 +42,13 @@ def run_sampler(model, x: Tensor, sampler: str, steps: int, cond=None, generator
     return SAMPLERS[sampler](model, x, model.schedule.grid(steps), cond)
 
 
-def generate(model, shape, n, *, labels=None, scale=1.0, sampler="dpmpp_2m", steps=20, seed=0, batch=256) -> Tensor:
-    """n samples (n, *shape) on the CPU; labels (n,) or None. The same seed and batch give the same samples."""
+def generate(
+    model, shape, n, *, cond=None, scale=1.0, negative=None, sampler="dpmpp_2m", steps=20, seed=0, batch=256
+) -> Tensor:
+    """n samples (n, *shape) on the CPU; cond (n,) or (n, L) or None, negative a condition for all (see Guided).
+
+    The same seed and batch give the same samples.
+    """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     if not (math.isfinite(scale) and scale >= 0):
@@ -51,13 +56,13 @@ def generate(model, shape, n, *, labels=None, scale=1.0, sampler="dpmpp_2m", ste
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     x = start(model, (n, *shape), generator)
-    guided = Guided(model, scale) if labels is not None else model
+    guided = Guided(model, scale, negative=negative) if cond is not None else model
     parts = []
     for i in range(0, n, batch):
         part = to_device(x[i : i + batch], device)
-        cond = None if labels is None else labels[i : i + batch].to(device)
+        given = None if cond is None else cond[i : i + batch].to(device)
         with autocast(device, part):
-            parts.append(last(run_sampler(guided, part, sampler, steps, cond, generator)).cpu())
+            parts.append(last(run_sampler(guided, part, sampler, steps, given, generator)).cpu())
     return torch.cat(parts)
 
 

@@ -19,18 +19,29 @@ LOG_EVERY = 20  # steps a row of loss.csv
 DEFAULTS = {"mlp": {"batch": 512, "lr": 1e-3}, "transformer": {"lr": 1e-3}, "dit": {"lr": 1e-3}}  # by net
 
 
-def configure(spec: str, size: int | None = None, **choices) -> tuple[Config, data.Points | data.Images]:
+def configure(spec: str, size: int | None = None, **choices) -> tuple[Config, data.Data]:
     """The config of a new run on the data `spec`, and the data; a choice of None means the default."""
     dataset = data.load(spec, "train", size)
     choices = {k: v for k, v in choices.items() if v is not None}
+    choices = _for_captions(spec, dataset, choices) | choices
     choices.setdefault("net", "mlp" if len(dataset.shape) == 1 else "unet")
     width = default_width(choices["net"], dataset.shape)
     choices = {"width": width} | DEFAULTS.get(choices["net"], {}) | choices
-    if spec.startswith("folder:"):
+    if spec.split(":")[0] in ("folder", "shapes"):
         size = dataset.shape[-1]
-    classes = dataset.classes if isinstance(dataset, data.Points) or dataset.labels is not None else []
-    config = Config(spec, dataset.shape, classes, round(data.std(dataset), 4), size=size, **choices)
+    config = Config(spec, dataset.shape, list(dataset.classes), round(data.std(dataset), 4), size=size, **choices)
     return config, dataset
+
+
+def _for_captions(spec, dataset, choices) -> dict:
+    """What a run on captions has beside: how they are read, their words, and eight to draw while it trains."""
+    if not dataset.captioned:
+        if given := {"way", "text_encoder"} & set(choices):
+            raise ValueError(f"{spec} has no captions to read: leave out the {sorted(given)[0].replace('_', ' ')}")
+        return {}
+    words, length = ([], 0) if "text_encoder" in choices else dataset.vocabulary()
+    _, prompts = dataset.batch(8, torch.Generator().manual_seed(0))
+    return {"way": "cross", "words": words, "length": length, "prompts": prompts, "patch": 2, "batch": 32}
 
 
 def open_run(out: Path, resume: bool, may_start: bool = True) -> bool:
@@ -52,11 +63,11 @@ def open_run(out: Path, resume: bool, may_start: bool = True) -> bool:
     return False
 
 
-def load_data(config: Config, part: str = "train") -> data.Points | data.Images:
+def load_data(config: Config, part: str = "train") -> data.Data:
     """The data of a run. Raises ValueError if it is no longer what the run was trained on."""
     dataset = data.load(config.data, part, config.size)
     then = (config.shape, config.classes)
-    now = (tuple(dataset.shape), dataset.classes if config.classes else [])
+    now = (tuple(dataset.shape), list(dataset.classes) if config.classes else [])
     if then != now:
         raise ValueError(f"{config.data} is not what the run was trained on: it had (shape, classes) {then}, now {now}")
     return dataset
@@ -65,7 +76,7 @@ def load_data(config: Config, part: str = "train") -> data.Points | data.Images:
 def train_run(
     out: Path,
     config: Config,
-    dataset: data.Points | data.Images,
+    dataset: data.Data,
     *,
     steps: int | None = None,
     minutes: float | None = None,
@@ -92,7 +103,7 @@ def train_run(
 
     # no bar where nobody watches (a log file): there a line at each save says the same
     bar = tqdm(total=steps, initial=first, unit="step", disable=None if progress else True, mininterval=1.0)
-    batches = data.batches(dataset, config.batch, state.generator)
+    batches = data.batches(dataset, config.batch, state.generator, checkpoint.tokenizer(config))
     options = {"lr": config.lr, "p_uncond": config.p_uncond, "times": TIMES[config.times], "state": state}
     try:
         for step in train(state.model, batches, steps or 2**62, **options):
@@ -141,12 +152,14 @@ def draw_samples(out: Path, config: Config, state) -> None:
     """samples/step_N.png: 64 samples of the raw weights and of their moving average, from the same noise."""
     (out / "samples").mkdir(exist_ok=True)
     n = 64 if len(config.shape) == 3 else 2000
-    labels = torch.arange(n) % len(config.classes) if config.classes else None
+    cond = torch.arange(n) % len(config.classes) if config.classes else None
+    if config.prompts:  # a row each
+        cond = checkpoint.tokenizer(config)(config.prompts, truncate=True).repeat_interleave(8, 0)
     figure, axes = plt.subplots(1, 2, figsize=(9, 5), layout="constrained")
     for ax, name, model in ((axes[0], "raw weights", state.model), (axes[1], "moving average (EMA)", state.ema)):
         model.eval()
-        x = generate(model, config.shape, n, labels=labels, steps=10)
-        plot.grid(x, 8, ax, name) if x.ndim == 4 else plot.points(x, labels, ax, name)
+        x = generate(model, config.shape, n, cond=cond, steps=10)
+        plot.grid(x, 8, ax, name) if x.ndim == 4 else plot.points(x, cond, ax, name)
     state.model.train()
     figure.suptitle(f"{config.data}, step {state.step}, dpmpp_2m, 10 calls, no guidance")
     plot.save(figure, out / "samples" / f"step_{state.step:07d}.png")

@@ -56,9 +56,10 @@ def test_doctor(capsys):
 
 
 def test_demo(tmp_path, capsys):
-    main(["demo", "--out", str(tmp_path / "demo"), "--minutes", "0.02", "--device", "cpu"])
-    assert {"digits.png", "loss.png", "trajectory.png", "run"} <= {p.name for p in (tmp_path / "demo").iterdir()}
-    assert "recognises" in capsys.readouterr().out
+    main(["demo", "--out", str(tmp_path / "demo"), "--minutes", "0.02", "--n", "20", "--device", "cpu"])
+    written = {p.name for p in (tmp_path / "demo").iterdir()}
+    assert {"prompts.png", "accuracy.png", "accuracy.json", "noise_to_picture.gif", "loss.png", "run"} <= written
+    assert "guidance 4: colour" in capsys.readouterr().out
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("keep me")
     refused(capsys, ["demo", "--out", tmp_path / "other"], "was not made by demo", tmp_path / "other")

@@ -85,7 +85,7 @@ def test_folder_is_cached_until_a_picture_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path / "cache"))
     once = data.load(f"folder:{root}")
     with monkeypatch.context() as m:
-        m.setattr(images, "_read_pictures", None)  # a second reading would fail
+        m.setattr("minidiff.data.folder._read_pictures", None)  # a second reading would fail
         assert torch.equal(data.load(f"folder:{root}").pictures, once.pictures)
     Image.new("RGB", (10, 10), "red").save(root / "cat" / "00.png")
     both = torch.cat([data.load(f"folder:{root}", part).pictures for part in ("train", "test")])

@@ -13,10 +13,10 @@ def test_same_seed_same_samples():
     config, _ = configure("digits", width=16)
     model = denoiser(config).eval().requires_grad_(False)
     labels = torch.arange(6)
-    first = generate(model, config.shape, 6, labels=labels, scale=2.0, steps=3)
+    first = generate(model, config.shape, 6, cond=labels, scale=2.0, steps=3)
     assert first.shape == (6, 1, 8, 8) and torch.isfinite(first).all()
-    assert torch.equal(first, generate(model, config.shape, 6, labels=labels, scale=2.0, steps=3))
-    assert not torch.equal(first, generate(model, config.shape, 6, labels=labels, scale=2.0, steps=3, seed=1))
+    assert torch.equal(first, generate(model, config.shape, 6, cond=labels, scale=2.0, steps=3))
+    assert not torch.equal(first, generate(model, config.shape, 6, cond=labels, scale=2.0, steps=3, seed=1))
 
 
 def test_labels_by_name_and_number():

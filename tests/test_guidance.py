@@ -1,9 +1,12 @@
 import pytest
 import torch
 
+from minidiff import data
+from minidiff.classifier import fit_noisy
 from minidiff.data.toys import eight_gaussians
 from minidiff.denoise import Denoiser, Prediction
-from minidiff.guidance import Guided
+from minidiff.generate import run_sampler
+from minidiff.guidance import ClassifierGuided, Guided
 from minidiff.nets import build
 from minidiff.oracles import MixtureDenoiser
 from minidiff.samplers import dpmpp_2m, last, start
@@ -98,3 +101,99 @@ def test_an_unconditional_model_cannot_be_guided():
     unconditional = Denoiser(build("mlp", (2,), width=32), VP())
     with pytest.raises(ValueError, match="unconditional net"):
         Guided(unconditional, 2.0)(X, T, LABELS)
+
+
+def test_negative_takes_the_place_of_the_null(model):
+    """Pushing away from class 3 is the formula with class 3 for the null; with the null itself nothing changes."""
+    strong, away = model.model(X, T, LABELS), model.model(X, T, torch.full((8,), 3))
+    ours = Guided(model, 2.5, negative=torch.tensor(3))(X, T, LABELS)
+    torch.testing.assert_close(ours.x0, away.x0 + 2.5 * (strong.x0 - away.x0))
+    null = Guided(model, 2.5, negative=torch.tensor(model.null))(X, T, LABELS)
+    assert torch.equal(null.x0, Guided(model, 2.5)(X, T, LABELS).x0)
+    assert torch.equal(Guided(model, 0.0, negative=torch.tensor(3))(X, T, LABELS).x0, away.x0)
+
+
+def test_all_channels_are_guided(generator):
+    net = build("dit", (4, 8, 8), 3, width=32)
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=0.3, generator=generator)
+    model = Denoiser(net, VP()).eval().requires_grad_(False)
+    x, labels = torch.randn(2, 4, 8, 8, generator=generator), torch.tensor([0, 1])
+    moved = (Guided(model, 3.0)(x, T, labels).x0 - model(x, T, labels).x0).abs().amax((0, 2, 3))
+    assert (moved > 1e-3).all()
+
+
+def test_rescaling_restores_the_deviation(model):
+    strong, guided = model.model(X, T, LABELS), Guided(model, 5.0)(X, T, LABELS)
+    ours = Guided(model, 5.0, rescale=1.0)(X, T, LABELS)
+    torch.testing.assert_close(ours.x0.std(1), strong.x0.std(1))
+    torch.testing.assert_close(ours.x0 / ours.x0.std(1, keepdim=True), guided.x0 / guided.x0.std(1, keepdim=True))
+    alpha, sigma = VP()(T)
+    torch.testing.assert_close(alpha * ours.x0 + sigma * ours.eps, X)  # still a way to write x_t
+    half = Guided(model, 5.0, rescale=0.5)(X, T, LABELS)
+    torch.testing.assert_close(half.x0, (ours.x0 + guided.x0) / 2)
+
+
+@pytest.mark.parametrize(
+    "options", [{"scale": float("nan")}, {"scale": float("inf")}, {"rescale": 1.5}, {"negative": 1, "weak": object()}]
+)
+def test_bad_guidance_is_refused(model, options):
+    with pytest.raises(ValueError):
+        Guided(model, **({"scale": 2.0} | options))
+
+
+class Bayes:
+    """The exact classifier of noisy points of eight_gaussians."""
+
+    def __call__(self, x, t):
+        mixture = eight_gaussians().to(x).diffuse(*VP()(t))
+        return torch.stack([mixture.given(k).log_prob(x) for k in range(8)], 1)
+
+
+class Unconditional:
+    def __init__(self, model):
+        self.model, self.schedule = model, model.schedule
+
+    def __call__(self, x, t, cond=None):
+        return self.model(x, t)
+
+
+def test_classifier_guidance_with_an_exact_classifier_is_classifier_free():
+    exact = MixtureDenoiser(eight_gaussians(), VP())
+    x, t = X.double() * 0.5, torch.tensor(0.5, dtype=torch.float64)
+    for scale in (1.0, 3.0):
+        ours = ClassifierGuided(Unconditional(exact), Bayes(), scale)(x, t, LABELS)
+        theirs = Guided(exact, scale)(x, t, LABELS)
+        torch.testing.assert_close(ours.eps, theirs.eps, rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(ours.x0, theirs.x0, rtol=1e-6, atol=1e-7)
+    null = ClassifierGuided(exact, Bayes(), 3.0)(x, t, torch.full((8,), exact.null))
+    torch.testing.assert_close(null.eps, exact(x, t).eps)  # rows of the null condition are not guided
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "euler", "heun", "dpmpp_2m", "langevin"])
+def test_classifier_guidance_works_with_any_sampler(sampler, generator):
+    """An unconditional model and a classifier together find the class that is asked for."""
+    model = ClassifierGuided(Unconditional(MixtureDenoiser(eight_gaussians(), VP())), Bayes(), 1.0)
+    x = start(model, (64, 2), generator)
+    labels = torch.arange(64) % 8
+    found = last(run_sampler(model, x, sampler, 25, labels, generator))
+    nearest = torch.cdist(found, eight_gaussians().means).argmin(1)
+    assert (nearest == labels).float().mean() > 0.95
+
+
+def test_noisy_classifier_learns_and_repeats():
+    digits, held_out = data.load("digits"), data.load("digits", "test")
+    net = fit_noisy(digits, VP(), 150, 64)
+    again = fit_noisy(digits, VP(), 150, 64)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+    x, y = held_out.batch(300, torch.Generator().manual_seed(0))
+    clean, noisy = (
+        net(
+            a * x + s * torch.randn(x.shape, generator=torch.Generator().manual_seed(1)),
+            VP().time(-2 * torch.tensor(n).log()),
+        )
+        for n in (0.05, 10.0)
+        for a, s in [VP()(VP().time(-2 * torch.tensor(n).log()))]
+    )
+    assert (clean.argmax(1) == y).float().mean() > 0.8
+    assert noisy.softmax(1).amax(1).mean() < 0.6 * clean.softmax(1).amax(1).mean()  # in noise it is not sure

@@ -219,7 +219,7 @@ def test_encoder_decoder_has_no_way_around_the_middle(generator):
     x, c = torch.randn(2, 1, 8, 8, generator=generator), torch.zeros(2)
     for name, kept in (("unet", True), ("encoder_decoder", False)):
         net = randomised(build(name, (1, 8, 8), width=16), generator, std=0.1)
-        net.middle.forward = lambda h, emb: torch.zeros_like(h)
+        net.middle.forward = lambda h, emb, words: torch.zeros_like(h)
         assert torch.allclose(net(x, c), net(2 * x.flip(2), c)) != kept
 
 

@@ -46,7 +46,7 @@ def test_every_net_of_pictures_is_a_run(net, tmp_path):
     trained = checkpoint.load(tmp_path, ema=False)
     fresh = checkpoint.denoiser(config)
     assert not all(torch.equal(a, b) for a, b in zip(trained.parameters(), fresh.parameters(), strict=True))
-    assert generate(trained, config.shape, 3, labels=torch.tensor([1, 2, 10]), scale=2.0, steps=2).shape == (3, 1, 8, 8)
+    assert generate(trained, config.shape, 3, cond=torch.tensor([1, 2, 10]), scale=2.0, steps=2).shape == (3, 1, 8, 8)
 
 
 def test_resuming_is_not_stopping(tmp_path):

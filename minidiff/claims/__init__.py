@@ -81,9 +81,9 @@ def mode() -> str:
 
 def registry() -> dict[str, Claim]:
     """Every claim by its id."""
-    from . import lecture01, lecture02, lecture03, lecture04
+    from . import lecture01, lecture02, lecture03, lecture04, lecture06, lecture07
 
-    modules = (lecture01, lecture02, lecture03, lecture04)
+    modules = (lecture01, lecture02, lecture03, lecture04, lecture06, lecture07)
     return {claim.id: claim for module in modules for claim in module.CLAIMS}
 
 
@@ -124,7 +124,7 @@ def ledger() -> dict[str, dict]:
 
 def _write(record: Record) -> None:
     rows = ledger() | {record.id: {k: v for k, v in asdict(record).items() if k != "detail"}}
-    rows = dict(sorted(rows.items()))
+    rows = dict(sorted(rows.items(), key=lambda row: [int(n) for n in row[0].split(".")]))
     with replacing(LEDGER) as f:
         f.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     with replacing(LEDGER.with_name("CLAIMS.md")) as f:

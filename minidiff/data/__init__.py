@@ -1,4 +1,6 @@
-"""Data sets by name. All have .shape, .classes, .batch(n, generator) -> (x0, labels) and, if exact, .mixture."""
+"""Data sets by name. All have .shape, .classes, .captioned and .batch(n, generator) -> (x0, labels, or a list of
+captions if it is captioned), and .mixture, if exact.
+"""
 
 from dataclasses import dataclass, field
 
@@ -7,6 +9,8 @@ from torch import Tensor
 
 from ..oracles import GaussianMixture
 from . import images, toys
+from .captions import Captioned, held_out
+from .folder import from_folder
 from .images import Images
 
 
@@ -19,6 +23,7 @@ class Points:
     draw: object = field(repr=False, default=None)  # (n, generator) -> (x, labels)
 
     shape = (2,)
+    captioned = False
 
     def __post_init__(self):
         self.draw = self.draw or self.mixture.sample_labelled
@@ -30,20 +35,25 @@ class Points:
         return self.draw(n, generator)
 
 
-NAMES = (*toys.EXACT, *toys.SAMPLED, "digits", "photos", *images.TORCHVISION)
+Data = Points | Images | Captioned
+NAMES = (*toys.EXACT, *toys.SAMPLED, "digits", "photos", "shapes", *images.TORCHVISION)
 
 
-def load(spec: str, part: str = "train", size: int | None = None) -> Points | Images:
+def load(spec: str, part: str = "train", size: int | None = None) -> Data:
     """The data set `spec`: a name in NAMES, folder:PATH, or npz:PATH; part 'train' or 'test'.
 
-    `size` resizes the pictures of a folder, and is that of the crops of photos. Raises ValueError for an unknown
-    name or data that cannot be read.
+    "shapes" has scenes of up to three objects, "shapes:N" up to N, and the train part of "shapes:N:held_out" none
+    with a combination of datasets/held_out.csv, its test part no other. `size` resizes the pictures of a folder, and
+    is that of the crops of photos and of the shapes. Raises ValueError for an unknown name or data that cannot be
+    read.
     """
     kind, _, path = spec.partition(":")
-    if size is not None and kind != "folder" and spec != "photos":
+    if size is not None and kind not in ("folder", "shapes") and spec != "photos":
         raise ValueError(f"only a folder's pictures are resized: leave out the size for {spec}")
+    if kind == "shapes":
+        return _shapes(spec, part, size)
     if kind == "folder":
-        return images.from_folder(path, part, size)
+        return from_folder(path, part, size)
     if kind == "npz":
         return images.from_npz(path, part)
     if spec in toys.EXACT:
@@ -59,17 +69,30 @@ def load(spec: str, part: str = "train", size: int | None = None) -> Points | Im
     raise ValueError(f"unknown data {spec!r}: choose from {', '.join(NAMES)}, folder:PATH or npz:PATH")
 
 
-def batches(data: Points | Images, size: int, generator=None):
-    """Batches (x0, labels) of `size` without end."""
+def _shapes(spec, part, size) -> Captioned:
+    _, most, choice, *rest = [*spec.split(":"), "", ""][: max(3, spec.count(":") + 1)]
+    if rest or (most and most not in ("1", "2", "3")) or choice not in ("", "held_out"):
+        raise ValueError(
+            f"unknown data {spec!r}: shapes, shapes:N with N objects at most, 1 to 3, or shapes:N:held_out"
+        )
+    allowed = None
+    if choice:
+        allowed = held_out() if part == "test" else ~held_out()
+    return Captioned(spec, size or 16, int(most or 3), allowed)
+
+
+def batches(data: Data, size: int, generator=None, tokenizer=None):
+    """Batches (x0, cond) of `size` without end, cond being labels, the tokens of captions, or None."""
     if size < 1:
         raise ValueError(f"a batch needs at least 1 sample, got {size}")
     while True:
-        yield data.batch(size, generator)
+        x0, cond = data.batch(size, generator)
+        yield x0, cond if tokenizer is None else tokenizer(cond, truncate=True)
 
 
-def std(data: Points | Images) -> float:
+def std(data: Data) -> float:
     """The standard deviation of the data over all its dimensions: what a Denoiser takes as sigma_data."""
-    x, _ = data.batch(1024 if isinstance(data, Images) else 4096, torch.Generator().manual_seed(0))
+    x, _ = data.batch(4096 if isinstance(data, Points) else 1024, torch.Generator().manual_seed(0))
     if not (found := x.std().item()) > 0:
         raise ValueError(f"{data.name}: all its values are the same, so there is nothing to learn")
     return found

@@ -1,18 +1,18 @@
-"""Pictures in memory: the digits that scikit-learn ships, torchvision's sets, a folder of yours, an .npz of yours."""
+"""Pictures in memory: the digits that scikit-learn ships, crops of its photographs, torchvision's sets, an .npz of
+yours.
+"""
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from ..files import data_folder, replacing
+from ..files import data_folder
+from ..text import vocabulary_of
 
 TORCHVISION = {"cifar10": ("CIFAR10", 32), "mnist": ("MNIST", 28), "fashion_mnist": ("FashionMNIST", 28)}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 
 
 @dataclass
@@ -26,6 +26,7 @@ class Images:
     pictures: Tensor
     labels: Tensor | None
     classes: list[str]
+    captions: list[str] | None = None  # one a picture
 
     mixture = None  # no exact density: see Points
 
@@ -41,6 +42,14 @@ class Images:
     def shape(self) -> tuple[int, ...]:
         return tuple(self.pictures.shape[1:])
 
+    @property
+    def captioned(self) -> bool:
+        return self.captions is not None
+
+    def vocabulary(self) -> tuple[list[str], int]:
+        """The words of the captions, and how many the longest has."""
+        return vocabulary_of(self.captions)
+
     def __len__(self) -> int:
         return len(self.pictures)
 
@@ -49,15 +58,18 @@ class Images:
         x = self.pictures[index]
         return x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x
 
-    def batch(self, n: int, generator=None) -> tuple[Tensor, Tensor | None]:
-        """n pictures drawn at random (n, C, H, W) in [-1, 1], and their labels (n,) or None."""
+    def batch(self, n: int, generator=None) -> tuple[Tensor, Tensor | list[str] | None]:
+        """n pictures drawn at random (n, C, H, W) in [-1, 1], and their captions, labels (n,) or None."""
         index = torch.randint(len(self), (n,), generator=generator)
+        if self.captioned:
+            return self.at(index), [self.captions[i] for i in index.tolist()]
         return self.at(index), None if self.labels is None else self.labels[index]
 
     def keep(self, index: Tensor) -> "Images":
         """The subset at `index`."""
         labels = None if self.labels is None else self.labels[index]
-        return Images(self.name, self.pictures[index], labels, self.classes)
+        captions = None if self.captions is None else [self.captions[i] for i in index.tolist()]
+        return Images(self.name, self.pictures[index], labels, self.classes, captions)
 
     def fingerprint(self) -> str:
         """A hash of pictures and labels, to tell whether something computed from them is still theirs."""
@@ -168,74 +180,3 @@ def from_npz(path: str, part: str = "train") -> Images:
     labels = arrays["labels"].long() if "labels" in arrays else None
     classes = [] if labels is None else [str(i) for i in range(int(labels.max()) + 1)]
     return split(Images(path, pictures, labels, classes), part, 0.1)
-
-
-def from_folder(path: str, part: str = "train", size: int | None = None) -> Images:
-    """Pictures in class folders, PATH/class/*.jpg, or straight in PATH (then without labels).
-
-    If PATH has train/ (and test/), those are the splits; else, or without test/, 10% are held out. Each picture is
-    cropped to its middle square and resized to `size`, by default the first picture's own size, to a multiple
-    of 4, if that is at most 64, else 32; the result is cached as one uint8 file until a picture changes.
-    """
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        raise ValueError(f"folder {path} does not exist: --data folder:PATH needs PATH/class/picture files")
-    ours = (root / "train").is_dir()
-    if ours:
-        root = root / part if (root / part).is_dir() else root / "train"
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if folders and any(_is_picture(p) for p in root.iterdir()):
-        raise ValueError(f"folder {root} has pictures beside class folders: move them into one, or the folders away")
-    files = [(f, i) for i, p in enumerate(folders or [root]) for f in sorted(p.iterdir()) if _is_picture(f)]
-    if not files:
-        raise ValueError(
-            f"folder {root} has no pictures in it: expected PATH/class/picture ({', '.join(sorted(SUFFIXES))})"
-        )
-    for i, p in enumerate(folders):
-        if not any(label == i for _, label in files):
-            raise ValueError(f"folder {p} has no pictures in it: fill it or remove it")
-    pictures = _read_cached(files, size)
-    labels = torch.tensor([label for _, label in files]) if folders else None
-    images = Images(f"folder:{path}", pictures, labels, [p.name for p in folders])
-    return images if ours and root.name == part and (root.parent / "test").is_dir() else split(images, part, 0.1)
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
-def _read_cached(files: list[tuple[Path, int]], size: int | None) -> Tensor:
-    digest = hashlib.sha256(repr(size).encode())
-    for f, _ in files:
-        stat = f.stat()
-        digest.update(f"{f.resolve()}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
-    cache = data_folder() / f"folder-{digest.hexdigest()[:16]}.npy"
-    if cache.exists():
-        return torch.from_numpy(np.load(cache))
-    pictures = _read_pictures([f for f, _ in files], size)
-    with replacing(cache) as temporary:
-        np.save(temporary, pictures)
-    return torch.from_numpy(pictures)
-
-
-def _read_pictures(files: list[Path], size: int | None) -> np.ndarray:
-    """uint8 (N, C, size, size); C is 1 if every picture is grey, else 3."""
-    from PIL import Image, ImageOps
-
-    loaded, grey = [], True
-    for f in tqdm(files, desc="reading pictures", leave=False, disable=len(files) < 1000):
-        try:
-            with Image.open(f) as image:
-                image.load()
-                image = ImageOps.exif_transpose(image)  # a phone writes the turn beside the pixels
-                if image.mode in ("F", "I", "I;16"):
-                    raise ValueError(f"{f}: has {image.mode} pixels, not 8 bits a channel: convert it to 8 bits")
-                grey = grey and image.mode in ("L", "1", "LA")
-                if size is None:
-                    size = max(4, min(image.size) // 4 * 4) if min(image.size) <= 64 else 32
-                square = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
-                loaded.append(np.asarray(square))
-        except (OSError, SyntaxError) as error:  # PIL's words for a truncated or foreign file
-            raise ValueError(f"{f}: cannot be read as a picture ({error}): repair or remove it") from None
-    pictures = np.stack(loaded).transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(pictures[:, :1] if grey else pictures)

@@ -1,4 +1,5 @@
-"""Networks, all called as net(x, c_noise, cond): x and the output alike in shape, c_noise (B,), cond (B,) or None."""
+"""Networks, all called as net(x, c_noise, cond): x and the output alike in shape, c_noise (B,), cond labels (B,) or
+tokens (B, L), or None."""
 
 from bisect import bisect_left
 
@@ -11,6 +12,7 @@ from .transformer import DiT
 from .unet import UNet
 
 NETS = ("mlp", "cnn", "encoder_decoder", "unet", "ncsn", "transformer", "dit")
+READERS = ("encoder_decoder", "unet", "transformer", "dit")  # those that text can condition
 
 
 def default_width(name: str, shape: tuple[int, ...]) -> int:
@@ -20,11 +22,17 @@ def default_width(name: str, shape: tuple[int, ...]) -> int:
     return 32 if shape[-1] < 16 else 64
 
 
-def build(name: str, shape: tuple[int, ...], classes: int | None = None, width: int | None = None, seed: int = 0):
-    """The network `name` for data of `shape`, (D,) or (C, H, W), with `classes` labels or unconditional.
+def build(
+    name: str, shape: tuple[int, ...], classes: int | None = None, width: int | None = None, seed: int = 0,
+    *, patch: int | None = None, tokenizer=None, way: str = "cross",
+):  # fmt: skip
+    """The network `name` for data of `shape`, (D,) or (C, H, W), with `classes` labels or unconditional; or for text,
+    with the encoder of a `tokenizer` (see minidiff.text), taken in by `way`: "pooled", "tokens" or "cross". U-Nets
+    and transformers cut the picture into patches of `patch`; by default the first do not, and DiT as the size
+    suggests.
 
-    Its initial weights depend on `seed` alone; the global random state is left as it was. Raises ValueError if net and
-    data do not fit.
+    Its initial weights depend on `seed` alone; the global random state is left as it was. Raises ValueError if net
+    and data do not fit.
     """
     if name not in NETS:
         raise ValueError(f"unknown net {name!r}: choose from {', '.join(NETS)}")
@@ -33,12 +41,17 @@ def build(name: str, shape: tuple[int, ...], classes: int | None = None, width: 
         raise ValueError(f"net mlp takes points (D,), and this data has shape {tuple(shape)}: use unet")
     if name != "mlp" and (len(shape) != 3 or shape[1] != shape[2]):
         raise ValueError(f"net {name} takes square pictures (C, H, H), and this data has shape {tuple(shape)}: use mlp")
+    if patch is not None and name not in READERS:
+        raise ValueError(f"net {name} knows no patches: choose from {', '.join(READERS)}, or leave the patch out")
+    if tokenizer is not None and name not in READERS:
+        raise ValueError(f"net {name} cannot read captions: choose from {', '.join(READERS)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _new(name, shape, classes, width)
+        return _new(name, shape, classes, width, patch, tokenizer, way)
 
 
-def _new(name, shape, classes, width):
+def _new(name, shape, classes, width, patch=None, tokenizer=None, way=None):
+    text = {} if tokenizer is None else {"text": tokenizer.encoder(), "way": way}
     if name == "mlp":
         return MLP(shape[0], classes, width)
     channels, size, _ = shape
@@ -47,12 +60,17 @@ def _new(name, shape, classes, width):
     if name == "ncsn":
         return NCSN(channels, classes, width)
     if name in ("unet", "encoder_decoder"):
-        mults = (1, 2) if size < 16 else (1, 2, 2)
-        sizes = [size // 2**level for level in range(len(mults))]
+        patch = patch or 1
+        mults = (1, 2) if size // patch < 16 else (1, 2, 2)
+        sizes = [size // patch // 2**level for level in range(len(mults))]
         at = [s for s in sizes if s <= max(8, sizes[-1])]  # attention where it is cheap, and at least at the bottom
-        return UNet(channels, size, classes, width, mults, attention_at=at, skips=name == "unet")
-    patch = 1 if name == "transformer" else next(p for p in ((2, 1) if size < 32 else (4, 2, 1)) if size % p == 0)
-    return DiT(channels, size, classes, width, patch=patch)
+        return UNet(channels, size, classes, width, mults, attention_at=at, skips=name == "unet", patch=patch, **text)
+    patch = (
+        patch or 1
+        if name == "transformer"
+        else patch or next(p for p in ((2, 1) if size < 32 else (4, 2, 1)) if size % p == 0)
+    )
+    return DiT(channels, size, classes, width, patch=patch, **text)
 
 
 def matched(names, budget: float, shape=(3, 32, 32), by: str = "parameters", classes=None, seed: int = 0) -> dict:

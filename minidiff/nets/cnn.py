@@ -4,7 +4,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, elu, interpolate, silu
 
-from .layers import Attention, CondInstanceNormPlus, Embedding, GroupNorm, Modulated, groups, heads_of, set_zero
+from .layers import (
+    Attention,
+    CondInstanceNormPlus,
+    CrossAttention,
+    Embedding,
+    GroupNorm,
+    Modulated,
+    groups,
+    heads_of,
+    positions,
+    set_zero,
+)
 
 NORMS = ("group", "instance", "none")
 CONDITIONING = ("modulate", "add", "channel", "none")
@@ -26,10 +37,11 @@ class Block(nn.Module):
 
     ADM's residual block (Dhariwal and Nichol 2021, section 3): (B, c_in, H, W), emb (B, emb_dim) -> (B, c_out, ...).
     `how` the embedding enters: "modulate" the second norm (AdaGN), "add" a vector before it (Ho et al. 2020), or
-    "none". `resample` "up" or "down" changes the size inside the block, on both of its paths.
+    "none". `resample` "up" or "down" changes the size inside the block, on both of its paths. `words` (text.Words) is
+    for attention that reads: see PixelAttention, whose options are `text`.
     """
 
-    def __init__(self, c_in, c_out, emb_dim, norm="group", how="modulate", attention=False, resample=None):
+    def __init__(self, c_in, c_out, emb_dim, norm="group", how="modulate", attention=False, resample=None, text=()):
         super().__init__()
         self.resample = resample
         self.norm_in = norm_of(norm, c_in, True)
@@ -41,9 +53,9 @@ class Block(nn.Module):
         self.add = nn.Linear(emb_dim, c_out) if how == "add" else None
         self.conv_out = set_zero(nn.Conv2d(c_out, c_out, 3, padding=1))
         self.skip = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
-        self.attention = PixelAttention(c_out) if attention else nn.Identity()
+        self.attention = PixelAttention(c_out, *text) if attention else None
 
-    def forward(self, x: Tensor, emb: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor | None, words=None) -> Tensor:
         h = silu(self.norm_in(x))
         if self.resample:
             x, h = resize(x, self.resample), resize(h, self.resample)
@@ -51,7 +63,8 @@ class Block(nn.Module):
         if self.add is not None:
             h = h + self.add(emb)[..., None, None]
         h = self.norm_out(h, emb) if isinstance(self.norm_out, Modulated) else self.norm_out(h)
-        return self.attention(self.skip(x) + self.conv_out(silu(h)))
+        x = self.skip(x) + self.conv_out(silu(h))
+        return x if self.attention is None else self.attention(x, words)
 
 
 def resize(x: Tensor, which: str) -> Tensor:
@@ -60,17 +73,35 @@ def resize(x: Tensor, which: str) -> Tensor:
 
 
 class PixelAttention(nn.Module):
-    """Self-attention over the pixels of x (B, C, H, W), added to it."""
+    """Self-attention over the pixels of x (B, C, H, W), added to it.
 
-    def __init__(self, channels):
+    It reads words of `context` dimensions, and knows where in the `side` x `side` pixels it is, if `way` is "tokens"
+    (beside the pixels: Nichol et al. 2022) or "cross" (in a cross-attention after it: Rombach et al. 2022).
+    """
+
+    def __init__(self, channels, context=None, way=None, side=None):
         super().__init__()
+        self.reads = bool(way)
+        if way:  # "at the top left" asks where a pixel is
+            self.register_buffer("positions", positions(side, channels), persistent=False)
         self.norm = GroupNorm(groups(channels), channels)
-        self.attention = Attention(channels, heads_of(channels))
+        self.way, self.cross = (way or "").split("+"), None
+        self.attention = Attention(channels, heads_of(channels), context if "tokens" in self.way else None)
         set_zero(self.attention.project)
+        if "cross" in self.way:
+            self.norm_cross = GroupNorm(groups(channels), channels)
+            self.cross = CrossAttention(channels, heads_of(channels), context)
+            set_zero(self.cross.project)
 
-    def forward(self, x):
-        tokens = self.attention(self.norm(x).flatten(2).transpose(1, 2))
-        return x + tokens.transpose(1, 2).reshape(x.shape)
+    def forward(self, x, words=None):
+        def added(norm, attention, *read):
+            tokens = norm(x).flatten(2).transpose(1, 2)
+            tokens = attention(tokens + self.positions if self.reads else tokens, *read)
+            return x + tokens.transpose(1, 2).reshape(x.shape)
+
+        read = (words.each, words.there) if words is not None else ()
+        x = added(self.norm, self.attention, *(read if "tokens" in self.way else ()))
+        return x if self.cross is None else added(self.norm_cross, self.cross, *read)
 
 
 def with_level(x: Tensor, c_noise: Tensor) -> Tensor:
@@ -86,15 +117,16 @@ class ConvNet(nn.Module):
     labels. Raises ValueError for another `how`, or labels that cannot come in.
     """
 
-    def __init__(self, how: str, emb_dim: int, classes: int | None):
+    def __init__(self, how: str, emb_dim: int, classes: int | None, text=None, way: str | None = None):
         super().__init__()
         if how not in CONDITIONING:
             raise ValueError(f"unknown conditioning {how!r}: choose from {', '.join(CONDITIONING)}")
-        if classes and how in ("channel", "none"):
+        if (classes or text) and how in ("channel", "none"):
             raise ValueError(f"conditioning {how!r} has no place for labels: choose modulate or add")
-        self.how = how
-        self.emb = Embedding(emb_dim, classes) if how in ("modulate", "add") else None
-        self.null = classes or None
+        self.how, self.text = how, text
+        pooled = text.dim if text and "pooled" in way else None
+        self.emb = Embedding(emb_dim, classes, text_dim=pooled) if how in ("modulate", "add") else None
+        self.null = text.null if text else classes or None
 
     def conditioned(self, x: Tensor, c_noise: Tensor, cond: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """What enters the first layer, and the embedding for the blocks or None."""

@@ -40,16 +40,18 @@ def _pairs(dim: int) -> int:
 
 
 class Embedding(nn.Module):
-    """The vector that tells a net the noise level and, if it is conditional, the label.
+    """The vector that tells a net the noise level and, if it is conditional, the label or a vector for the whole text.
 
     c_noise (B,), cond (B,) or None -> (B, dim). Label number `classes` is the null condition, which None stands for.
+    With `text_dim` cond is that vector instead, (B, text_dim).
     """
 
-    def __init__(self, dim: int, classes: int | None = None, features: Fourier | None = None):
+    def __init__(self, dim: int, classes: int | None = None, features: Fourier | None = None, text_dim=None):
         super().__init__()
         features = features or sinusoidal(dim)
         self.noise = nn.Sequential(features, nn.Linear(features.dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.label = nn.Embedding(classes + 1, dim) if classes else None
+        self.text = nn.Linear(text_dim, dim) if text_dim else None
         self.null = classes if classes else None
 
     def forward(self, c_noise: Tensor, cond: Tensor | None) -> Tensor:
@@ -57,7 +59,15 @@ class Embedding(nn.Module):
         if self.label is not None:
             cond = torch.full((len(emb),), self.null, device=emb.device) if cond is None else cond
             emb = emb + self.label(cond)
-        return emb
+        return emb if self.text is None else emb + self.text(cond)
+
+
+def read(text: nn.Module, cond: Tensor | None, x: Tensor):
+    """What the encoder `text` makes of the tokens cond (B, L), None being the null condition of each of x (B, ...)."""
+    if cond is None:
+        null = torch.as_tensor(text.null, device=x.device)
+        cond = null.expand(len(x), text.length) if null.ndim == 0 else null.expand(len(x), -1)
+    return text(cond)
 
 
 def adain(x: Tensor, y: Tensor, eps: float = 1e-5) -> Tensor:
@@ -158,33 +168,80 @@ class _GroupNorm(torch.autograd.Function):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, (B, N, width) -> (B, N, width) (Vaswani et al. 2017, section 3.2)."""
+    """Multi-head self-attention, x (B, N, width) -> (B, N, width) (Vaswani et al. 2017, section 3.2).
 
-    def __init__(self, width: int, heads: int):
+    there (B, N), if given, says which of x may be attended to. With `context` it also attends to that many-dimensional
+    vectors beside x, extra (B, M, context), of which extra_there (B, M) are there: text in context (GLIDE, Nichol et
+    al. 2022, section 2.3).
+    """
+
+    def __init__(self, width: int, heads: int, context: int | None = None):
         super().__init__()
-        if width % heads:
-            raise ValueError(f"attention splits the width among its heads: {width} is not a multiple of {heads}")
+        check_heads(width, heads)
         self.heads = heads
         self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.extra = nn.Linear(context, 2 * width) if context else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        b, n, width = x.shape
-        q, k, v = self.qkv(x).view(b, n, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        return self.project(attend(q, k, v).transpose(1, 2).reshape(b, n, width))
+    def forward(self, x: Tensor, extra: Tensor | None = None, extra_there=None, *, there=None) -> Tensor:
+        q, k, v = split_heads(self.qkv(x), 3, self.heads)
+        if extra is not None:
+            more_k, more_v = split_heads(self.extra(extra), 2, self.heads)
+            k, v = torch.cat([k, more_k], 2), torch.cat([v, more_v], 2)
+            there = torch.cat([extra_there.new_ones(x.shape[:2]), extra_there], 1)
+        return self.project(attend(q, k, v, there).transpose(1, 2).reshape(x.shape))
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v, for q, k, v (B, heads, N, d).
+class CrossAttention(nn.Module):
+    """Attention of x (B, N, width) to others (B, M, context), of which there (B, M) are there -> (B, N, width)."""
+
+    def __init__(self, width: int, heads: int, context: int):
+        super().__init__()
+        check_heads(width, heads)
+        self.heads = heads
+        self.q, self.kv, self.project = nn.Linear(width, width), nn.Linear(context, 2 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor, others: Tensor, there: Tensor) -> Tensor:
+        (q,), (k, v) = split_heads(self.q(x), 1, self.heads), split_heads(self.kv(others), 2, self.heads)
+        return self.project(attend(q, k, v, there).transpose(1, 2).reshape(x.shape))
+
+
+def check_heads(width: int, heads: int) -> None:
+    """Raise ValueError unless the heads divide the width."""
+    if width % heads:
+        raise ValueError(f"attention splits the width among its heads: {width} is not a multiple of {heads}")
+
+
+def split_heads(x: Tensor, parts: int, heads: int) -> Tensor:
+    """(B, N, parts * width) -> (parts, B, heads, N, width / heads)."""
+    b, n, width = x.shape
+    return x.view(b, n, parts, heads, width // parts // heads).permute(2, 0, 3, 1, 4)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, there: Tensor | None = None) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v, for q (B, heads, N, d), k, v (B, heads, M, d); there (B, M), the keys that count.
 
     Written out on a CPU, where the backward of scaled_dot_product_attention is slow in bfloat16 at these sizes; the
     softmax stays in q's type, where autocast would copy the largest tensor of the net to float32 and back.
     """
+    there = None if there is None else there[:, None, None]
     if q.device.type != "cpu":
-        return scaled_dot_product_attention(q, k, v)
+        return scaled_dot_product_attention(q, k, v, attn_mask=there)
     scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)
+    if there is not None:
+        scores = scores.masked_fill(~there, -torch.inf)
     with torch.autocast("cpu", enabled=False):
         weights = scores.softmax(-1)
     return weights @ v
+
+
+def positions(side: int, width: int) -> Tensor:
+    """Sine and cosine features of a side x side grid, row by row, (side^2, width): the first half tells the column, the
+    second the row, at frequencies 10000^(-4i / width) (Vaswani et al. 2017; in two dimensions, as DiT has them)."""
+    frequencies = 10000.0 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
+    angle = torch.arange(side, dtype=torch.float64)[:, None] * frequencies
+    line = torch.cat([angle.sin(), angle.cos()], 1)  # (side, width / 2)
+    column, row = line.repeat(side, 1), line.repeat_interleave(side, 0)
+    return torch.cat([column, row], 1).float()
 
 
 def heads_of(width: int) -> int:

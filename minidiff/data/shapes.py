@@ -1,0 +1,151 @@
+"""Captioned shapes: scenes of one to three coloured shapes, drawn here at any size, each with a sentence that is true
+of it.
+
+A scene is numbers, relative to the picture's side; `render` makes the picture, captions.describe the sentence, and
+checker.read gets the numbers back from the picture.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+COLOURS = {
+    "red": (0.85, -0.75, -0.75),
+    "green": (-0.75, 0.55, -0.65),
+    "blue": (-0.7, -0.5, 0.9),
+    "yellow": (0.9, 0.75, -0.7),
+    "purple": (0.45, -0.8, 0.75),
+    "white": (0.95, 0.95, 0.95),
+}
+SHAPES = ("circle", "square", "triangle", "cross")
+SIZES = ("small", "big")
+BACKGROUND = 0.0  # grey, in every channel
+RADII = ((0.135, 0.145), (0.205, 0.215))  # small, big: of the circle of equal area, in sides of the picture
+CENTRES = (0.2, 0.5, 0.8)  # of the three columns and of the three rows
+JITTER = 0.02  # how far from there an object may lie, each way
+MOST = 3  # objects
+# half the width and the height above and below the centre of gravity of each shape, in its radius
+REACH = torch.tensor([[1.0, 1.0, 1.0], [0.886, 0.886, 0.886], [1.347, 1.555, 0.778], [1.189, 1.189, 1.189]])
+EDGES = (0.425, 0.575)  # between left, middle and right; top, middle and bottom
+GAP, MARGIN = 0.1, 0.02  # between two objects, and to the picture's edge
+
+
+@dataclass
+class Scenes:
+    """N scenes of up to three objects; the entries beyond `count` mean nothing.
+
+    count (N,); colour, shape, big (N, 3), indices into COLOURS, SHAPES and SIZES; radius (N, 3); centre (N, 3, 2), x to
+    the right and y down, both in [0, 1].
+    """
+
+    count: Tensor
+    colour: Tensor
+    shape: Tensor
+    big: Tensor
+    radius: Tensor
+    centre: Tensor
+
+    def __len__(self) -> int:
+        return len(self.count)
+
+    def at(self, index) -> "Scenes":
+        """The scenes at `index`."""
+        return Scenes(*(v[index] for v in vars(self).values()))
+
+    def put(self, index: Tensor, other: "Scenes") -> None:
+        """Replace those where `index` (N,) is true."""
+        for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True):
+            mine[index] = theirs
+
+
+def draw(n: int, generator=None, most: int = MOST, allowed: Tensor | None = None) -> Scenes:
+    """n scenes of 1 to `most` objects that do not touch, each place and relation plain to see.
+
+    allowed (colours, shapes), bool: the combinations an object may have, by default all.
+    """
+    if not 1 <= most <= MOST:
+        raise ValueError(f"a scene has 1 to {MOST} objects, not {most}")
+    count = 1 + torch.randint(most, (n,), generator=generator)
+    scenes = _guess(count, generator, allowed)
+    while (bad := ~plain(scenes)).any():  # drawn anew, but with as many objects: the crowded ones need more tries
+        tries = _guess(count[bad].repeat(8), generator, allowed)
+        fits = plain(tries).view(8, -1)
+        first = fits.float().argmax(0)  # of eight, the first that fits, or else the first
+        scenes.put(bad, tries.at(first * fits.shape[1] + torch.arange(fits.shape[1])))
+    return scenes
+
+
+def _guess(count, generator, allowed):
+    """Scenes of `count` (N,) objects, each within the picture, but perhaps on top of one another."""
+    shape = (len(count), MOST)
+    kinds = torch.arange(len(COLOURS) * len(SHAPES)) if allowed is None else allowed.flatten().nonzero()[:, 0]
+    kind = kinds[torch.randint(len(kinds), shape, generator=generator)]
+    big = torch.randint(2, shape, generator=generator)
+    low, high = torch.tensor(RADII)[big].unbind(2)
+    radius = low + (high - low) * torch.rand(shape, generator=generator)
+    centre = torch.tensor(CENTRES)[torch.randint(3, (*shape, 2), generator=generator)]
+    centre = centre + JITTER * (2 * torch.rand(centre.shape, generator=generator) - 1)
+    scenes = Scenes(count, kind // len(SHAPES), kind % len(SHAPES), big, radius, centre)
+    above_left, below_right = _reach(scenes)
+    scenes.centre = centre.clamp(above_left + MARGIN, 1 - MARGIN - below_right)  # large ones are moved inwards
+    return scenes
+
+
+def _reach(s: Scenes) -> tuple[Tensor, Tensor]:
+    """How far each object reaches to the left and up, and to the right and down, both (N, 3, 2)."""
+    wide, up, down = (REACH[s.shape] * s.radius[..., None]).unbind(2)
+    return torch.stack([wide, up], 2), torch.stack([wide, down], 2)
+
+
+def plain(s: Scenes) -> Tensor:
+    """Whether the objects of each scene are apart, and those of a pair more along one axis than the other, (N,)."""
+    above_left, below_right = _reach(s)
+    low, high = s.centre - above_left, s.centre + below_right
+    ok = torch.ones(len(s), dtype=torch.bool)
+    for i in range(MOST):
+        for j in range(i):
+            apart = torch.maximum(low[:, i] - high[:, j], low[:, j] - high[:, i]).amax(1) > GAP
+            ok &= apart | (s.count <= i)
+    return ok & ((relation_gap(s) > 0.1) | (s.count != 2))
+
+
+def relation_gap(s: Scenes) -> Tensor:
+    """By how much the second object lies more along one axis from the first than along the other, (N,)."""
+    dx, dy = (s.centre[:, 0] - s.centre[:, 1]).abs().unbind(1)
+    return (dx - dy).abs()
+
+
+def render(scenes: Scenes, size: int) -> Tensor:
+    """The pictures, (N, 3, size, size) in [-1, 1]; each edge shades over one pixel (anti-aliasing)."""
+    picture = torch.full((len(scenes), 3, size, size), BACKGROUND)
+    colours = torch.tensor(list(COLOURS.values()))
+    for i in range(int(scenes.count.max())):
+        cover = coverage(scenes.shape[:, i], scenes.radius[:, i], scenes.centre[:, i], size)
+        cover = (cover * (scenes.count > i)[:, None, None])[:, None]
+        picture = picture.lerp(colours[scenes.colour[:, i]][:, :, None, None].expand_as(picture), cover)
+    return picture
+
+
+def coverage(shape: Tensor, radius: Tensor, centre: Tensor, size: int) -> Tensor:
+    """How much of each pixel a shape covers, (N, size, size) in [0, 1], from its signed distance in pixels.
+
+    shape, radius (N,), centre (N, 2) as in Scenes. All shapes of one radius have one area, that of its circle.
+    """
+    line = (torch.arange(size) + 0.5) / size
+    x = (line[None, :] - centre[:, 0, None])[:, None, :] / radius[:, None, None]
+    y = (line[None, :] - centre[:, 1, None])[:, :, None] / radius[:, None, None]
+    ax, ay = x.abs(), y.abs()
+    distance = (ax.square() + ay.square()).sqrt() - 1  # the circle
+    half, arm = math.sqrt(math.pi) / 2, math.sqrt(math.pi / 5)
+    side = math.sqrt(4 * math.pi / math.sqrt(3))  # of the triangle
+    slant = (math.sqrt(3) * ax - y) / 2
+    others = (
+        torch.maximum(ax, ay) - half,
+        torch.maximum(slant, y) - side / math.sqrt(12),
+        torch.minimum(torch.maximum(ax - arm / 2, ay - 1.5 * arm), torch.maximum(ay - arm / 2, ax - 1.5 * arm)),
+    )
+    for number, other in enumerate(others, 1):
+        distance = torch.where((shape == number)[:, None, None], other, distance)
+    return (0.5 - distance * radius[:, None, None] * size).clamp(0, 1)
