@@ -55,8 +55,8 @@ class Train:
     lr: float | None = None  # learning rate
     p_uncond: float | None = None  # how often the label is dropped (default 0.1)
     size: int | None = None  # resize the pictures of a folder, crop photos, or draw shapes, to this
-    patch: int | None = None  # pixels that a U-Net or transformer takes together (default 2 for captions)
-    way: str | None = None  # to read captions: cross, tokens or pooled (default cross)
+    patch: int | None = None  # pixels that a U-Net or transformer takes together (default 4 for captions)
+    way: str | None = None  # to read captions: tokens, cross or pooled (default tokens)
     text_encoder: str | None = None  # clip:PATH, a folder with CLIP; by default a small one is trained with the net
     save_every: float = 10.0  # seconds between checkpoints
 
@@ -131,7 +131,8 @@ class Sample:
         cond = labels
         if tokenizer is not None:
             asked = config.prompts if self.prompt is None else [self.prompt]
-            cond = tokenizer(asked, truncate=self.prompt is None)[torch.arange(max(self.n, 0)) * len(asked) // max(self.n, 1)]
+            rows = torch.arange(max(self.n, 0)) * len(asked) // max(self.n, 1)
+            cond = tokenizer(asked, truncate=self.prompt is None)[rows]
             negative = None if self.negative is None else tokenizer([self.negative])[0]
             if self.prompt is None:
                 print("no --prompt, so these, in order:", "; ".join(asked))

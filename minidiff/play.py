@@ -1,5 +1,7 @@
 """Sliders for a notebook: type a prompt, move the guidance scale, see the picture."""
 
+import io
+
 import matplotlib.pyplot as plt
 import torch
 
@@ -7,35 +9,28 @@ from . import plot
 from .generate import generate
 
 
-def draw(
-    model,
-    tokenizer,
-    shape,
-    prompt: str,
-    negative: str = "",
-    scale: float = 3.0,
-    steps: int = 12,
-    seed: int = 0,
-    n: int = 8,
-):
-    """A figure of n samples of the prompt."""
+@torch.no_grad()
+def draw(model, tokenizer, shape, prompt, negative="", scale=3.0, steps=12, seed=0, n=8) -> bytes:
+    """A PNG of n samples of the prompt, pictures of `shape` (C, H, H)."""
     away = tokenizer([negative])[0] if negative else None
     cond = tokenizer([prompt]).expand(n, -1)
     x = generate(model, shape, n, cond=cond, scale=scale, negative=away, steps=steps, seed=seed)
-    figure, ax = plt.subplots(figsize=(8, 1.6), layout="constrained")
-    plot.grid(
-        x, n, ax, f'"{prompt}"' + (f', not "{negative}"' if negative else "") + f", scale {scale:g}, {steps} steps"
-    )
-    return figure
+    figure, ax = plt.subplots(figsize=(8, 1.5), layout="constrained")
+    but = f', not "{negative}"' if negative else ""
+    plot.grid(x, n, ax, f'"{prompt}"{but}, scale {scale:g}, {steps} steps')
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=100)
+    plt.close(figure)
+    return png.getvalue()
 
 
 def sliders(model, tokenizer, shape, prompt: str = "a big red circle"):
-    """Widgets for prompt, negative prompt, scale, steps and seed over `draw`; drawn anew when one is let go.
+    """Widgets for prompt, negative prompt, scale, steps and seed over what `draw` draws; anew when one is let go.
 
-    They need a running kernel: on a page that is only read the picture stays as it was when the notebook ran.
+    They need a running kernel: on a page that is only read, what stays is the first picture, shown before them.
     """
     import ipywidgets as widgets
-    from IPython.display import display
+    from IPython.display import Image, display
 
     slow = {"continuous_update": False}
     controls = {
@@ -45,22 +40,17 @@ def sliders(model, tokenizer, shape, prompt: str = "a big red circle"):
         "steps": widgets.IntSlider(12, min=1, max=50, description="steps", **slow),
         "seed": widgets.IntSlider(0, min=0, max=20, description="seed", **slow),
     }
-    picture = widgets.Output()
+    first = draw(model, tokenizer, shape, prompt)
+    picture, message = widgets.Image(value=first), widgets.Label()
 
-    def show(_=None):
+    def show(_):
         try:
-            with torch.no_grad():
-                figure = draw(model, tokenizer, shape, **{k: w.value for k, w in controls.items()})
+            picture.value = draw(model, tokenizer, shape, **{k: w.value for k, w in controls.items()})
+            message.value = ""
         except ValueError as error:  # too long a prompt, say
-            picture.outputs = ()
-            picture.append_stdout(str(error))
-            return
-        plt.close(figure)
-        picture.outputs = ()
-        picture.append_display_data(figure)
+            message.value = str(error)
 
     for control in controls.values():
         control.observe(show, "value")
-    display(draw(model, tokenizer, shape, prompt))
-    plt.close()
-    return widgets.VBox([*controls.values(), picture])
+    display(Image(first))
+    return widgets.VBox([*controls.values(), picture, message])

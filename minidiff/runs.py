@@ -17,6 +17,9 @@ from .train import State, new_state, train
 
 LOG_EVERY = 20  # steps a row of loss.csv
 DEFAULTS = {"mlp": {"batch": 512, "lr": 1e-3}, "transformer": {"lr": 1e-3}, "dit": {"lr": 1e-3}}  # by net
+# small batches, and half of the times where the words decide what to draw: in much noise
+CAPTIONED = {"net": "dit", "way": "tokens", "batch": 32, "times": "uniform"}
+CAPTIONED_DIT = {"width": 192, "patch": 4, "lr": 1.5e-3}
 
 
 def configure(spec: str, size: int | None = None, **choices) -> tuple[Config, data.Data]:
@@ -41,7 +44,8 @@ def _for_captions(spec, dataset, choices) -> dict:
         return {}
     words, length = ([], 0) if "text_encoder" in choices else dataset.vocabulary()
     _, prompts = dataset.batch(8, torch.Generator().manual_seed(0))
-    return {"way": "cross", "words": words, "length": length, "prompts": prompts, "patch": 2, "batch": 32}
+    dit = CAPTIONED_DIT if choices.get("net", "dit") == "dit" else {}
+    return CAPTIONED | dit | {"words": words, "length": length, "prompts": prompts}
 
 
 def open_run(out: Path, resume: bool, may_start: bool = True) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .nets.layers import Attention
 
-WAYS = ("pooled", "tokens", "cross")  # in which a net takes in the encoded text
+WAYS = ("pooled", "tokens", "cross")  # in which a net takes in the encoded text; the last two have the pooled as well
 
 
 class Words(NamedTuple):
@@ -79,9 +79,9 @@ def vocabulary_of(captions: list[str], most: int = 4000) -> tuple[list[str], int
 class TextEncoder(nn.Module):
     """Tokens (B, length) -> Words of width `dim`: a transformer of `depth` blocks over a start token and the words.
 
-    The pooled vector is what the start token becomes, plus the sum of the words' embeddings over the root of their number:
-    that a word is there is learned from the sum in a third of the steps, and where it stands from the token. The words
-    that are not there are masked.
+    The pooled vector is what the start token becomes, plus the sum of the words' embeddings over the root of their
+    number: that a word is there is learned from the sum in a third of the steps, and where it stands from the token.
+    The words that are not there are masked.
     """
 
     def __init__(self, vocabulary: int, length: int, dim: int = 128, depth: int = 1, heads: int = 4):

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from minidiff import data
-from minidiff.claims import lecture02, lecture03, lecture04, tools
+from minidiff.claims import divergences, lecture02, lecture03, lecture04, lecture06, lecture07, tools
 from minidiff.data.toys import eight_gaussians
-from minidiff.nets import DiT
+from minidiff.nets import DiT, build
 from minidiff.nets.measures import parameters
 from minidiff.oracles import MixtureDenoiser
 from minidiff.schedules import Linear
@@ -96,3 +96,33 @@ def test_bands_cover_their_levels(generator):
 def test_verdict_of_a_ratio():
     mean, low, high = tools.ratio_interval([0.0, 0.1, -0.1])
     assert mean == pytest.approx(1.0) and low * high == pytest.approx(1.0)  # symmetric in the logarithm
+
+
+def test_laws_of_guidance_by_hand():
+    """At gamma 3, N(0, 1) in N(0, 2): .5, .25 and .3875; at gamma 1 all are the conditional itself."""
+    at_3, at_1 = (lecture06.laws(gamma, *lecture06.ONE) for gamma in (3.0, 1.0))
+    assert [round(v.item(), 4) for v in at_3.values()] == [0.5, 0.25, 0.3875]
+    assert all(v.item() == pytest.approx(1.0) for v in at_1.values())
+
+
+def test_guided_samples_follow_the_laws():
+    """In 8 dimensions, to the error of 4,000 samples and of the coarse steps."""
+    found, laws = lecture06.guided_samples(2.0, *lecture06.EIGHT, n=4000, seed=0), lecture06.laws(2.0, *lecture06.EIGHT)
+    for way, x in found.items():
+        assert (x.square().mean(0) / laws[way]).mean().item() == pytest.approx(1, abs=0.05), way
+
+
+def test_fits_by_divergence():
+    """Forward KL has the data's moments, 0 and 4.25; reverse KL sits on one mode."""
+    forward, reverse = (divergences.fitted(which) for which in ("forward", "reverse"))
+    step = divergences.STEP
+    assert (forward * divergences.LINE**2).sum().item() * step == pytest.approx(4.25, abs=0.01)
+    assert abs((reverse * divergences.LINE).sum().item() * step) == pytest.approx(2, abs=0.05)
+
+
+def test_ways_to_read_have_about_equal_parameters():
+    sizes = [
+        parameters(build("dit", (3, 16, 16), width=w, patch=4, tokenizer=lecture07.TOKENIZER, way=way))
+        for way, w in lecture07.WIDTHS.items()
+    ]
+    assert max(sizes) / min(sizes) < 1.02

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from minidiff import checkpoint, data
+from minidiff import checkpoint, data, play
 from minidiff.checkpoint import Config
 from minidiff.cli import main
 from minidiff.data.captions import LENGTH, vocabulary
@@ -95,7 +95,7 @@ def run(tmp_path_factory):
 
 def test_a_run_keeps_its_words(run):
     config = checkpoint.read_config(run)
-    assert config.words == vocabulary() and len(config.prompts) == 8 and config.way == "cross"
+    assert config.words == vocabulary() and len(config.prompts) == 8 and config.way == "tokens"
     assert (run / "samples" / "step_0000003.png").exists()
     assert checkpoint.tokenizer(config)(["red"]).shape == (1, LENGTH)
     assert checkpoint.load(run).null == 0
@@ -263,3 +263,19 @@ def test_clip_without_transformers(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ValueError, match=r"\[clip\]"):
         ClipTokenizer(str(tmp_path / "other"))
+
+
+def test_sliders_draw_and_say_what_is_wrong(run):
+    """Each control draws anew; too long a prompt is said in the picture's place."""
+    config = checkpoint.read_config(run)
+    model, tokenizer = checkpoint.load(run), checkpoint.tokenizer(config)
+    box = play.sliders(model, tokenizer, config.shape)
+    *controls, picture, message = box.children
+    controls = {w.description: w for w in controls}
+    assert set(controls) == {"prompt", "negative", "scale", "steps", "seed"}
+    for name, value in (("prompt", "a blue cross"), ("scale", 5.0), ("steps", 2), ("seed", 3), ("negative", "red")):
+        before = picture.value
+        controls[name].value = value
+        assert picture.value[:4] == b"\x89PNG" and picture.value != before and message.value == ""
+    controls["prompt"].value = "red " * 30
+    assert "limit of this model is 16" in message.value

@@ -65,7 +65,7 @@ for text in ("a big red circle", "a large crimson disc", ""):
 #
 # ## 2. Does the picture follow the caption?
 #
-# U-Nets of minutes, on scenes of one object, three seeds. **Predict before you run:** which is learned first, colour, shape, size or place? What does
+# DiTs of half a minute, on scenes of one object, three seeds. **Predict before you run:** which is learned first, colour, shape, size or place? What does
 # guidance do to each?
 
 # %%

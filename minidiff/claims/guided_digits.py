@@ -36,7 +36,7 @@ def sweep(smoke: bool) -> dict:
     Three nets a seed: a U-Net, a smaller one trained a fifth as long to guide it by, and a classifier of noisy
     digits.
     """
-    seeds, steps, n = (2, 4, 60) if smoke else (3, 500, 1000)
+    seeds, steps, n = (2, 4, 60) if smoke else (3, 500, 500)
     digits, held_out = data.load("digits"), data.load("digits", "test")
     judge = classifier.fit(digits, steps=5) if smoke else classifier.for_data(digits)
     real = classifier.judge(judge, held_out.at(torch.arange(len(held_out))))[0]
@@ -78,7 +78,7 @@ def sweep(smoke: bool) -> dict:
 
 def described(smoke: bool) -> str:
     return (
-        f"digits 8x8, U-Net of width 32, {4 if smoke else 500} steps of 64, {60 if smoke else 1000} samples, dpmpp_2m, "
+        f"digits 8x8, U-Net of width 32, {4 if smoke else 500} steps of 64, {60 if smoke else 500} samples, dpmpp_2m, "
         f"{STEPS} steps, features of a classifier trained on the digits, {60 if smoke else 350} a draw, held-out digits"
     )
 

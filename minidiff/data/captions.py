@@ -24,8 +24,8 @@ WORDS = {  # every word an attribute may be called by, the first being its name
     "big": ("big", "large", "huge"),
 }
 RELATIONS = {  # the first object lies so from the second
-    "left of": ("left of", "to the left of", "beside and left of"),
-    "right of": ("right of", "to the right of", "beside and right of"),
+    "left of": ("left of", "to the left of", "on the left of"),
+    "right of": ("right of", "to the right of", "on the right of"),
     "above": ("above", "over", "on top of"),
     "below": ("below", "under", "beneath"),
 }
@@ -37,6 +37,7 @@ PLACES = (  # row by row
     ("at the bottom right", "in the lower right corner"),
 )  # fmt: skip
 OPENINGS = ("", "", "", "a picture of", "there is")
+MIDDLE = 4  # its number among the places
 LENGTH = 16  # the most words a caption has
 
 
@@ -66,8 +67,9 @@ def relation_of(first, second) -> int:
 def describe(scenes: Scenes, generator=None) -> list[tuple[str, Asked]]:
     """For each scene a caption that is true of it, and what it asks for.
 
-    A size is said of two objects in three, a place of two lone objects in three, and a relation of three pairs in four;
-    either object of a pair may come first.
+    A size is said of two objects in three. A place is left unsaid only in the middle, and then mostly; the relation
+    of a pair only when the left one is named first, "a cross and a circle", and three are named in the order of
+    reading.
     """
     draws = torch.rand(len(scenes), 32, generator=generator).tolist()
     columns = (scenes.count, scenes.colour, scenes.shape, scenes.big, scenes.centre)
@@ -79,7 +81,7 @@ def _sentence(count, colour, shape, big, centre, chance):
         return options[int(next(chance) * len(options))]
 
     order = list(range(count))
-    if next(chance) < 0.5:
+    if next(chance) < 0.5 and count == 2:
         order.reverse()
     asked, said = [], []
     for i in order:
@@ -90,14 +92,15 @@ def _sentence(count, colour, shape, big, centre, chance):
         said.append(("an " if words[0][0] in "aeiou" else "a ") + " ".join(words))
     opening = pick(OPENINGS)
     if count == 1:
-        place = place_of(*centre[0]) if next(chance) < 2 / 3 else None
+        place = place_of(*centre[0])
+        place = None if place == MIDDLE and next(chance) < 3 / 4 else place
         text = f"{opening} {said[0]}" + ("" if place is None else f" {pick(PLACES[place])}")
         return text.strip(), Asked(tuple(asked), place=place)
     if count == 3:
         return f"{opening} {said[0]}, {said[1]} and {said[2]}".strip(), Asked(tuple(asked))
-    if next(chance) < 0.25:
-        return f"{opening} {said[0]} and {said[1]}".strip(), Asked(tuple(asked))
     relation = relation_of(centre[order[0]], centre[order[1]])
+    if list(RELATIONS)[relation] == "left of" and next(chance) < 0.5:
+        return f"{opening} {said[0]} and {said[1]}".strip(), Asked(tuple(asked))
     words = pick(list(RELATIONS.values())[relation])
     if next(chance) < 0.25:  # the place first: "above a blue square is a red circle"
         text = f"{words} {said[1]} {'is' if opening != 'a picture of' else ''} {said[0]}"

@@ -23,8 +23,11 @@ SHAPES = ("circle", "square", "triangle", "cross")
 SIZES = ("small", "big")
 BACKGROUND = 0.0  # grey, in every channel
 RADII = ((0.135, 0.145), (0.205, 0.215))  # small, big: of the circle of equal area, in sides of the picture
-CENTRES = (0.2, 0.5, 0.8)  # of the three columns and of the three rows
-JITTER = 0.02  # how far from there an object may lie, each way
+# where objects lie: one in nine places, row by row; two beside or above one another; three in a triangle
+ALONE = torch.tensor([[x, y] for y in (0.2, 0.5, 0.8) for x in (0.2, 0.5, 0.8)])
+PAIRS = torch.tensor([[[0.24, 0.5], [0.76, 0.5]], [[0.5, 0.24], [0.5, 0.76]]])
+THREE = torch.tensor([[0.24, 0.24], [0.76, 0.24], [0.5, 0.76]])
+JITTER = 0.03  # how far from there each way
 MOST = 3  # objects
 # half the width and the height above and below the centre of gravity of each shape, in its radius
 REACH = torch.tensor([[1.0, 1.0, 1.0], [0.886, 0.886, 0.886], [1.347, 1.555, 0.778], [1.189, 1.189, 1.189]])
@@ -85,12 +88,26 @@ def _guess(count, generator, allowed):
     big = torch.randint(2, shape, generator=generator)
     low, high = torch.tensor(RADII)[big].unbind(2)
     radius = low + (high - low) * torch.rand(shape, generator=generator)
-    centre = torch.tensor(CENTRES)[torch.randint(3, (*shape, 2), generator=generator)]
-    centre = centre + JITTER * (2 * torch.rand(centre.shape, generator=generator) - 1)
+    centre = _places(count, generator) + JITTER * (2 * torch.rand(*shape, 2, generator=generator) - 1)
     scenes = Scenes(count, kind // len(SHAPES), kind % len(SHAPES), big, radius, centre)
     above_left, below_right = _reach(scenes)
     scenes.centre = centre.clamp(above_left + MARGIN, 1 - MARGIN - below_right)  # large ones are moved inwards
     return scenes
+
+
+def _places(count, generator):
+    """Where the objects of scenes of `count` lie but for the jitter, (N, 3, 2).
+
+    A lone one lies in the middle a third of the time, so that a caption which says no place can mean the middle.
+    Several are in the order of reading.
+    """
+    centre = THREE.repeat(len(count), 1, 1)
+    pair = PAIRS[torch.randint(2, count.shape, generator=generator)]
+    place = torch.randint(9, count.shape, generator=generator)
+    place = torch.where(torch.rand(count.shape, generator=generator) < 0.25, 4, place)
+    centre[count == 2, :2] = pair[count == 2]
+    centre[count == 1, 0] = ALONE[place[count == 1]]
+    return centre
 
 
 def _reach(s: Scenes) -> tuple[Tensor, Tensor]:

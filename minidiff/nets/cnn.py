@@ -13,7 +13,6 @@ from .layers import (
     Modulated,
     groups,
     heads_of,
-    positions,
     set_zero,
 )
 
@@ -75,32 +74,28 @@ def resize(x: Tensor, which: str) -> Tensor:
 class PixelAttention(nn.Module):
     """Self-attention over the pixels of x (B, C, H, W), added to it.
 
-    It reads words of `context` dimensions, and knows where in the `side` x `side` pixels it is, if `way` is "tokens"
-    (beside the pixels: Nichol et al. 2022) or "cross" (in a cross-attention after it: Rombach et al. 2022).
+    It reads words of `context` dimensions if `way` is "tokens" (beside the pixels: Nichol et al. 2022) or "cross" (in a
+    cross-attention after it: Rombach et al. 2022).
     """
 
-    def __init__(self, channels, context=None, way=None, side=None):
+    def __init__(self, channels, context=None, way=None):
         super().__init__()
-        self.reads = bool(way)
-        if way:  # "at the top left" asks where a pixel is
-            self.register_buffer("positions", positions(side, channels), persistent=False)
         self.norm = GroupNorm(groups(channels), channels)
-        self.way, self.cross = (way or "").split("+"), None
-        self.attention = Attention(channels, heads_of(channels), context if "tokens" in self.way else None)
+        self.way, self.cross = way, None
+        self.attention = Attention(channels, heads_of(channels), context if way == "tokens" else None)
         set_zero(self.attention.project)
-        if "cross" in self.way:
+        if way == "cross":
             self.norm_cross = GroupNorm(groups(channels), channels)
             self.cross = CrossAttention(channels, heads_of(channels), context)
             set_zero(self.cross.project)
 
     def forward(self, x, words=None):
         def added(norm, attention, *read):
-            tokens = norm(x).flatten(2).transpose(1, 2)
-            tokens = attention(tokens + self.positions if self.reads else tokens, *read)
+            tokens = attention(norm(x).flatten(2).transpose(1, 2), *read)
             return x + tokens.transpose(1, 2).reshape(x.shape)
 
         read = (words.each, words.there) if words is not None else ()
-        x = added(self.norm, self.attention, *(read if "tokens" in self.way else ()))
+        x = added(self.norm, self.attention, *(read if self.way == "tokens" else ()))
         return x if self.cross is None else added(self.norm_cross, self.cross, *read)
 
 
@@ -117,15 +112,15 @@ class ConvNet(nn.Module):
     labels. Raises ValueError for another `how`, or labels that cannot come in.
     """
 
-    def __init__(self, how: str, emb_dim: int, classes: int | None, text=None, way: str | None = None):
+    def __init__(self, how: str, emb_dim: int, classes: int | None, text=None):
         super().__init__()
         if how not in CONDITIONING:
             raise ValueError(f"unknown conditioning {how!r}: choose from {', '.join(CONDITIONING)}")
         if (classes or text) and how in ("channel", "none"):
             raise ValueError(f"conditioning {how!r} has no place for labels: choose modulate or add")
         self.how, self.text = how, text
-        pooled = text.dim if text and "pooled" in way else None
-        self.emb = Embedding(emb_dim, classes, text_dim=pooled) if how in ("modulate", "add") else None
+        text_dim = text.dim if text else None
+        self.emb = Embedding(emb_dim, classes, text_dim=text_dim) if how in ("modulate", "add") else None
         self.null = text.null if text else classes or None
 
     def conditioned(self, x: Tensor, c_noise: Tensor, cond: Tensor | None) -> tuple[Tensor, Tensor | None]:

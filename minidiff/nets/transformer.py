@@ -24,9 +24,9 @@ class DiT(nn.Module):
     "add" adds a vector to what they take in; or once, at the input: as one more "token", as a constant "channel" of the
     picture, or not at all ("none"); the last two know no labels. Raises ValueError for sizes that do not fit.
 
-    `text`, an encoder of minidiff.text, makes cond tokens (B, L), taken in as `way` says: "pooled" joins the embedding,
-    "tokens" follow the patches through all blocks, "cross" gives each block a cross-attention (PixArt-alpha, Chen et
-    al. 2024).
+    `text`, an encoder of minidiff.text, makes cond tokens (B, L). Their pooled vector joins the embedding; with `way`
+    "tokens" the words follow the patches through all blocks as well, with "cross" each block has a cross-attention to
+    them (PixArt-alpha, Chen et al. 2024), and with "pooled" that is all.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class DiT(nn.Module):
         if width % 4:
             raise ValueError(f"the positions' 2-D sine features need a width that is a multiple of 4, got {width}")
         self.how, self.patch, self.text, self.way = how, patch, text, way
-        pooled = text.dim if text and "pooled" in way else None
-        self.emb = Embedding(width, classes, features, pooled) if how not in ("channel", "none") else None
+        text_dim = text.dim if text else None
+        self.emb = Embedding(width, classes, features, text_dim) if how not in ("channel", "none") else None
         self.null = text.null if text else classes or None
-        self.words = nn.Linear(text.dim, width) if text and "tokens" in way else None
+        self.words = nn.Linear(text.dim, width) if text and way == "tokens" else None
         self.enter = nn.Conv2d(channels + (how == "channel"), width, patch, stride=patch)
         self.register_buffer("positions", positions(size // patch, width))
         heads, hidden = heads or heads_of(width), int(mlp_ratio * width)
-        context = text.dim if text and "cross" in way else None
+        context = text.dim if text and way == "cross" else None
         self.blocks = nn.ModuleList(Block(width, heads, hidden, how, context) for _ in range(depth))
         self.modulated = how in ("adaln", "adaln_zero")
         self.norm = Modulated(layer_norm(width), width, width, zero=True) if self.modulated else nn.LayerNorm(width)

@@ -20,8 +20,8 @@ class UNet(ConvNet):
     residual blocks); `norm` and `how` are Block's and ConvNet's. With `patch` p the picture enters as p^2 C channels at
     H / p, each pixel of a p x p patch a channel, and leaves so: the same width at a p^2-th of the cost.
 
-    `text`, an encoder of minidiff.text, makes cond tokens (B, L), taken in as `way` says: "pooled" modulates with the
-    label's place, "tokens" and "cross" are read by the attention (see PixelAttention).
+    `text`, an encoder of minidiff.text, makes cond tokens (B, L). Their pooled vector joins the embedding; with `way`
+    "tokens" or "cross" the attention reads the words as well (see PixelAttention), with "pooled" that is all.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class UNet(ConvNet):
         resample="conv", norm="group", how="modulate", patch=1,
         text=None, way="cross",
     ):  # fmt: skip
-        super().__init__(how, 4 * width, classes, text, way)
+        super().__init__(how, 4 * width, classes, text)
         if size % (unit := patch * 2 ** (len(mults) - 1)):
             raise ValueError(
                 f"a U-Net of {len(mults)} levels and patches of {patch} divides the picture by {unit}: "
@@ -38,9 +38,10 @@ class UNet(ConvNet):
         self.skips, self.patch = skips, patch
         size_at, channels = [size // patch // 2**level for level in range(len(mults))], patch**2 * channels
 
+        reads = (text.dim, way) if text else ()
+
         def block(c_in, mult, level, resample=None):
             attention = size_at[level] in attention_at and not resample
-            reads = (text.dim, way, size_at[level]) if text else ()
             return Block(c_in, width * mult, 4 * width, norm, how, attention, resample, reads)
 
         self.enter = nn.Conv2d(channels + (how == "channel") + (PLACE if text else 0), width, 3, padding=1)
@@ -57,7 +58,6 @@ class UNet(ConvNet):
             if level < len(mults) - 1:
                 self.down.append(Down(now) if resample == "conv" else block(now, mult, level, "down"))
                 kept.append(now)
-        reads = (text.dim, way, size_at[-1]) if text else ()
         self.middle = Block(now, now, 4 * width, norm, how, bool(attention_at), None, reads)
         for level, mult in reversed(list(enumerate(mults))):
             for _ in range(blocks + 1):
