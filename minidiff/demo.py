@@ -74,8 +74,8 @@ def draw_accuracy(rows: dict[float, dict[str, float]], n: int, path: Path) -> No
         bars = ax.bar(places, [row[k] for k in names], 0.25, label=f"guidance {scale:g}")
         ax.bar_label(bars, [f"{100 * row[k]:.0f}" for k in names], fontsize=7)
     ax.set_xticks(range(len(names)), names)
-    ax.set(ylim=(0, 1.1), ylabel="share as asked for", title=f"{n} captions, read back by the checker")
-    ax.legend(frameon=False, loc="lower right", framealpha=1)
+    ax.set(ylim=(0, 1.2), ylabel="share as asked for", title=f"{n} captions, read back by the checker")
+    ax.legend(frameon=False, loc="upper center", ncols=3)
     plot.save(figure, path)
 
 

@@ -279,3 +279,20 @@ def test_sliders_draw_and_say_what_is_wrong(run):
         assert picture.value[:4] == b"\x89PNG" and picture.value != before and message.value == ""
     controls["prompt"].value = "red " * 30
     assert "limit of this model is 16" in message.value
+
+
+def test_evaluate_reports_attributes_and_chance(run):
+    main(["evaluate", str(run), "--n", "20", "--steps", "2"])
+    report = json.loads((run / "evaluation.json").read_text())
+    for start in (
+        "scale 1: shape as asked",
+        "scale 4: relation as asked",
+        "scale 4, judged by another's caption: colour",
+    ):
+        assert 0 <= report[start] <= 1
+
+
+def test_doctor_takes_captioned_data(capsys):
+    with pytest.raises(SystemExit) as stopped:  # one step teaches nothing
+        main(["doctor", "--data", "shapes:1", "--net", "unet", "--steps", "1"])
+    assert stopped.value.code == 1 and "the MODEL is at fault" in capsys.readouterr().out
