@@ -6,6 +6,7 @@ from bisect import bisect_left
 import torch
 
 from .cnn import CNN, NCSN
+from .layers import heads_of
 from .measures import flops, parameters
 from .mlp import MLP
 from .transformer import DiT
@@ -70,7 +71,8 @@ def _new(name, shape, classes, width, patch=None, tokenizer=None, way=None):
         if name == "transformer"
         else patch or next(p for p in ((2, 1) if size < 32 else (4, 2, 1)) if size % p == 0)
     )
-    return DiT(channels, size, classes, width, patch=patch, **text)
+    heads = heads_of(width, 32) if text else None  # one asks for a colour, another for a place
+    return DiT(channels, size, classes, width, heads=heads, patch=patch, **text)
 
 
 def matched(names, budget: float, shape=(3, 32, 32), by: str = "parameters", classes=None, seed: int = 0) -> dict:

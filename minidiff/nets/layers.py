@@ -244,9 +244,9 @@ def positions(side: int, width: int) -> Tensor:
     return torch.cat([column, row], 1).float()
 
 
-def heads_of(width: int) -> int:
-    """As many heads as leave each at least 64 channels, as in ADM, and divide the width."""
-    return next(heads for heads in range(max(1, width // 64), 0, -1) if width % heads == 0)
+def heads_of(width: int, channels: int = 64) -> int:
+    """As many heads as leave each at least 64 channels, as in ADM, or so many, and divide the width."""
+    return next(heads for heads in range(max(1, width // channels), 0, -1) if width % heads == 0)
 
 
 def set_zero(layer: nn.Module) -> nn.Module:

@@ -81,6 +81,9 @@ class DiT(nn.Module):
 class Block(nn.Module):
     """Attention, then cross-attention to text if it has a `context`, then an MLP, each a residual branch.
 
+    The cross-attention is not modulated, as in PixArt-alpha, and has no gate: one that starts at 0 keeps the words out
+    while the rest settles without them, and which object lies where is then learned in twice the steps.
+
     x (B, N, width), emb (B, width) or None -> like x; there (B, N), which of x count; words, what is read.
     """
 
@@ -88,7 +91,7 @@ class Block(nn.Module):
         super().__init__()
         mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width))
         self.attention = Branch(Attention(width, heads), width, how)
-        self.cross = Branch(CrossAttention(width, heads, context), width, how) if context else None
+        self.cross = Branch(CrossAttention(width, heads, context), width, "none") if context else None
         self.mlp = Branch(mlp, width, how)
 
     def forward(self, x: Tensor, emb: Tensor | None, there: Tensor | None = None, words=None) -> Tensor:
