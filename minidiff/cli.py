@@ -22,7 +22,7 @@ class Demo:
     """Train text-to-image on captioned shapes for some minutes, draw what prompts ask for, and check it."""
 
     out: Path = Path("demo")  # folder for the run and the pictures
-    minutes: float = 3.3  # of training
+    minutes: float = 3.8  # of training
     n: int = 500  # captions to check by
     seed: int = 0
     device: str = "auto"  # auto, cpu, cuda or mps
@@ -49,7 +49,7 @@ class Train:
     seed: int | None = None  # of weights, batches and noise (default 0)
     schedule: str | None = None  # vp, ve, cosine, linear or edm (default vp)
     prediction: str | None = None  # x0, eps, v, score, flow or edm (default edm)
-    times: str | None = None  # training times: uniform, logit_normal or lognormal (default lognormal)
+    times: str | None = None  # training times: uniform, logit_normal, lognormal (default) or noisy_lognormal (captions)
     width: int | None = None  # channels of the net
     batch: int | None = None  # batch size
     lr: float | None = None  # learning rate

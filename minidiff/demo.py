@@ -31,7 +31,7 @@ PROMPTS = (
 )
 
 
-def demo(out: Path, minutes: float = 3.3, seed: int = 0, device: str = "auto", n: int = 500) -> None:
+def demo(out: Path, minutes: float = 3.8, seed: int = 0, device: str = "auto", n: int = 500) -> None:
     """Train into out/run for `minutes` (once more if it is there already), and write to `out` what became of it.
 
     prompts.png, prompts by guidance scale; accuracy.png and .json, what a checker finds of what n captions ask for;
@@ -62,7 +62,7 @@ def demo(out: Path, minutes: float = 3.3, seed: int = 0, device: str = "auto", n
     plot.save(plot.losses(checkpoint.read_losses(run), title="captioned shapes: training loss"), out / "loss.png")
     print(f"look at prompts.png, accuracy.png, noise_to_picture.gif and loss.png in {out}")
     python = os.path.relpath(sys.executable)
-    print(f'next: {python} -m minidiff sample {run} --prompt "{PROMPTS[4]}" --scale 4 --n 16')
+    print(f'next: {python} -m minidiff sample {run} --prompt "{PROMPTS[4]}" --scale 2 --n 16')
 
 
 def draw_accuracy(rows: dict[float, dict[str, float]], n: int, path: Path) -> None:
@@ -91,7 +91,7 @@ def draw_prompts(model, tokenizer, config, path: Path, seed: int, each: int = 4)
 
 
 @torch.no_grad()
-def draw_animation(model, tokenizer, config, path: Path, seed: int, scale: float = 4.0, steps: int = 24) -> None:
+def draw_animation(model, tokenizer, config, path: Path, seed: int, scale: float = 2.0, steps: int = 24) -> None:
     """Noise becoming a picture of each prompt, as a GIF that rests on its last frame."""
     device = next(model.parameters()).device
     tokens = tokenizer(list(PROMPTS)).repeat_interleave(3, 0).to(device)

@@ -10,7 +10,7 @@ from .generate import generate
 
 
 @torch.no_grad()
-def draw(model, tokenizer, shape, prompt, negative="", scale=3.0, steps=12, seed=0, n=8) -> bytes:
+def draw(model, tokenizer, shape, prompt, negative="", scale=2.0, steps=12, seed=0, n=8) -> bytes:
     """A PNG of n samples of the prompt, pictures of `shape` (C, H, H)."""
     away = tokenizer([negative])[0] if negative else None
     cond = tokenizer([prompt]).expand(n, -1)
@@ -36,7 +36,7 @@ def sliders(model, tokenizer, shape, prompt: str = "a big red circle"):
     controls = {
         "prompt": widgets.Text(prompt, description="prompt", **slow),
         "negative": widgets.Text("", description="negative", **slow),
-        "scale": widgets.FloatSlider(3.0, min=0.0, max=8.0, step=0.5, description="scale", **slow),
+        "scale": widgets.FloatSlider(2.0, min=0.0, max=8.0, step=0.5, description="scale", **slow),
         "steps": widgets.IntSlider(12, min=1, max=50, description="steps", **slow),
         "seed": widgets.IntSlider(0, min=0, max=20, description="seed", **slow),
     }

@@ -17,9 +17,9 @@ from .train import State, new_state, train
 
 LOG_EVERY = 20  # steps a row of loss.csv
 DEFAULTS = {"mlp": {"batch": 512, "lr": 1e-3}, "transformer": {"lr": 1e-3}, "dit": {"lr": 1e-3}}  # by net
-# small batches, and half of the times where the words decide what to draw: in much noise
-CAPTIONED = {"net": "dit", "way": "tokens", "batch": 32, "times": "uniform"}
-CAPTIONED_DIT = {"width": 192, "patch": 4, "lr": 1.5e-3}
+# small batches, and more of the times at which the words decide what to draw: those of much noise
+CAPTIONED = {"net": "dit", "way": "cross", "batch": 32, "times": "noisy_lognormal"}
+CAPTIONED_DIT = {"width": 128, "patch": 4, "lr": 2e-3}
 
 
 def configure(spec: str, size: int | None = None, **choices) -> tuple[Config, data.Data]:

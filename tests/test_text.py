@@ -95,7 +95,7 @@ def run(tmp_path_factory):
 
 def test_a_run_keeps_its_words(run):
     config = checkpoint.read_config(run)
-    assert config.words == vocabulary() and len(config.prompts) == 8 and config.way == "tokens"
+    assert config.words == vocabulary() and len(config.prompts) == 8 and config.way == "cross"
     assert (run / "samples" / "step_0000003.png").exists()
     assert checkpoint.tokenizer(config)(["red"]).shape == (1, LENGTH)
     assert checkpoint.load(run).null == 0
@@ -286,8 +286,8 @@ def test_evaluate_reports_attributes_and_chance(run):
     report = json.loads((run / "evaluation.json").read_text())
     for start in (
         "scale 1: shape as asked",
-        "scale 4: relation as asked",
-        "scale 4, judged by another's caption: colour",
+        "scale 2: relation as asked",
+        "scale 2, judged by another's caption: colour",
     ):
         assert 0 <= report[start] <= 1
 
