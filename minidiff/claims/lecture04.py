@@ -1,8 +1,6 @@
 """Lecture 04, architectures: what each sees, what it costs, and which details and distances it loses."""
 
-import json
 from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,14 +13,12 @@ from ..nets.measures import flops, parameters, receptive_field
 from ..schedules import VP
 from . import Claim
 from .lecture02 import band_times
-from .tools import Outcome, fit, interval, level_error, ratio_interval, seeded, slope
-
-BENCH = Path(__file__).parents[2] / "tests" / "bench"
+from .tools import Outcome, benched, fit, interval, level_error, ratio_interval, seeded, slope
 
 
 def two_minutes_each() -> dict:
     """What tests/bench/nets.py measured: every net on the digits for two minutes."""
-    return json.loads((BENCH / "nets.json").read_text())
+    return benched("nets")
 
 
 def family(size: int, channels: int = 3) -> dict:

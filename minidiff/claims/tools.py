@@ -1,6 +1,8 @@
 """What experiments share: their outcome, intervals over seeds, verdicts, and a small trained model."""
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from scipy import stats
@@ -54,6 +56,11 @@ def slope(x: Tensor, y: Tensor) -> float:
     """Of the least-squares line through (x, y)."""
     x = x - x.mean()
     return ((x * y).sum() / x.square().sum()).item()
+
+
+def benched(name: str) -> dict:
+    """What tests/bench/`name`.py measured and saved beside itself."""
+    return json.loads((Path(__file__).parents[2] / "tests" / "bench" / f"{name}.json").read_text())
 
 
 def fit(model: Denoiser, draw, steps: int, seed: int, **options) -> Denoiser:
