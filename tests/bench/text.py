@@ -50,14 +50,14 @@ def new_captions(n: int) -> list[str]:
 
 def draw(rows: dict, pictures: dict, path: Path, n: int, steps: int) -> None:
     """Left, the share of objects as asked by way; right, what the captions of new combinations became."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.2), layout="constrained", width_ratios=(1, 1.6))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained", width_ratios=(1, 1.6))
     for i, name in enumerate(PARTS):
         values = [rows[way][f"{name}, gamma 2"]["object"] for way in rows]
         bars = left.bar([k + 0.38 * (i - 0.5) for k in range(len(rows))], values, 0.36, label=f"{name} combinations")
         left.bar_label(bars, [f"{100 * v:.0f}" for v in values])
     left.set_xticks(range(len(rows)), rows)
-    left.set(ylim=(0, 1.25), ylabel="colour and shape as asked", title=f"{n} captions of each, gamma 2")
-    left.legend(frameon=False, ncols=2, loc="upper center")
+    left.set(ylim=(0, 1.25), ylabel="share", title=f"colour and shape as asked, {n} captions each")
+    left.legend(frameon=False, loc="upper right")
     plot.grid(torch.cat(list(pictures.values())), 8, right, "new combinations, gamma 2", list(pictures))
     right.set_xlabel("\n".join(f"{i}: {caption}" for i, caption in enumerate(new_captions(8), 1)), fontsize=6)
     figure.suptitle(
