@@ -56,7 +56,7 @@ class Train:
     p_uncond: float | None = None  # how often the label is dropped (default 0.1)
     size: int | None = None  # resize the pictures of a folder, crop photos, or draw shapes, to this
     patch: int | None = None  # pixels that a U-Net or transformer takes together (default 4 for captions)
-    way: str | None = None  # to read captions: tokens, cross or pooled (default tokens)
+    way: str | None = None  # to read captions: cross, tokens or pooled (default cross)
     text_encoder: str | None = None  # clip:PATH, a folder with CLIP; by default a small one is trained with the net
     save_every: float = 10.0  # seconds between checkpoints
 
