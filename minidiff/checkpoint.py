@@ -17,10 +17,12 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from .denoise import PREDICTIONS, TIMES, Denoiser
+from . import models
+from .denoise import PREDICTIONS, TIMES
 from .files import replacing
-from .nets import NETS, build
+from .models import MODELS
 from .schedules import SCHEDULES
 from .text import WAYS, ClipTokenizer, Tokenizer
 from .train import State, new_state
@@ -50,14 +52,21 @@ class Config:
     words: list[str] = field(default_factory=list)  # the vocabulary of that one
     length: int = 0  # and the most words it reads
     prompts: list[str] = field(default_factory=list)  # eight captions, drawn as training goes
+    model: str = "diffusion"
+    f: int | None = None  # by how much an autoencoder divides the side
+    dim: int | None = None  # channels of its latents
+    codes: int | None = None  # in its codebook, if it has one
+    first_stage: dict | None = None  # the config of the autoencoder whose latents this models
 
     def __post_init__(self):
         self.shape, self.classes = tuple(self.shape), list(self.classes)
-        choices = {"net": NETS, "schedule": SCHEDULES, "prediction": PREDICTIONS, "times": TIMES}
+        if self.model not in MODELS:
+            raise ValueError(f"unknown model {self.model!r}: choose from {', '.join(MODELS)}")
+        choices = {"net": MODELS[self.model], "schedule": SCHEDULES, "prediction": PREDICTIONS, "times": TIMES}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose from {', '.join(known)}")
-        for name, low in (("batch", 1), ("lr", 1e-12), ("width", 8), ("size", 4)):
+        for name, low in (("batch", 1), ("lr", 1e-12), ("width", 8), ("size", 4), ("dim", 1), ("codes", 2)):
             value = getattr(self, name)
             if value is not None and not value >= low:
                 raise ValueError(f"{name} must be at least {low:g}, got {value}")
@@ -80,13 +89,10 @@ def tokenizer(config: Config) -> Tokenizer | ClipTokenizer | None:
     return Tokenizer(config.words, config.length)
 
 
-def denoiser(config: Config, device="cpu") -> Denoiser:
+def new_model(config: Config, device="cpu") -> nn.Module:
     """The untrained model of a config; its initial weights depend on the seed alone."""
-    net = build(
-        config.net, config.shape, len(config.classes) or None, config.width, config.seed,
-        patch=config.patch, tokenizer=tokenizer(config), way=config.way,
-    )  # fmt: skip
-    model = Denoiser(net, SCHEDULES[config.schedule](), config.prediction, config.sigma_data)
+    first_stage = None if config.first_stage is None else Config(**config.first_stage)
+    model = models.new_model(config, tokenizer(config), first_stage)
     memory_format = torch.channels_last if len(config.shape) == 3 else torch.preserve_format
     return model.to(device, memory_format=memory_format)
 
@@ -149,10 +155,10 @@ def read_config(run: Path) -> Config:
         raise ValueError(f"{run / 'config.json'} has a value of the wrong type ({error})") from None
 
 
-def load(run: str | Path, ema: bool = True, device="cpu") -> Denoiser:
+def load(run: str | Path, ema: bool = True, device="cpu") -> nn.Module:
     """The trained model of a run, for sampling: its moving average, or with ema=False its raw weights."""
     run = Path(run)
-    model = denoiser(read_config(run), device)
+    model = new_model(read_config(run), device)
     path = run / ("ema.safetensors" if ema else "model.safetensors")
     if not path.exists():
         raise ValueError(f"{path} is missing: the run has not saved yet, or train --resume --out {run} writes it again")
@@ -166,7 +172,7 @@ def load(run: str | Path, ema: bool = True, device="cpu") -> Denoiser:
 def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, float]], list[float]]:
     """Config, state, loss rows and recent losses of a run, to go on training exactly as if it had never stopped."""
     config = read_config(run)
-    state = new_state(denoiser(config, device), config.seed)
+    state = new_state(new_model(config, device), config.seed)
     path = run / "state.pt"
     if not path.exists():  # stopped before the first save: start over
         return config, state, [], []

@@ -2,7 +2,7 @@
 noisy pictures, to guide by.
 
 The judge never sees a generated picture. Its features are not Inception's, so a Frechet distance in them is not an
-FID.
+FID. What it learns is in `lesson`: labels where there are any.
 """
 
 import math
@@ -10,9 +10,10 @@ import math
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, pad, silu
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, pad, silu
 
-from .data import Images, std
+from .data import Captioned, Data, Images, std
+from .data.captions import KINDS
 from .denoise import normal_like
 from .device import autocast, to_device
 from .files import data_folder, replacing
@@ -22,11 +23,14 @@ from .schedules import expand
 
 
 class Classifier(nn.Module):
-    """Pictures (N, C, H, W) in [-1, 1] -> logits (N, classes); `features` are the 128 numbers before the last layer."""
+    """Pictures (N, C, H, W) in [-1, 1] -> logits (N, classes); `features` are the 128 numbers before the last layer.
 
-    def __init__(self, channels: int, size: int, classes: int, width: int = 32):
+    Pictures of 64 pixels or more have half the width, for the sake of time.
+    """
+
+    def __init__(self, channels: int, size: int, classes: int):
         super().__init__()
-        layers, now = [], channels
+        layers, now, width = [], channels, 32 if size < 64 else 16
         for level in range(max(1, size.bit_length() - 3)):  # halved until 4 to 7 pixels are left
             out = width * min(4, 2**level)
             layers += [nn.Conv2d(now, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU()]
@@ -40,24 +44,54 @@ class Classifier(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         return self.squeeze(self.body(x).flatten(1))
 
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The feature maps (N, c, h, w) before each halving, the finest first: what a perceptual loss compares."""
+        found = []
+        for layer in self.body:
+            if isinstance(layer, nn.MaxPool2d):
+                found.append(x)
+            x = layer(x)
+        return found
+
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
 
 
-def fit(train: Images, steps: int = 1200, batch: int = 128, seed: int = 0, device="cpu") -> Classifier:
+def outputs(train: Data) -> int:
+    """How many logits a classifier of `train` has: see `lesson`."""
+    return len(train.classes) or (len(KINDS) if isinstance(train, Captioned) else 4)
+
+
+def lesson(train: Data, n: int, generator) -> tuple[Tensor, Tensor]:
+    """n pictures and what is to be told of each: its label (n,); for captioned shapes, which kinds of object are in it,
+    (n, kinds), 0 or 1; else, without labels, by how many quarter turns it was turned (Gidaris et al. 2018)."""
+    if isinstance(train, Captioned):
+        return train.kinds(n, generator)
+    x, label = train.batch(n, generator)
+    if train.classes:
+        return x, label
+    turns = torch.randint(4, (n,), generator=generator)
+    return torch.stack([p.rot90(k, (1, 2)) for p, k in zip(x, turns.tolist(), strict=True)]), turns
+
+
+def fit(train: Data, steps: int = 1200, batch: int = 128, seed: int = 0, device="cpu") -> Classifier:
     """Train on `train` with shifts of up to a tenth of the picture; the same seed gives the same classifier."""
     device, generator = torch.device(device), torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = Classifier(train.shape[0], train.shape[1], len(train.classes)).train()
+        net = Classifier(train.shape[0], train.shape[1], outputs(train)).train()
     net = net.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     for _ in range(steps):
-        x, y = train.batch(batch, generator)
+        x, y = lesson(train, batch, generator)
         x, y = to_device(shift(x, generator), device), y.to(device)
         with autocast(device, x):
-            loss = cross_entropy(net(x).float(), y, label_smoothing=0.1)
+            logits = net(x).float()
+        if y.ndim == 2:
+            loss = binary_cross_entropy_with_logits(logits, y)
+        else:
+            loss = cross_entropy(logits, y, label_smoothing=0.1)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -73,14 +107,14 @@ def shift(x: Tensor, generator: torch.Generator) -> Tensor:
     return pad(x, (most,) * 4, mode="replicate")[..., dy : dy + size, dx : dx + size]
 
 
-def for_data(train: Images, device="cpu") -> Classifier:
+def for_data(train: Data, device="cpu") -> Classifier:
     """The classifier of a data set: trained once, then read from the cache while the pictures are the same."""
     path = data_folder() / f"classifier-{train.fingerprint()}.safetensors"
     if path.exists():
-        net = Classifier(train.shape[0], train.shape[1], len(train.classes))
+        net = Classifier(train.shape[0], train.shape[1], outputs(train))
         net.load_state_dict(load_file(path))
         return net.to(device).eval()
-    net = fit(train, device=device)
+    net = fit(train, steps=600 if isinstance(train, Captioned) else 1200, device=device)
     with replacing(path) as temporary:
         save_file({k: v.contiguous() for k, v in net.state_dict().items()}, temporary)
     return net

@@ -40,7 +40,10 @@ class Train:
     """Train a model into a run folder; kill it whenever you like, --resume goes on exactly."""
 
     data: str | None = None  # a name (an unknown one lists them), folder:PATH or npz:PATH
-    net: str | None = None  # mlp for points; for pictures unet, cnn, encoder_decoder, ncsn, transformer or dit
+    model: str | None = None  # diffusion (default), gan, stacked_gan, vae or vq (autoencoders), ar (on a vq's tokens)
+    autoencoder: Path | None = None  # a run of a vae, to diffuse in its latents, or of a vq, for ar
+    net: str | None = None  # mlp for points; for pictures unet, cnn, encoder_decoder, ncsn, transformer or dit;
+    # for GANs dcgan or style
     steps: int | None = None  # train until this many steps in all
     minutes: float | None = None  # or for this long from now, drawing samples not counted (the default: 3)
     out: Path | None = None  # the run folder; by default runs/DATA
@@ -57,6 +60,9 @@ class Train:
     size: int | None = None  # resize the pictures of a folder, crop photos, or draw shapes, to this
     patch: int | None = None  # pixels that a U-Net or transformer takes together (default 4 for captions)
     way: str | None = None  # to read captions: cross, tokens or pooled (default cross)
+    f: int | None = None  # by which an autoencoder divides the side: 1, 2, 4 (default) or 8
+    dim: int | None = None  # channels of its latents (default 4, of a vq 8)
+    codes: int | None = None  # in the codebook of a vq (default 256)
     text_encoder: str | None = None  # clip:PATH, a folder with CLIP; by default a small one is trained with the net
     save_every: float = 10.0  # seconds between checkpoints
 
@@ -75,6 +81,8 @@ class Train:
         choices = {f.name: getattr(self, f.name) for f in fields(checkpoint.Config) if hasattr(self, f.name)}
         if open_run(self.out, self.resume, may_start=self.data is not None):
             config = checkpoint.read_config(self.out)
+            if self.autoencoder is not None:
+                raise ValueError(f"{self.out} holds its autoencoder already: leave --autoencoder out")
             for name, value in choices.items():
                 if value is not None and value != getattr(config, name):
                     raise ValueError(
@@ -83,10 +91,10 @@ class Train:
             dataset = load_data(config)
         else:
             choices.pop("data")
-            config, dataset = configure(self.data, **choices)
+            config, dataset = configure(self.data, autoencoder=self.autoencoder, **choices)
         minutes = 3.0 if self.steps is None and self.minutes is None else self.minutes
         train_run(
-            self.out, config, dataset,
+            self.out, config, dataset, autoencoder=self.autoencoder,
             steps=self.steps, minutes=minutes, save_every=self.save_every, device=self.device,
         )  # fmt: skip
 
@@ -103,6 +111,8 @@ class Sample:
     scale: float = 1.0  # guidance: 1 is off, 1.5 to 3 is usual
     sampler: str = "dpmpp_2m"  # ddim, euler, heun, dpmpp_2m or langevin
     steps: int = 20  # of the sampler
+    temperature: float | None = None  # of an autoregressive model: below 1 the likely is likelier (default 1)
+    top_k: int | None = None  # of an autoregressive model: draw from so many of the likeliest tokens (default all)
     seed: int = 0
     out: Path | None = None  # .png or .npz; by default RUN/sample.png
     device: str = "auto"  # auto, cpu, cuda or mps
@@ -140,10 +150,12 @@ class Sample:
         x = generate(
             model, config.shape, self.n,
             cond=cond, scale=self.scale, negative=negative, sampler=self.sampler, steps=self.steps, seed=self.seed,
+            temperature=self.temperature, top_k=self.top_k,
         )  # fmt: skip
         write(out, x, labels, columns=min(self.n, len(config.classes) or 8))
         steps = f"12 x {self.steps}" if self.sampler == "langevin" else self.steps
-        print(f"{self.n} samples, {self.sampler}, {steps} steps, scale {self.scale:g}, seed {self.seed}: {out}")
+        how = f"{self.sampler}, {steps} steps, scale {self.scale:g}" if hasattr(model, "schedule") else config.model
+        print(f"{self.n} samples, {how}, seed {self.seed}: {out}")
 
 
 @dataclass
@@ -205,7 +217,7 @@ class Doctor:
         def sampler(model, x, times):
             return run_sampler(model, x, self.sampler, len(times) - 1)
 
-        model, times = checkpoint.denoiser(config, device), TIMES[config.times]
+        model, times = checkpoint.new_model(config, device), TIMES[config.times]
         report = examine(model, to_device(x0, device), labels, sampler, self.steps, times=times)
         print(report)
         if not (report.model_ok and report.sampler_ok):

@@ -26,8 +26,8 @@ def native_bf16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, x: torch.Tensor):
-    """bfloat16 for pictures where it is native, else float32: points in the plane need the digits, not the speed."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=x.ndim == 4 and native_bf16(device))
+    """bfloat16 for pictures and tokens where it is native, else float32: points need the digits, not the speed."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=x.ndim > 2 and native_bf16(device))
 
 
 def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:

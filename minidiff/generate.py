@@ -13,6 +13,7 @@ from .device import autocast, to_device
 from .files import replacing
 from .guidance import Guided
 from .samplers import SAMPLERS, last, start
+from .stages.autoregressive import Causal
 
 
 def parse_label(label: str, classes: list[str]) -> int:
@@ -43,26 +44,41 @@ def run_sampler(model, x: Tensor, sampler: str, steps: int, cond=None, generator
 
 
 def generate(
-    model, shape, n, *, cond=None, scale=1.0, negative=None, sampler="dpmpp_2m", steps=20, seed=0, batch=256
-) -> Tensor:
+    model, shape, n, *, cond=None, scale=1.0, negative=None, sampler="dpmpp_2m", steps=20, seed=0, batch=256,
+    temperature: float | None = None, top_k: int | None = None,
+) -> Tensor:  # fmt: skip
     """n samples (n, *shape) on the CPU; cond (n,) or (n, L) or None, negative a condition for all (see Guided).
 
-    The same seed and batch give the same samples.
+    A Model is run from noise to data, and what it has a `decode` for is decoded; a GAN or an autoregressive prior draws
+    by its own `sample`, which knows no scale, sampler or steps; temperature and top_k are for the autoregressive. The
+    same seed and batch give the same samples.
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     if not (math.isfinite(scale) and scale >= 0):
         raise ValueError(f"scale must be a number of at least 0 (1 is no guidance), got {scale}")
-    device = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
-    x = start(model, (n, *shape), generator)
-    guided = Guided(model, scale, negative=negative) if cond is not None else model
+    device, generator = next(model.parameters()).device, torch.Generator().manual_seed(seed)
+    options = {k: v for k, v in (("temperature", temperature), ("top_k", top_k)) if v is not None}
+    noisy = hasattr(model, "schedule")
+    if not noisy and not hasattr(model, "sample"):
+        raise ValueError("an autoencoder draws nothing by itself: train a second stage, with --autoencoder")
+    if options and (noisy or not isinstance(getattr(model, "prior", None), Causal)):
+        raise ValueError("temperature and top_k are for an autoregressive model, and this is none")
+    if not noisy and scale != 1:
+        raise ValueError("guidance is for diffusion models, and this is none: leave the scale at 1")
+    if noisy:
+        x = start(model, (n, *getattr(model, "latent_shape", shape)), generator)
+        guided = Guided(model, scale, negative=negative) if cond is not None else model
     parts = []
     for i in range(0, n, batch):
-        part = to_device(x[i : i + batch], device)
         given = None if cond is None else cond[i : i + batch].to(device)
+        if not noisy:
+            parts.append(model.sample(min(batch, n - i), given, generator, **options).cpu())
+            continue
+        part = to_device(x[i : i + batch], device)
         with autocast(device, part):
-            parts.append(last(run_sampler(guided, part, sampler, steps, given, generator)).cpu())
+            part = last(run_sampler(guided, part, sampler, steps, given, generator))
+            parts.append((model.decode(part) if hasattr(model, "decode") else part).cpu())
     return torch.cat(parts)
 
 

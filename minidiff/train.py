@@ -1,4 +1,7 @@
-"""The training loop: a generator, so that whoever runs it decides when to look, save or stop."""
+"""The training loop: a generator, so that whoever runs it decides when to look, save or stop.
+
+It trains a Denoiser, and as well whatever else has `loss(x0, cond, generator=...) -> (B,)`: GANs, autoencoders, priors.
+"""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -6,10 +9,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .data.images import check_pictures
-from .denoise import Denoiser, uniform_times
+from .denoise import uniform_times
 from .device import autocast, to_device
 
 
@@ -18,32 +21,32 @@ class Step(NamedTuple):
 
     step: int
     loss: float
-    ema: Denoiser
+    ema: nn.Module
 
 
 @dataclass
 class State:
     """All that training changes, and so all that a checkpoint must hold."""
 
-    model: Denoiser
-    ema: Denoiser
+    model: nn.Module
+    ema: nn.Module
     optimizer: torch.optim.Optimizer
     generator: torch.Generator  # on the CPU, so that a seed means the same on every device
     step: int = 0
 
 
-def new_state(model: Denoiser, seed: int = 0) -> State:
-    """The state before the first step. AdamW with a short memory (0.9, 0.99) and no decay."""
-    device = next(model.parameters()).device
+def new_state(model: nn.Module, seed: int = 0) -> State:
+    """The state before the first step. AdamW without decay, its memory short, (0.9, 0.99), or the model's `betas`."""
+    device, betas = next(model.parameters()).device, getattr(model, "betas", (0.9, 0.99))
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=0.0, fused=device.type in ("cpu", "cuda")
+        model.parameters(), lr=0.0, betas=betas, weight_decay=0.0, fused=device.type in ("cpu", "cuda")
     )
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     return State(model, ema, optimizer, torch.Generator().manual_seed(seed))
 
 
 def train(
-    model: Denoiser,
+    model: nn.Module,
     batches: Iterable[Tensor | tuple[Tensor, Tensor | None]],
     steps: int,
     *,
@@ -53,14 +56,16 @@ def train(
     p_uncond: float = 0.1,
     weight=None,
     times=uniform_times,
+    check=check_pictures,
     state: State | None = None,
 ) -> Iterator[Step]:
     """Train until `steps` in all, yielding a Step after each optimizer and EMA step.
 
     batches gives x0 or (x0, labels or None), x0 (B, ...) in [-1, 1]; lr rises linearly over `warmup` steps and falls as
     1 / sqrt(step) from 10 `warmup` on; `clip` bounds the gradient's norm. Neither depends on `steps`, so training
-    N and then N more is training 2N. Pass a `state` to go on from it. Raises ValueError for pictures out of range
-    and at the first loss that is not finite, before it reaches the weights.
+    N and then N more is training 2N. p_uncond, weight and times are for models of noise alone (those with a schedule).
+    Pass a `state` to go on from it. Raises ValueError for pictures out of range (see `check`; latents have none) and at
+    the first loss that is not finite, before it reaches the weights.
     """
     state = state or new_state(model)
     if state.model is not model:
@@ -72,15 +77,18 @@ def train(
         if (batch := next(batches, None)) is None:
             return
         x0, cond = batch if isinstance(batch, tuple | list) else (batch, None)
-        if state.step == 0 and x0.ndim == 4:
-            check_pictures(x0, "the first batch")
-        t = times(len(x0), model.schedule, state.generator)
+        if state.step == 0 and x0.ndim == 4 and check is not None:
+            check(x0, "the first batch")
+        noise = {}
+        if hasattr(model, "schedule"):
+            t = times(len(x0), model.schedule, state.generator)
+            noise = {"t": t, "p_uncond": p_uncond, "weight": weight}
         x0, cond = to_device(x0, device), None if cond is None else cond.to(device)
         with autocast(device, x0):
-            losses = model.loss(x0, cond, t=t, p_uncond=p_uncond, weight=weight, generator=state.generator)
+            losses = model.loss(x0, cond, generator=state.generator, **noise)
         loss = losses.mean()
         if not torch.isfinite(loss):
-            raise ValueError(_what_broke(losses, t, model, state.step + 1))
+            raise ValueError(_what_broke(losses, noise.get("t"), model, state.step + 1))
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
@@ -98,7 +106,7 @@ def rate(step: int, warmup: int) -> float:
 
 
 @torch.no_grad()
-def update_ema(ema: Denoiser, model: Denoiser, step: int, gamma: float = 6.94) -> None:
+def update_ema(ema: nn.Module, model: nn.Module, step: int, gamma: float = 6.94) -> None:
     """ema <- beta * ema + (1 - beta) * model with beta = (1 - 1 / step)^(gamma + 1).
 
     The power-function EMA of Karras et al. 2024 (EDM2): its width is always 10% of the training so
@@ -113,8 +121,10 @@ def update_ema(ema: Denoiser, model: Denoiser, step: int, gamma: float = 6.94) -
 
 def _what_broke(losses, t, model, step):
     bad = int((~torch.isfinite(losses)).nonzero()[0]) if not torch.isfinite(losses).all() else int(losses.argmax())
-    log_snr = model.schedule.log_snr(t[bad]).item()
+    at = ""
+    if t is not None:
+        at = f", at log-SNR {model.schedule.log_snr(t[bad]).item():.2f} (t = {t[bad].item():.4f})"
     return (
-        f"the loss is {losses[bad].item()} at step {step}, at log-SNR {log_snr:.2f} (t = {t[bad].item():.4f}): "
+        f"the loss is {losses[bad].item()} at step {step}{at}: "
         "lower the learning rate or look at the data; the last checkpoint is untouched"
     )

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from minidiff import classifier, data
-from minidiff.checkpoint import denoiser
+from minidiff.checkpoint import new_model
 from minidiff.evaluate import evaluate, score_error
 from minidiff.oracles import MixtureDenoiser
 from minidiff.runs import configure, train_run
@@ -22,7 +22,7 @@ def test_score_error_of_the_exact_and_of_an_untrained_model():
     mixture = data.load("eight_gaussians").mixture
     assert max(score_error(Exact(mixture), mixture, 500)) < 1e-6
     config, _ = configure("eight_gaussians", prediction="eps", width=32)
-    assert score_error(denoiser(config), mixture, 500) == pytest.approx([1.0] * 20)  # eps = 0 scores 1
+    assert score_error(new_model(config), mixture, 500) == pytest.approx([1.0] * 20)  # eps = 0 scores 1
 
 
 def test_classifier_learns_repeats_and_is_cached(tmp_path, monkeypatch):

@@ -4,14 +4,14 @@ import torch
 from PIL import Image
 
 from minidiff import plot
-from minidiff.checkpoint import denoiser
+from minidiff.checkpoint import new_model
 from minidiff.generate import generate, parse_label, write
 from minidiff.runs import configure
 
 
 def test_same_seed_same_samples():
     config, _ = configure("digits", width=16)
-    model = denoiser(config).eval().requires_grad_(False)
+    model = new_model(config).eval().requires_grad_(False)
     labels = torch.arange(6)
     first = generate(model, config.shape, 6, cond=labels, scale=2.0, steps=3)
     assert first.shape == (6, 1, 8, 8) and torch.isfinite(first).all()

@@ -44,7 +44,7 @@ def test_every_net_of_pictures_is_a_run(net, tmp_path):
     config, dataset = configure("digits", net=net, width=16, batch=8)
     train_run(tmp_path, config, dataset, steps=2, device="cpu", progress=False)
     trained = checkpoint.load(tmp_path, ema=False)
-    fresh = checkpoint.denoiser(config)
+    fresh = checkpoint.new_model(config)
     assert not all(torch.equal(a, b) for a, b in zip(trained.parameters(), fresh.parameters(), strict=True))
     assert generate(trained, config.shape, 3, cond=torch.tensor([1, 2, 10]), scale=2.0, steps=2).shape == (3, 1, 8, 8)
 
@@ -185,13 +185,13 @@ def test_bad_runs(tmp_path):
 def test_initial_weights_depend_on_the_seed_alone():
     config, _ = configure("eight_gaussians", width=32)
     torch.manual_seed(1)
-    first = checkpoint.denoiser(config)
+    first = checkpoint.new_model(config)
     state = torch.get_rng_state()
     torch.manual_seed(2)
-    again = checkpoint.denoiser(config)
+    again = checkpoint.new_model(config)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     torch.manual_seed(1)
-    checkpoint.denoiser(config)
+    checkpoint.new_model(config)
     assert torch.equal(torch.get_rng_state(), state)  # and the global state is left alone
 
 

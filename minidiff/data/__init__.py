@@ -82,12 +82,15 @@ def _shapes(spec, part, size) -> Captioned:
 
 
 def batches(data: Data, size: int, generator=None, tokenizer=None):
-    """Batches (x0, cond) of `size` without end, cond being labels, the tokens of captions, or None."""
+    """Batches (x0, cond) of `size` without end, cond being labels, the tokens of captions if there is a tokenizer to
+    make them, or None."""
     if size < 1:
         raise ValueError(f"a batch needs at least 1 sample, got {size}")
     while True:
         x0, cond = data.batch(size, generator)
-        yield x0, cond if tokenizer is None else tokenizer(cond, truncate=True)
+        if data.captioned:
+            cond = None if tokenizer is None else tokenizer(cond, truncate=True)
+        yield x0, cond
 
 
 def std(data: Data) -> float:

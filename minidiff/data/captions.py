@@ -39,6 +39,8 @@ PLACES = (  # row by row
 OPENINGS = ("", "", "", "a picture of", "there is")
 MIDDLE = 4  # its number among the places
 LENGTH = 16  # the most words a caption has
+KINDS = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]  # of objects
+FIXED = 20_000  # pictures, where a fixed set is needed
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,24 @@ class Captioned:
         scenes = draw(n, generator, self.most, self.allowed)
         captions, asked = zip(*describe(scenes, generator), strict=True)
         return render(scenes, self.size), list(captions), list(asked)
+
+    def kinds(self, n: int, generator=None) -> tuple[Tensor, Tensor]:
+        """n fresh pictures, and which of KINDS are in each, (n, kinds), 1.0 or 0.0."""
+        scenes = draw(n, generator, self.most, self.allowed)
+        there = torch.zeros(n, len(KINDS))
+        for i in range(self.most):
+            rows = torch.arange(n)[scenes.count > i]
+            there[rows, scenes.colour[rows, i] * len(SHAPES) + scenes.shape[rows, i]] = 1
+        return render(scenes, self.size), there
+
+    def fixed(self, n: int = FIXED, seed: int = 0, part: int = 500):
+        """n pictures (part, 3, size, size) and their captions, in parts: the same for the same seed."""
+        generator = torch.Generator().manual_seed(seed)
+        return (self.batch(min(part, n - i), generator) for i in range(0, n, part))
+
+    def fingerprint(self) -> str:
+        """A name for what is drawn, to tell whether something computed from it is still its."""
+        return f"{self.name.replace(':', '-')}-{self.size}"
 
     def vocabulary(self) -> tuple[list[str], int]:
         """The words of all captions there can be, and how many the longest has."""

@@ -218,12 +218,13 @@ def split_heads(x: Tensor, parts: int, heads: int) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, there: Tensor | None = None) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v, for q (B, heads, N, d), k, v (B, heads, M, d); there (B, M), the keys that count.
+    """softmax(q k^T / sqrt(d)) v, for q (B, heads, N, d), k, v (B, heads, M, d); there (B, M), the keys that count, or
+    (B, 1, N, M), those that count for each query.
 
     Written out on a CPU, where the backward of scaled_dot_product_attention is slow in bfloat16 at these sizes; the
     softmax stays in q's type, where autocast would copy the largest tensor of the net to float32 and back.
     """
-    there = None if there is None else there[:, None, None]
+    there = there[:, None, None] if there is not None and there.ndim == 2 else there
     if q.device.type != "cpu":
         return scaled_dot_product_attention(q, k, v, attn_mask=there)
     scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)

@@ -1,0 +1,148 @@
+"""The first stage: an encoder that makes pictures small, and a decoder that makes them whole again.
+
+With a KL bottleneck it is a VAE (Kingma and Welling 2014), with a codebook a VQ-VAE (van den Oord et al. 2017); with
+the perceptual and the patch loss they are latent diffusion's and VQGAN's (Rombach et al. 2022; Esser et al. 2021).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
+
+from ..denoise import normal_like
+from ..nets.cnn import Block, norm_of, resize
+from .gan import PatchCritic, game
+from .vq import Codebook
+
+FACTORS = (1, 2, 4, 8)
+PERCEPTUAL = 0.2  # the weight of a perceptual distance beside |x - y|
+
+
+def plain(c_in: int, c_out: int) -> Block:
+    """A residual block that is told nothing."""
+    return Block(c_in, c_out, 0, how="none")
+
+
+class Encoder(nn.Module):
+    """(B, C, H, W) -> (B, out, H / f, W / f). The first halving puts each 2 x 2 pixels into the channels, as it costs
+    most; the others are a block and a strided convolution, to twice the width, at most four times.
+    """
+
+    def __init__(self, channels: int, out: int, f: int, width: int):
+        super().__init__()
+        self.patch, widths = patch_and_widths(f, width)
+        self.enter = nn.Conv2d(channels * self.patch**2, width, 3, padding=1)
+        self.levels = nn.ModuleList(
+            nn.ModuleList([plain(now, now), nn.Conv2d(now, then, 3, stride=2, padding=1)])
+            for now, then in zip(widths, widths[1:], strict=False)
+        )
+        now = widths[-1]
+        self.last, self.norm, self.leave = plain(now, now), norm_of("group", now, True), nn.Conv2d(now, out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.enter(pixel_unshuffle(x, self.patch))
+        for block, down in self.levels:
+            h = down(block(h, None))
+        return self.leave(silu(self.norm(self.last(h, None))))
+
+
+class Decoder(nn.Module):
+    """(B, latent, H / f, W / f) -> (B, C, H, W): the encoder backwards."""
+
+    def __init__(self, channels: int, latent: int, f: int, width: int):
+        super().__init__()
+        self.patch, widths = patch_and_widths(f, width)
+        widths = widths[::-1]
+        self.enter, self.first = nn.Conv2d(latent, widths[0], 3, padding=1), plain(widths[0], widths[0])
+        self.levels = nn.ModuleList(
+            nn.ModuleList([nn.Conv2d(now, then, 3, padding=1), plain(then, then)])
+            for now, then in zip(widths, widths[1:], strict=False)
+        )
+        self.norm = norm_of("group", width, True)
+        self.leave = nn.Conv2d(width, channels * self.patch**2, 3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.first(self.enter(z), None)
+        for conv, block in self.levels:
+            h = block(conv(resize(h, "up")), None)
+        return pixel_shuffle(self.leave(silu(self.norm(h))), self.patch)
+
+
+def patch_and_widths(f: int, width: int) -> tuple[int, list[int]]:
+    """The pixels taken together at the outer end, and the channels at each side from there inwards."""
+    halvings = int(math.log2(f))
+    return 2 if halvings else 1, [width * min(4, 2**level) for level in range(max(1, halvings))]
+
+
+class KL(nn.Module):
+    """A Gaussian for each latent, and the price of its distance to N(0, 1): h (B, 2 dim, H, W) -> z (B, dim, H, W).
+
+    The weight is small, as in latent diffusion: it bounds the scale of the latents, and does not make them normal.
+    """
+
+    def __init__(self, dim: int, weight: float = 1e-3):
+        super().__init__()
+        self.dim, self.weight = dim, weight
+
+    def forward(self, h: Tensor, generator=None) -> tuple[Tensor, Tensor]:
+        """A draw from the Gaussians and their KL divergence in nats a latent, weighted, (B,)."""
+        mean, log_var = h.float().chunk(2, 1)
+        log_var = log_var.clamp(-20, 10)
+        kl = (mean.square() + log_var.exp() - 1 - log_var) / 2
+        return mean + (log_var / 2).exp() * normal_like(mean, generator), self.weight * kl.flatten(1).mean(1)
+
+    def code(self, h: Tensor) -> Tensor:
+        """The means."""
+        return h.float().chunk(2, 1)[0]
+
+    def lookup(self, z: Tensor) -> Tensor:
+        return z
+
+
+class Autoencoder(nn.Module):
+    """Pictures of `shape` (C, H, H) to latents (B, *latent_shape) and back: real numbers in `dim` channels, or, with
+    `codes`, indices (B, H / f, H / f) into a codebook of so many vectors of `dim`.
+
+    The loss is |x - y| + PERCEPTUAL * the perceptual distance, if one is in `use`, + the bottleneck's + `adversarial`
+    times that of fooling a critic of patches. Raises ValueError for pictures that cannot be divided by f.
+    """
+
+    def __init__(self, shape, f=4, dim=4, width=32, codes: int | None = None, adversarial: float = 0.02):
+        super().__init__()
+        channels, size, _ = shape
+        if f not in FACTORS:
+            raise ValueError(f"an autoencoder divides the side by one of {', '.join(map(str, FACTORS))}, not {f}")
+        if size % f:
+            raise ValueError(f"pictures of {size} pixels cannot be divided by {f}: choose another f or size")
+        self.codes, self.adversarial = codes, adversarial
+        self.latent_shape = (size // f, size // f) if codes is not None else (dim, size // f, size // f)
+        self.encoder = Encoder(channels, dim if codes is not None else 2 * dim, f, width)
+        self.bottleneck = KL(dim) if codes is None else Codebook(codes, dim)
+        self.decoder = Decoder(channels, dim, f, width)
+        self.critic = PatchCritic(channels, width)
+        self.use(None)
+
+    def use(self, perceptual) -> None:
+        """Train with this perceptual distance, (x, y) -> (B,), or None."""
+        self.perceptual = perceptual
+
+    def loss(self, x0: Tensor, cond=None, *, generator=None) -> Tensor:
+        """The sum of the autoencoder's loss and its critic's, (B,); the condition is not used."""
+        z, price = self.bottleneck(self.encoder(x0), generator)
+        y = self.decoder(z)
+        fool, tell = game(self.critic, x0, y.to(x0))
+        error = (y.float() - x0).abs().flatten(1).mean(1)
+        if self.perceptual is not None:
+            error = error + PERCEPTUAL * self.perceptual(x0, y)
+        return error + price + self.adversarial * fool + tell
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Pictures (B, C, H, H) -> latents (B, dim, H / f, H / f), or indices (B, H / f, H / f)."""
+        return self.bottleneck.code(self.encoder(x))
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """Latents or indices -> pictures (B, C, H, H), in [-1, 1]."""
+        return self.decoder(self.bottleneck.lookup(z)).float().clamp(-1, 1)

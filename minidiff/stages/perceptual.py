@@ -1,0 +1,69 @@
+"""A perceptual distance: pictures are compared by the features that a network finds in them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .. import classifier
+from ..data import Data
+
+VGG_FILE = "vgg16-397923af.pth"  # torchvision's, as torch.hub names it
+VGG_LAYERS = (3, 8, 15, 22, 29)  # after the last ReLU of each block
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # that VGG's pictures were normalised by
+
+
+def distance_for(train: Data, device="cpu") -> Callable[[Tensor, Tensor], Tensor]:
+    """The perceptual distance (x, y) -> (B,) for a data set: by torchvision's VGG if its weights are on this machine
+    already, as in LPIPS, else by the classifier trained here on the data."""
+    if vgg_path().exists():
+        return distance(vgg_maps(device))
+    return distance(classifier.for_data(train, device).requires_grad_(False).maps)
+
+
+def distance(maps: Callable[[Tensor], list[Tensor]]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Of feature maps: the squared difference of their unit vectors, averaged over space and over the layers: 0 to 4.
+
+    Zhang et al. 2018 (LPIPS, equation 1) without their learned weights.
+    """
+
+    def of(x: Tensor, y: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = [unit(h) for h in maps(x)]
+        return sum((unit(h) - w).square().sum(1).mean((1, 2)) for h, w in zip(maps(y), wanted, strict=True)) / len(
+            wanted
+        )
+
+    return of
+
+
+def unit(h: Tensor) -> Tensor:
+    h = h.float()
+    return h / (h.square().sum(1, keepdim=True) + 1e-8).sqrt()
+
+
+def vgg_path() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / VGG_FILE
+
+
+def vgg_maps(device="cpu") -> Callable[[Tensor], list[Tensor]]:
+    """The five feature maps of torchvision's VGG-16 that LPIPS compares, of pictures in [-1, 1], grey or in colour."""
+    from torchvision.models import vgg16
+
+    net = vgg16()
+    net.load_state_dict(torch.load(vgg_path(), map_location="cpu", weights_only=True))
+    layers = net.features[: VGG_LAYERS[-1] + 1].to(device).eval().requires_grad_(False)
+    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (MEAN, STD))
+
+    def maps(x: Tensor) -> list[Tensor]:
+        h, found = ((x.expand(-1, 3, -1, -1) + 1) / 2 - mean) / std, []
+        for i, layer in enumerate(layers):
+            if i and isinstance(layer, torch.nn.MaxPool2d) and min(h.shape[2:]) < 2:
+                break  # small pictures end before VGG does
+            h = layer(h)
+            if i in VGG_LAYERS:
+                found.append(h)
+        return found
+
+    return maps

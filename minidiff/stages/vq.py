@@ -1,0 +1,75 @@
+"""Vector quantisation: latents from a finite codebook, so that a picture becomes a grid of integers."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Codebook(nn.Module):
+    """VQ-VAE's bottleneck (van den Oord et al. 2017, section 3.1): each vector of h (B, dim, H, W) becomes its nearest
+    code.
+
+    Gradients pass straight through. The codes follow the vectors given to them by moving averages (their appendix A.1),
+    and a code that gets less than a thirtieth of its share is dead: it is moved onto a vector of the batch, which is
+    also how all codes begin. `commit` holds the encoder to its codes.
+    """
+
+    def __init__(self, codes: int, dim: int, decay: float = 0.98, commit: float = 0.25):
+        super().__init__()
+        if codes < 2:
+            raise ValueError(f"a codebook needs at least 2 codes, got {codes}")
+        self.codes, self.decay, self.commit = codes, decay, commit
+        self.register_buffer("vectors", torch.zeros(codes, dim))
+        self.register_buffer("totals", torch.zeros(codes, dim))
+        self.register_buffer("counts", torch.zeros(codes))
+
+    def forward(self, h: Tensor, generator=None) -> tuple[Tensor, Tensor]:
+        """The quantised vectors (B, dim, H, W) and the commitment loss (B,)."""
+        h = h.float()
+        flat = h.movedim(1, -1).flatten(0, -2)
+        if self.training:
+            self.revive(flat.detach(), generator)
+        index = self.nearest(flat)
+        if self.training:
+            self.follow(flat.detach(), index)
+        z = self.lookup(index.view(len(h), *h.shape[2:]))
+        return h + (z - h).detach(), self.commit * (z.detach() - h).square().flatten(1).mean(1)
+
+    def nearest(self, flat: Tensor) -> Tensor:
+        """The index of the code nearest to each of flat (N, dim)."""
+        return (self.vectors.square().sum(1) - 2 * flat @ self.vectors.T).argmin(1)
+
+    def code(self, h: Tensor) -> Tensor:
+        """(B, dim, H, W) -> indices (B, H, W)."""
+        return self.nearest(h.float().movedim(1, -1).flatten(0, -2)).view(len(h), *h.shape[2:])
+
+    def lookup(self, index: Tensor) -> Tensor:
+        """Indices (B, H, W) -> vectors (B, dim, H, W)."""
+        return self.vectors[index].movedim(-1, 1)
+
+    @torch.no_grad()
+    def follow(self, flat: Tensor, index: Tensor) -> None:
+        """Move each code towards the mean of the vectors it was nearest to."""
+        counts = torch.zeros_like(self.counts).index_add_(0, index, torch.ones_like(flat[:, 0]))
+        totals = torch.zeros_like(self.totals).index_add_(0, index, flat)
+        self.counts.lerp_(counts, 1 - self.decay)
+        self.totals.lerp_(totals, 1 - self.decay)
+        self.vectors.copy_(self.totals / self.counts.clamp(min=1e-5)[:, None])
+
+    @torch.no_grad()
+    def revive(self, flat: Tensor, generator=None) -> None:
+        """Put dead codes onto random vectors of the batch, with the share of an average code."""
+        share = len(flat) / self.codes
+        where = generator.device if generator is not None else flat.device
+        chosen = flat[torch.randint(len(flat), (self.codes,), generator=generator, device=where).to(flat.device)]
+        dead = self.counts < share / 30
+        self.vectors[dead] = chosen[dead]
+        self.counts[dead] = share
+        self.totals[dead] = share * chosen[dead]
+
+
+def usage(index: Tensor, codes: int) -> tuple[float, float]:
+    """The share of codes that occur among the indices, and their perplexity as a share of the codes: 1 if all are as
+    frequent."""
+    p = torch.bincount(index.flatten(), minlength=codes).double()
+    p = p / p.sum()
+    return (p > 0).double().mean().item(), (-torch.xlogy(p, p).sum()).exp().item() / codes
