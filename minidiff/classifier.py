@@ -107,14 +107,17 @@ def shift(x: Tensor, generator: torch.Generator) -> Tensor:
     return pad(x, (most,) * 4, mode="replicate")[..., dy : dy + size, dx : dx + size]
 
 
-def for_data(train: Data, device="cpu") -> Classifier:
-    """The classifier of a data set: trained once, then read from the cache while the pictures are the same."""
-    path = data_folder() / f"classifier-{train.fingerprint()}.safetensors"
+def for_data(train: Data, device="cpu", seed: int = 0) -> Classifier:
+    """The classifier of a data set: trained once, then read from the cache while the pictures are the same.
+
+    Seed 0 is the judge. What models learn from is of seed 1: they are not judged by the net that taught them.
+    """
+    path = data_folder() / f"classifier-{train.fingerprint()}{f'-{seed}' if seed else ''}.safetensors"
     if path.exists():
         net = Classifier(train.shape[0], train.shape[1], outputs(train))
         net.load_state_dict(load_file(path))
         return net.to(device).eval()
-    net = fit(train, steps=600 if isinstance(train, Captioned) else 1200, device=device)
+    net = fit(train, steps=600 if isinstance(train, Captioned) else 1200, seed=seed, device=device)
     with replacing(path) as temporary:
         save_file({k: v.contiguous() for k, v in net.state_dict().items()}, temporary)
     return net

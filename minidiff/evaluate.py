@@ -1,5 +1,6 @@
 """How good is a run? Against the exact law where there is one, else against held-out real data; floors beside."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -9,10 +10,12 @@ from . import checkpoint, classifier, data, metrics
 from .checkpoint import Config
 from .data import checker
 from .denoise import normal_like
-from .device import pick
+from .device import autocast, pick, to_device
 from .generate import generate
 from .oracles import MixtureDenoiser
 from .runs import load_data
+from .stages.autoencoder import Autoencoder
+from .stages.vq import usage
 
 LOG_SNRS = torch.linspace(-7.0, 7.0, 20)  # sigma / alpha from 33 down to 0.03
 PAIRS = 8  # real samples that a distance is averaged over: the shares of the modes are drawn at random in each
@@ -43,7 +46,7 @@ def evaluate_points(model, config: Config, dataset, *, n, scale, sampler, steps,
     generator = torch.Generator().manual_seed(seed + 10_000)  # not the noise that the samples start from
     _, labels = dataset.batch(n, generator)
     fake = generate(model, config.shape, n, cond=labels, scale=scale, sampler=sampler, steps=steps, seed=seed)
-    if dataset.mixture is not None:
+    if dataset.mixture is not None and hasattr(model, "schedule"):
         errors = score_error(model, dataset.mixture)
         report["score error, relative squared, mean of 20 log-SNR levels -7 to 7"] = sum(errors) / len(errors)
         report["score error at each level"] = [round(e, 5) for e in errors]
@@ -92,6 +95,45 @@ def evaluate_images(model, config: Config, dataset, held_out, *, n, scale, sampl
     return report
 
 
+def evaluate_autoencoder(model, config: Config, dataset, held_out, *, n) -> dict:
+    """How well n held-out pictures come back: PSNR, and the Frechet distance of what came back to what went in."""
+    x = some_pictures(held_out, n)
+    y, codes = reconstruct(model, x)
+    judge = classifier.for_data(dataset, device=next(model.parameters()).device)
+    was, became = (classifier.judge(judge, part)[0] for part in (x, y))
+    half = len(x) // 2
+    report = {
+        "pictures": len(x),
+        "PSNR, dB": metrics.psnr(x, y),
+        "Frechet distance to the originals, classifier features (not FID)": metrics.frechet_distance(became, was),
+        "floor: one half of the originals to the other": metrics.frechet_distance(was[:half], was[half:]),
+        "positions": f"{math.prod(codes.shape[-2:])}, for {x[0, 0].numel()} pixels",
+    }
+    if config.codes:
+        used, perplexity = usage(codes, config.codes)
+        report |= {"codes in use, share": used, "perplexity over the number of codes": perplexity}
+    return report
+
+
+@torch.no_grad()
+def reconstruct(model, x: Tensor, batch: int = 250) -> tuple[Tensor, Tensor]:
+    """What an autoencoder makes of pictures x, and their latents or indices, on the CPU."""
+    device, found = next(model.parameters()).device, []
+    for part in x.split(batch):
+        part = to_device(part, device)
+        with autocast(device, part):
+            z = model.encode(part)
+            found.append((model.decode(z).cpu(), z.cpu()))
+    return tuple(torch.cat(part) for part in zip(*found, strict=True))
+
+
+def some_pictures(dataset, n: int, seed: int = 20_000) -> Tensor:
+    """n of its pictures: of a fixed set the first, else fresh ones."""
+    if isinstance(dataset, data.Captioned):
+        return torch.cat([x for x, _ in dataset.fixed(n, seed)])
+    return dataset.at(torch.arange(min(n, len(dataset))))
+
+
 def _balanced(labels: Tensor, n: int, generator) -> Tensor:
     """About n indices, as many of each class, drawn without replacement."""
     classes = labels.unique()
@@ -123,24 +165,36 @@ def _share(logits: Tensor, labels: Tensor) -> float:
     return (logits.argmax(1) == labels).float().mean().item()
 
 
+def prompted(model, tokenizer, dataset, n: int, **options) -> tuple[Tensor, list[str], list]:
+    """n pictures of n fresh captions of a set of captioned shapes, the captions, and what they ask for. The same seed
+    asks the same."""
+    generator = torch.Generator().manual_seed(10_000 + options.get("seed", 0))
+    _, captions, asked = dataset.asked(n, generator)
+    return generate(model, dataset.shape, n, cond=tokenizer(captions), **options), captions, asked
+
+
 def prompt_accuracy(model, tokenizer, dataset, n: int, *, shuffle=False, **options) -> dict[str, float]:
     """Attribute -> the share as asked, of n pictures for n fresh captions of a set of captioned shapes (see
     data.checker).
 
-    shuffle judges each by the caption of another, which is what chance is. The same seed asks the same.
+    shuffle judges each by the caption of another, which is what chance is.
     """
-    generator = torch.Generator().manual_seed(10_000 + options.get("seed", 0))
-    _, captions, asked = dataset.asked(n, generator)
-    x = generate(model, dataset.shape, n, cond=tokenizer(captions), **options)
+    x, _, asked = prompted(model, tokenizer, dataset, n, **options)
     return checker.accuracy(asked[1:] + asked[:1] if shuffle else asked, x)
 
 
 def evaluate_captions(model, config: Config, dataset, *, n, scale, **options) -> dict:
     """What captions ask for and pictures show, by attribute, without guidance and with it, and by chance."""
     report, tokenizer = {}, checkpoint.tokenizer(config)
+    judge = classifier.for_data(load_data(config), device=next(model.parameters()).device)
+    real, again = (classifier.judge(judge, some_pictures(dataset, n, seed))[0] for seed in (20_000, 30_000))
+    all_alike = torch.zeros(n, dtype=torch.long)
+    report |= _distances("floor (other real pictures)", real, again, all_alike, n)
     for gamma in sorted({1.0, scale}):
-        for name, value in prompt_accuracy(model, tokenizer, dataset, n, scale=gamma, **options).items():
+        x, captions, asked = prompted(model, tokenizer, dataset, n, scale=gamma, **options)
+        for name, value in checker.accuracy(asked, x).items():
             report[f"scale {gamma:g}: {name} as asked"] = value
+        report |= _distances(f"scale {gamma:g}", real, classifier.judge(judge, x.clamp(-1, 1))[0], all_alike, n)
     chance = prompt_accuracy(model, tokenizer, dataset, n, scale=scale, shuffle=True, **options)
     return report | {f"scale {scale:g}, judged by another's caption: {k}": v for k, v in chance.items()}
 
@@ -156,9 +210,13 @@ def evaluate(run: Path, *, n=None, scale=None, sampler="dpmpp_2m", steps=20, see
     dataset = load_data(config)
     points = isinstance(dataset, data.Points)
     usual = 1.0 if points else 2.0 if dataset.captioned else 1.5
+    if not hasattr(model, "schedule"):  # no guidance
+        usual = 1.0
     n, scale = n or (10_000 if points else 1_000), usual if scale is None else scale
     options = {"n": n, "scale": scale, "sampler": sampler, "steps": steps, "seed": seed}
     head = {"run": str(run), "data": config.data, **options, "weights": "EMA", "device": str(pick(device))}
+    if isinstance(model, Autoencoder):
+        return head | evaluate_autoencoder(model, config, dataset, load_data(config, "test"), n=n)
     if points:
         return head | evaluate_points(model, config, dataset, **options)
     if isinstance(dataset, data.Captioned):

@@ -34,6 +34,14 @@ def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 256, generator=N
     return ((a @ directions).sort(0).values - (b @ directions).sort(0).values).square().mean().sqrt().item()
 
 
+def psnr(x: Tensor, y: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of pictures y against x, (N, C, H, W) in [-1, 1]: the mean over pictures."""
+    if x.shape != y.shape:
+        raise ValueError(f"expected pictures of one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
+    error = (x - y).square().flatten(1).mean(1).clamp(min=1e-10)
+    return (10 * torch.log10(4 / error)).mean().item()
+
+
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """The squared Frechet distance of Gaussians fitted to a (N, D) and b (M, D) (Heusel et al. 2017).
 

@@ -72,7 +72,7 @@ def attach(model: nn.Module, train: Data, device) -> None:
     if isinstance(model, Autoencoder):
         model.use(perceptual.distance_for(train, device))
     if isinstance(model, StackedGAN):
-        encoder = classifier.for_data(train, device).requires_grad_(False)
+        encoder = classifier.for_data(train, device, seed=1).requires_grad_(False)
         x, _ = classifier.lesson(train, 512, torch.Generator().manual_seed(0))
         model.use(encoder, classifier.judge(encoder, x)[0].std().item())
 

@@ -159,10 +159,11 @@ class Captioned:
             there[rows, scenes.colour[rows, i] * len(SHAPES) + scenes.shape[rows, i]] = 1
         return render(scenes, self.size), there
 
-    def fixed(self, n: int = FIXED, seed: int = 0, part: int = 500):
-        """n pictures (part, 3, size, size) and their captions, in parts: the same for the same seed."""
+    def fixed(self, n: int = FIXED, seed: int = 0):
+        """n pictures and their captions, in parts (500, 3, size, size) so as not to need the memory for all: the same
+        for the same seed."""
         generator = torch.Generator().manual_seed(seed)
-        return (self.batch(min(part, n - i), generator) for i in range(0, n, part))
+        return (self.batch(min(500, n - i), generator) for i in range(0, n, 500))
 
     def fingerprint(self) -> str:
         """A name for what is drawn, to tell whether something computed from it is still its."""

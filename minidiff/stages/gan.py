@@ -34,6 +34,8 @@ class Condition(nn.Module):
             return like.new_zeros(len(like), 0)
         if cond is None:
             raise ValueError("this model was trained with labels or captions and has no null condition: give it some")
+        if self.label is not None and (cond >= self.label.num_embeddings).any():
+            raise ValueError("this model has no null condition: choose a label")
         return self.label(cond) if self.text is None else self.project(self.text(cond).pooled)
 
 
@@ -156,7 +158,7 @@ class PatchCritic(nn.Module):
         return self.body(x).float().mean((1, 2, 3)), x.new_zeros(len(x), 0)
 
 
-def game(critic, real: Tensor, fake: Tensor, cond=None, z: Tensor | None = None, r1: float = 1.0):
+def game(critic, real: Tensor, fake: Tensor, cond=None, z: Tensor | None = None, r1: float = 0.1):
     """The losses of the two players, each (B,): to fool, with gradients in `fake` alone, and to tell, in the critic
     alone.
 
@@ -182,7 +184,7 @@ class GAN(nn.Module):
 
     betas = (0.0, 0.99)  # of Adam: momentum makes two players circle (Gidel et al. 2019)
 
-    def __init__(self, shape, classes=None, text=None, width: int = 32, generator: str = "dcgan", r1: float = 1.0):
+    def __init__(self, shape, classes=None, text=None, width: int = 32, generator: str = "dcgan", r1: float = 0.1):
         """`text` makes a text encoder: the two players have one each. Raises ValueError for an unknown generator."""
         super().__init__()
         if generator not in GENERATORS:

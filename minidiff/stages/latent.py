@@ -145,12 +145,12 @@ def read_latents(path: Path, own: str) -> tuple[Tensor, list[str] | None]:
 
 
 @torch.no_grad()
-def encode_all(autoencoder: Autoencoder, train: Data, batch: int = 250) -> tuple[Tensor, list[str] | None]:
+def encode_all(autoencoder: Autoencoder, train: Data, batch: int = 500) -> tuple[Tensor, list[str] | None]:
     """Every picture's latents, float16, or indices, int16; and the captions, or None."""
     device, found, captions = next(autoencoder.parameters()).device, [], [] if train.captioned else None
     autoencoder = autoencoder.eval()
     if isinstance(train, Captioned):
-        parts = train.fixed(part=batch)
+        parts = train.fixed()
     else:
         rows = torch.arange(len(train)).split(batch)
         parts = ((train.at(i), train.captions and [train.captions[k] for k in i.tolist()]) for i in rows)

@@ -19,7 +19,7 @@ def distance_for(train: Data, device="cpu") -> Callable[[Tensor, Tensor], Tensor
     already, as in LPIPS, else by the classifier trained here on the data."""
     if vgg_path().exists():
         return distance(vgg_maps(device))
-    return distance(classifier.for_data(train, device).requires_grad_(False).maps)
+    return distance(classifier.for_data(train, device, seed=1).requires_grad_(False).maps)
 
 
 def distance(maps: Callable[[Tensor], list[Tensor]]) -> Callable[[Tensor, Tensor], Tensor]:
@@ -51,9 +51,12 @@ def vgg_maps(device="cpu") -> Callable[[Tensor], list[Tensor]]:
     """The five feature maps of torchvision's VGG-16 that LPIPS compares, of pictures in [-1, 1], grey or in colour."""
     from torchvision.models import vgg16
 
-    net = vgg16()
-    net.load_state_dict(torch.load(vgg_path(), map_location="cpu", weights_only=True))
-    layers = net.features[: VGG_LAYERS[-1] + 1].to(device).eval().requires_grad_(False)
+    with torch.device("meta"):  # nothing is drawn: the weights come from the file
+        layers = vgg16().features
+    saved = torch.load(vgg_path(), map_location=device, weights_only=True)
+    saved = {k.removeprefix("features."): v for k, v in saved.items() if k.startswith("features.")}
+    layers.load_state_dict(saved, assign=True)
+    layers = layers[: VGG_LAYERS[-1] + 1].eval().requires_grad_(False)
     mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (MEAN, STD))
 
     def maps(x: Tensor) -> list[Tensor]:

@@ -1,0 +1,113 @@
+"""Priors over latents, interchangeable: `fit` one to Latents, and with the decoder it draws pictures by `generate`.
+
+Three have their fit in closed form or by EM and are here: N(0, I), one Gaussian, a mixture. The others are models that
+are trained: a GAN, a Causal transformer over tokens, a Denoiser. So the lecture's systems are an autoencoder and a
+prior each: fit(Denoiser(...), latents, vae) is latent diffusion, fit(Causal(...), latents, vq) is VQGAN.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..denoise import normal_like
+from ..train import new_state, train
+from .autoencoder import Autoencoder
+from .latent import Latent, Latents
+
+
+class Gaussian(nn.Module):
+    """One Gaussian for latents of `shape`: N(0, I), or, with full=True, of their mean and covariance."""
+
+    def __init__(self, shape, full: bool = True):
+        super().__init__()
+        self.shape, self.full, dim = tuple(shape), full, math.prod(shape)
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("root", torch.eye(dim))  # of the covariance
+
+    def fit(self, z: Tensor, generator=None) -> None:
+        """z (N, *shape)."""
+        if self.full:
+            z = z.flatten(1).double()
+            self.mean.copy_(z.mean(0))
+            self.root.copy_(torch.linalg.cholesky(z.T.cov() + RIDGE * torch.eye(z.shape[1], dtype=z.dtype)))
+
+    def sample(self, n: int, cond=None, generator=None) -> Tensor:
+        """(n, *shape); the condition is not used."""
+        x = normal_like(self.mean.expand(n, -1), generator)
+        return (self.mean + x @ self.root.T).view(n, *self.shape)
+
+
+RIDGE = 1e-4  # added to every variance, so that a covariance of few samples has a root
+
+
+class Mixture(nn.Module):
+    """`parts` Gaussians with full covariances, by expectation maximisation (Dempster et al. 1977)."""
+
+    def __init__(self, shape, parts: int = 10, steps: int = 20):
+        super().__init__()
+        self.shape, self.parts, self.steps, dim = tuple(shape), parts, steps, math.prod(shape)
+        self.register_buffer("weights", torch.full((parts,), 1 / parts))
+        self.register_buffer("means", torch.zeros(parts, dim))
+        self.register_buffer("roots", torch.eye(dim).repeat(parts, 1, 1))
+
+    def fit(self, z: Tensor, generator=None) -> list[float]:
+        """z (N, *shape); the mean log-likelihood in nats before each step, which never falls but for the ridge.
+
+        It starts from random samples as means and the covariance of all.
+        """
+        z = z.flatten(1).double()
+        self.double()
+        self.means.copy_(z[torch.randperm(len(z), generator=generator)[: self.parts]])
+        everywhere = z.T.cov() + RIDGE * torch.eye(z.shape[1], dtype=z.dtype)
+        self.roots.copy_(torch.linalg.cholesky(everywhere).expand_as(self.roots))
+        path = []
+        for _ in range(self.steps):
+            logs = self.log_parts(z)
+            path.append(torch.logsumexp(logs, 1).mean().item())
+            share = torch.softmax(logs, 1)  # (N, parts): whose each is
+            total = share.sum(0).clamp(min=1e-6)
+            self.weights.copy_(total / total.sum())
+            self.means.copy_(share.T @ z / total[:, None])
+            for k in range(self.parts):
+                away = (z - self.means[k]) * share[:, k : k + 1].sqrt()
+                spread = away.T @ away / total[k] + RIDGE * torch.eye(z.shape[1], dtype=z.dtype)
+                self.roots[k] = torch.linalg.cholesky(spread)
+        self.float()
+        return path
+
+    def log_parts(self, z: Tensor) -> Tensor:
+        """log of weight times density of each part at z (N, D), (N, parts)."""
+        found = []
+        for weight, mean, root in zip(self.weights, self.means, self.roots, strict=True):
+            away = torch.linalg.solve_triangular(root, (z - mean).T, upper=False)
+            log_det = root.diagonal().log().sum()
+            found.append(weight.log() - log_det - 0.5 * (away.square().sum(0) + z.shape[1] * math.log(2 * math.pi)))
+        return torch.stack(found, 1)
+
+    def sample(self, n: int, cond=None, generator=None) -> Tensor:
+        """(n, *shape); the condition is not used."""
+        k = torch.multinomial(self.weights.cpu(), n, replacement=True, generator=generator).to(self.means.device)
+        x = normal_like(self.means[k], generator)
+        return (self.means[k] + torch.einsum("nij,nj->ni", self.roots[k], x)).view(n, *self.shape)
+
+
+def fit(
+    prior: nn.Module, latents: Latents, autoencoder: Autoencoder, steps: int = 1000, batch: int = 64, lr: float = 1e-3,
+    seed: int = 0, labelled: bool = False, **options,
+) -> Latent:  # fmt: skip
+    """Any prior fitted to latents, and to their labels if `labelled`, in `steps` steps where it learns (options are
+    train's), joined with the decoder."""
+    generator = torch.Generator().manual_seed(seed)
+    if hasattr(prior, "fit"):
+        prior.fit(latents.at(torch.arange(len(latents.z))), generator)
+    else:
+        state = new_state(prior, seed)
+        batches = (latents.batch(batch, state.generator) for _ in range(steps))
+        batches = (pair if labelled else pair[0] for pair in batches)
+        for _ in train(prior, batches, steps, lr=lr, check=None, state=state, **options):
+            pass
+        prior = state.ema
+    model = Latent(prior, autoencoder).eval()
+    model.scale.fill_(latents.scale)
+    return model

@@ -1,0 +1,152 @@
+"""First stages: what a bottleneck keeps, and what its losses are."""
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+from torchvision.models import vgg16
+
+from minidiff import data
+from minidiff.metrics import psnr
+from minidiff.stages import perceptual
+from minidiff.stages.autoencoder import FACTORS, KL, Autoencoder
+from minidiff.stages.vq import Codebook, usage
+from minidiff.train import new_state, train
+
+
+@pytest.mark.parametrize("f", FACTORS)
+@pytest.mark.parametrize("codes", [None, 16])
+def test_shapes(f, codes, generator):
+    net = Autoencoder((3, 16, 16), f, 4, 16, codes)
+    x = torch.rand(2, 3, 16, 16, generator=generator) * 2 - 1
+    assert net.loss(x, generator=generator).shape == (2,)
+    z = net.eval().encode(x)
+    assert z.shape == (2, *net.latent_shape) and net.latent_shape[-1] == 16 // f
+    assert z.dtype == (torch.float32 if codes is None else torch.int64)
+    assert net.decode(z).shape == x.shape and net.decode(z).abs().max() <= 1
+
+
+def test_bad_sizes():
+    with pytest.raises(ValueError, match="one of 1, 2, 4, 8, not 3"):
+        Autoencoder((3, 16, 16), 3)
+    with pytest.raises(ValueError, match="pictures of 12 pixels cannot be divided by 8"):
+        Autoencoder((3, 12, 12), 8)
+    with pytest.raises(ValueError, match="at least 2 codes, got 0"):
+        Autoencoder((3, 16, 16), 4, codes=0)
+
+
+def test_kl_is_the_divergence_to_a_standard_normal(generator):
+    h = torch.randn(3, 4, 5, 5, generator=generator)
+    mean, log_var = h.chunk(2, 1)
+    exact = kl_divergence(Normal(mean, (log_var / 2).exp()), Normal(0.0, 1.0)).flatten(1).mean(1)
+    z, price = KL(2, weight=0.5)(h, generator)
+    torch.testing.assert_close(price, 0.5 * exact)
+    draws = torch.stack([KL(2)(h, generator)[0] for _ in range(4000)])
+    torch.testing.assert_close(draws.mean(0), mean, atol=0.25, rtol=0)
+    assert torch.equal(KL(2).code(h), mean)
+
+
+def filled(codes=8, dim=2):
+    book = Codebook(codes, dim)
+    book.vectors.copy_(torch.randn(codes, dim, generator=torch.Generator().manual_seed(1)))
+    return book.eval()
+
+
+def test_the_nearest_code_is_taken(generator):
+    book, h = filled(), torch.randn(4, 2, 3, 3, generator=generator)
+    z, price = book(h)
+    flat = h.movedim(1, -1).reshape(-1, 2)
+    nearest = book.vectors[torch.cdist(flat, book.vectors).argmin(1)].view(4, 3, 3, 2).movedim(-1, 1)
+    torch.testing.assert_close(z, nearest)
+    torch.testing.assert_close(price, 0.25 * (nearest - h).square().flatten(1).mean(1))
+    assert torch.equal(book.code(z), book.code(h))  # a code is its own nearest
+    torch.testing.assert_close(book.lookup(book.code(h)), nearest)
+
+
+def test_gradients_pass_straight_through(generator):
+    h = torch.randn(1, 2, 3, 3, generator=generator, requires_grad=True)
+    z, _ = filled()(h)
+    (z * torch.arange(9.0).view(3, 3)).sum().backward()
+    torch.testing.assert_close(h.grad, torch.arange(9.0).view(1, 1, 3, 3).expand(1, 2, 3, 3))
+
+
+def test_codes_go_to_the_means_of_clusters(generator):
+    """Four tight clusters and a code near each: each code ends on a mean, as in k-means."""
+    means = torch.tensor([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0], [5.0, 5.0]])
+    book = Codebook(4, 2, decay=0.9).train()
+    book.vectors.copy_(means + 1.5)
+    book.counts.fill_(64.0)
+    book.totals.copy_(64 * book.vectors)
+    for _ in range(200):
+        flat = means[torch.randint(4, (256,), generator=generator)] + 0.01 * torch.randn(256, 2, generator=generator)
+        book(flat.T.reshape(1, 2, 16, 16), generator)
+    assert torch.cdist(means, book.vectors).min(1).values.max() < 0.05
+
+
+def test_dead_codes_are_revived(generator):
+    book = Codebook(4, 2).train()
+    h = torch.randn(8, 2, 4, 4, generator=generator)
+    book(h, generator)
+    assert (book.counts > 0).all()  # all began on vectors of the batch
+    book.counts[2], book.vectors[2] = 0.0, 100.0
+    book(h, generator)
+    assert book.vectors[2].abs().max() < 10 and book.counts[2] > 1
+    before = book.vectors.clone()
+    book.eval()(h, generator)
+    assert torch.equal(before, book.vectors)  # outside training nothing moves
+
+
+def test_usage():
+    used, perplexity = usage(torch.tensor([[0, 0], [1, 1]]), 4)
+    assert used == 0.5 and perplexity == pytest.approx(0.5)
+    assert usage(torch.tensor([3, 3, 3]), 4) == (0.25, pytest.approx(0.25))
+
+
+@pytest.mark.parametrize("codes", [None, 64])
+def test_digits_come_back(codes):
+    """300 steps: better than 17 dB at a quarter of the positions, and most of the codes in use."""
+    digits = data.load("digits")
+    torch.manual_seed(0)
+    net = Autoencoder(digits.shape, 2, 4, 16, codes)
+    state = new_state(net, 0)
+    for _ in train(net, data.batches(digits, 32, state.generator), 300, lr=2e-3, state=state):
+        pass
+    x = digits.batch(256, torch.Generator().manual_seed(1))[0]
+    z = state.ema.encode(x)
+    assert psnr(x, state.ema.decode(z)) > 17
+    assert codes is None or usage(z, codes)[0] > 0.8
+
+
+def test_perceptual_distance_grows_with_damage(generator, monkeypatch):
+    untrained = perceptual.classifier.Classifier(1, 8, 10).eval()
+    monkeypatch.setattr(perceptual.classifier, "fit", lambda train, **_: untrained)
+    distance = perceptual.distance_for(data.load("digits"))
+    x = data.load("digits").batch(16, generator)[0]
+    noise = torch.randn(x.shape, generator=generator)
+    found = [distance(x, x + s * noise).mean().item() for s in (0.0, 0.1, 0.5)]
+    assert found[0] == 0 and found[0] < found[1] < found[2] < 4
+    y = (x + 0.1 * noise).requires_grad_()
+    distance(x, y).sum().backward()
+    assert y.grad.abs().sum() > 0
+
+
+def test_vgg_is_used_where_its_weights_are(tmp_path, monkeypatch, generator):
+    """With weights of the right names and shapes in torch.hub's folder; here random ones."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert not perceptual.vgg_path().exists()
+    with torch.device("meta"):
+        shapes = {k: v.shape for k, v in vgg16().features.state_dict().items()}
+    saved = {f"features.{k}": 0.05 * torch.randn(s, generator=generator) for k, s in shapes.items()}
+    perceptual.vgg_path().parent.mkdir(parents=True)
+    torch.save(saved, perceptual.vgg_path())
+    x = torch.rand(2, 1, 16, 16, generator=generator) * 2 - 1
+    maps = perceptual.vgg_maps()(x)
+    assert [m.shape[1:] for m in maps] == [(64, 16, 16), (128, 8, 8), (256, 4, 4), (512, 2, 2), (512, 1, 1)]
+    distance = perceptual.distance_for(data.load("digits"))
+    assert distance(x, x).max() == 0 and distance(x, -x).min() > 0
+
+
+def test_psnr():
+    x = torch.zeros(2, 1, 4, 4)
+    assert psnr(x, x + 0.2) == pytest.approx(20.0)  # 10 log10(4 / .04)
+    with pytest.raises(ValueError, match="one shape"):
+        psnr(x, x[:1])
