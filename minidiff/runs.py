@@ -25,7 +25,7 @@ CAPTIONED = {"net": "dit", "way": "cross", "batch": 32, "times": "noisy_lognorma
 CAPTIONED_DIT = {"width": 128, "lr": 2e-3}
 OTHERS = {  # than diffusion
     "gan": {"net": "dcgan", "lr": 1e-3},
-    "stacked_gan": {"net": "dcgan", "lr": 1e-3},
+    "stacked_gan": {"net": "dcgan", "lr": 1e-3, "batch": 32},
     "vae": {"net": "conv", "batch": 32, "f": 4, "dim": 4},
     "vq": {"net": "conv", "batch": 32, "f": 4, "dim": 8, "codes": 256},
     "ar": {"net": "causal", "lr": 1e-3},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from scipy import stats
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.toys import eight_gaussians
 from ..denoise import Denoiser, Prediction, coefficients, lognormal_times
@@ -63,7 +63,7 @@ def benched(name: str) -> dict:
     return json.loads((Path(__file__).parents[2] / "tests" / "bench" / f"{name}.json").read_text())
 
 
-def fit(model: Denoiser, draw, steps: int, seed: int, **options) -> Denoiser:
+def fit(model: nn.Module, draw, steps: int, seed: int, **options) -> nn.Module:
     """The EMA of a model trained for `steps` on draw(generator) -> x0 or (x0, labels); options are train's."""
     state = new_state(model, seed)
     batches = (draw(state.generator) for _ in range(steps))

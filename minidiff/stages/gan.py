@@ -114,11 +114,21 @@ class PointGenerator(nn.Module):
         return self.body(torch.cat([z, given], 1))
 
 
+class BatchDeviation(nn.Module):
+    """One more channel, by how much the batch's features differ: a generator that draws one picture only is found out
+    at once (minibatch standard deviation, Karras et al. 2018, section 3)."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        spread = (h.float().var(0, correction=0) + 1e-8).sqrt().mean().to(h)
+        return torch.cat([h, spread.expand(len(h), 1, *h.shape[2:])], 1)
+
+
 class Critic(nn.Module):
     """x (B, ...) and a condition -> (logit of being real (B,), guess of the z it was made of (B, codes)).
 
     Strided convolutions for pictures (Radford et al. 2016), an MLP for points; the condition enters by projection
-    (Miyato and Koyama 2018). No norms, so that R1 sees each sample alone.
+    (Miyato and Koyama 2018). No norms: R1 is
+    for them.
     """
 
     def __init__(self, shape, width: int = 32, classes=None, text=None, codes: int = 0):
@@ -131,7 +141,8 @@ class Critic(nn.Module):
             for now, then in zip([channels, *widths], widths, strict=False):
                 step = nn.Conv2d(now, then, 4, 2, 1) if levels else nn.Conv2d(now, then, 3, padding=1)
                 layers += [step, nn.LeakyReLU(0.2)]
-            self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * side**2, HIDDEN))
+            layers += [BatchDeviation(), nn.Flatten(), nn.Linear((widths[-1] + 1) * side**2, HIDDEN)]
+            self.body = nn.Sequential(*layers)
         self.condition = Condition(HIDDEN, classes, text)
         self.verdict, self.codes = nn.Linear(HIDDEN, 1), nn.Linear(HIDDEN, codes) if codes else None
 

@@ -20,7 +20,7 @@ class StackedGAN(nn.Module):
 
     betas = (0.0, 0.99)
 
-    def __init__(self, shape, classes=None, text=None, width: int = 32, generator: str = "dcgan", r1: float = 0.1):
+    def __init__(self, shape, classes=None, text=None, width: int = 32, generator: str = "dcgan", r1: float = 1.0):
         super().__init__()
         if generator not in GENERATORS:
             raise ValueError(f"unknown generator {generator!r}: choose from {', '.join(GENERATORS)}")

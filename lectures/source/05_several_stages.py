@@ -1,0 +1,238 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Lecture 05: several stages
+#
+# > Divide and conquer: modeling $p(x)$ is hard/expensive.
+#
+# The lecture's slide writes $p(x) = \int_z p_\phi(z)\,p_\theta(x|z)$, learns the two factors with two models, and asks $p_\phi(z)$ to be "a non-trivial
+# distribution rather than a simple Gaussian". (The integral lacks its $dz$.) Then it names three systems:
+#
+# | | first stage, "image GAN" | second stage |
+# |---|---|---|
+# | Stacked GAN (2017) | a GAN for the picture given features | a GAN for the features |
+# | VQGAN (the slide says CVPR 2020; it was 2021) | an autoencoder with a codebook, perceptual and patch losses | an autoregressive transformer over tokens |
+# | Latent diffusion (CVPR 2022, not 2021) | an autoencoder with a KL bottleneck, the same losses | a diffusion model |
+#
+# "Image GAN" in the last two rows means an *autoencoder* trained with a critic of patches. All of it is here in small, and we ask:
+#
+# 1. Is $p(x)$ really easier in two stages?
+# 2. How small should the first stage make the picture, and which second stage should follow?
+# 3. What do the three systems draw after eight minutes each, beside diffusion in pixels?
+# 4. Are two stacked GANs better than one?
+# 5. What does $4096^2$ cost?
+
+# %%
+import csv
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+
+from minidiff import claims, plot
+from minidiff.claims import lecture05
+from minidiff.stages.autoregressive import Causal
+
+SMOKE = claims.mode() == "smoke"
+
+# %% [markdown]
+# ## 1. One stage or two?
+#
+# **Claim.** Modelling $p(x)$ directly is harder than modelling $p(z)$ and $p(x|z)$.
+#
+# **Experiment.** A law in two dimensions, the branching trees, is laid out on a smooth sheet curled up in 64. *One stage:* a diffusion model in all 64 dimensions. *Two stages:* an
+# autoencoder to two numbers, then a diffusion model of those. All nets are MLPs of width 128, and the one stage gets as many training FLOPs as the two together. Five seeds.
+#
+# **Predict before you run.** Who comes closer to the data law? Who stays closer to the sheet?
+
+# %%
+two = claims.measure("5.1")
+rows, shown = two.detail["rows"], two.detail["pictures"]
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
+for ax, (name, x) in zip(axes, shown.items(), strict=True):
+    _ = ax.scatter(x[:, 0], x[:, 1], s=1, linewidths=0)
+    _ = ax.set(title={"two stages": "two stages", "one": "one stage", "floor": "the data"}[name], xlabel="$x_1$", ylabel="$x_2$", aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.6, 1.6))
+print(two)
+
+# %% [markdown]
+# Two of the 64 coordinates. **The number that decides** is the ratio of distances to the data law.
+#
+# **Vary it.** Lift to 16 dimensions, or give the first stage one number instead of two.
+#
+# ## 2. How small, and which prior?
+#
+# **Claim.** Compressing saves the second stage work, until the first stage loses what matters: the distance should be U-shaped in $f$, the factor by which the side shrinks. It
+# can not come below the *floor*, the distance of mere reconstructions. And a learned prior should beat $\mathcal N(0, I)$ by far.
+#
+# **Experiment.** Captioned shapes of 16x16, without their captions. Four autoencoders with a KL bottleneck ($f$ = 1, 2, 4, 8; four channels), two with a codebook of 128; then every prior on every autoencoder, through the same two calls:
+#
+# ```python
+# model = fit(prior, latents, autoencoder)     # Gaussian(), Mixture(), GAN(), Causal() for tokens, Denoiser()
+# x = generate(model, shape, n)                # z from the prior, x from the decoder
+# ```
+#
+# Published, for orientation:
+
+# %%
+folder = next(p for p in (Path("datasets"), Path("../datasets")) if p.is_dir())
+with open(folder / "published" / "latent_diffusion.csv", newline="") as f:
+    for row in csv.DictReader(f):
+        print(f"{row['what']:32} {row['setting']:32} {row['value']:>6}   {row['source']}")
+
+# %% [markdown]
+# **Predict before you run.** At which $f$ is diffusion best? Is one full Gaussian of the latents any good? Which of the learned priors wins?
+
+# %%
+best = claims.measure("5.2")
+floor = claims.measure("5.3")
+simple = claims.measure("5.4")
+found = best.detail["found"]
+fig, axes = plt.subplots(1, 2, figsize=(11.5, 4), layout="constrained", width_ratios=(1.7, 1))
+for name in ("floor", *lecture05.PRIORS):
+    values = {f: torch.tensor(found[name, f]) for f in lecture05.FACTORS if (name, f) in found}
+    means = torch.stack([v.mean() for v in values.values()])
+    spread = torch.stack([v.std() for v in values.values()])
+    style = {"color": "k", "linestyle": ":"} if name == "floor" else {}
+    _ = axes[0].errorbar(list(values), means, spread, marker="o", capsize=3, label="reconstructions" if name == "floor" else name, **style)
+_ = axes[0].axhline(found["again"], color="0.6", linewidth=0.8, label="real against real")
+_ = axes[0].set(xscale="log", yscale="log", xlabel="f", ylabel="Fréchet distance (classifier features, not FID)")
+for name, label in (("PSNR", "KL, 4 channels"), ("PSNR with codes", "codebook of 128")):
+    values = {f: torch.tensor(found[name, f]).mean() for f in lecture05.FACTORS if (name, f) in found}
+    _ = axes[1].plot(list(values), list(values.values()), "o-", label=label)
+_ = axes[1].set(xscale="log", xlabel="f", ylabel="PSNR of reconstructions, dB")
+for ax in axes:
+    ax.minorticks_off()
+    _ = ax.set_xticks(lecture05.FACTORS, [str(f) for f in lecture05.FACTORS])
+    _ = ax.legend(frameon=False, fontsize=8)
+print(best, floor, simple, sep="\n\n")
+print("\ncodes in use:", {f: round(sum(v) / len(v), 3) for f in (4, 8) if (v := found["usage", f])})
+
+# %%
+names = [("real", 1)] + [(name, f) for f in (2, 8) for name in ("reconstructed", "N(0, I)", "Gaussian", "mixture", "GAN", "diffusion")] + [("autoregressive", 4)]
+fig, ax = plt.subplots(figsize=(6, 9), layout="constrained")
+sheet = torch.cat([found["pictures"][key].clamp(-1, 1) for key in names])
+_ = plot.grid(sheet, 8, ax, row_labels=[name if name == "real" else f"{name}, f = {f}" for name, f in names])
+
+# %% [markdown]
+# TEXT-2
+#
+# ## 3. The lecture's three systems, eight minutes each
+#
+# From the command line each is an autoencoder and a second stage:
+#
+# ```
+# python -m minidiff train --data shapes:2 --size 64 --model stacked_gan                           # a GAN on a GAN
+# python -m minidiff train --data shapes:2 --size 64 --model vq --f 8 --out vq
+# python -m minidiff train --data shapes:2 --size 64 --model ar --autoencoder vq                   # VQGAN
+# python -m minidiff train --data shapes:2 --size 64 --model vae --f 4 --out vae
+# python -m minidiff train --data shapes:2 --size 64 --autoencoder vae                             # latent diffusion
+# ```
+#
+# `tests/bench/stages.py` trained all of them, and diffusion in pixels, for eight minutes each (a second stage's time includes its autoencoder's), on captioned shapes of 64x64 and on CIFAR-10 (the JPEG copy). One seed.
+
+# %%
+def table(name):
+    report = lecture05.eight_minutes_each(name)
+    print(report["what"])
+    columns = ["frechet", "precision", "recall", *(k for k in ("colour", "shape", "relation", "recognised") if k in report["systems"]["latent diffusion"])]
+    print(f"{'':34}" + "".join(f"{c:>11}" for c in columns) + f"{'ms/picture':>12}")
+    rows = {"real pictures (floor)": report["floor"]} | {f"{k}, reconstructions": v for k, v in report["autoencoders"].items()} | report["systems"]
+    for label, row in rows.items():
+        cells = "".join(f"{row[c]:11.3f}" if c in row else " " * 11 for c in columns)
+        print(f"{label:34}{cells}" + (f"{1000 * row['seconds a picture']:12.1f}" if "seconds a picture" in row else ""))
+    for label, row in report["autoencoders"].items():
+        print(f"{label}: PSNR {row['PSNR, dB']:.1f} dB" + (f", {row['codes in use, share']:.0%} of the codes in use" if "codes in use, share" in row else ""))
+    return report
+
+
+shapes64 = table("shapes64")
+print()
+cifar10 = table("cifar10")
+
+# %% [markdown]
+# ![Captioned shapes, eight minutes each](../tests/bench/stages_shapes64.png)
+#
+# ![CIFAR-10, eight minutes each](../tests/bench/stages_cifar10.png)
+#
+# TEXT-3
+#
+# An autoregressive prior draws one token after the other, and each looks back at all before it. Recomputing what it has already computed for them would make the work grow with the square of their
+# number; keys and values are kept instead. The tokens are the same:
+
+# %%
+prior = Causal((16, 16), 256, width=64, depth=2).eval()
+n = 1 if SMOKE else 4
+same = [prior.sample(n, generator=torch.Generator().manual_seed(0), cached=cached) for cached in (True, False)]
+print("the same 256 tokens with the cache and without:", bool((same[0] == same[1]).all()))
+print(f"measured by the bench, {shapes64['cache']['what']}: {shapes64['cache']['times faster']:.1f} times faster with the cache")
+
+# %% [markdown]
+# ## 4. Two GANs or one?
+#
+# **Claim.** The slide shows stacked GANs beside their baseline, a DCGAN, as sharper. Here both are DCGANs of one width; the stack has a second one for the features of an encoder, and the losses that tie the two together. Without captions, at equal time, three seeds.
+#
+# **Predict before you run.** Does the stack win? Does either drop colours?
+
+# %%
+stack = claims.measure("5.6")
+fig, axes = plt.subplots(2, 1, figsize=(9, 2.2), layout="constrained")
+for ax, (name, x) in zip(axes, stack.detail["pictures"].items(), strict=True):
+    _ = plot.grid(x, 16, ax, {"stacked": "a stack of two", "one": "one GAN"}[name])
+print(stack)
+
+# %% [markdown]
+# TEXT-4
+#
+# ## 5. 4096 x 4096
+#
+# **Claim.** "Directly generating high-resolution images with diffusion is very costly!" The slide counts pixels: $4096 \times 4096 = 17$M. Here are the operations of one picture in 50 calls, in pixels and in latents at $f = 8$, from the analytic counter (which runs on shapes alone).
+#
+# **Predict before you run.** By how much is each net cheaper in latents? By the same factor?
+
+# %%
+cost = claims.measure("5.5")
+print(f"{'':14} {'in pixels':>12} {'at f = 8':>12} {'ratio':>8}     FLOPs of 50 calls, forward")
+for name, (pixels, latents) in cost.detail["found"].items():
+    print(f"{name:14} {pixels:12.2e} {latents:12.2e} {pixels / latents:8.0f}")
+print(f"{'the decoder':14} {'':12} {cost.detail['decoder']:12.2e}          once")
+print()
+print(cost)
+
+# %%
+fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+names = list(cost.detail["found"])
+for i, (label, k) in enumerate((("in pixels", 0), ("at f = 8", 1))):
+    _ = ax.bar([j + 0.38 * i for j in range(len(names))], [cost.detail["found"][name][k] for name in names], 0.36, label=label)
+_ = ax.axhline(cost.detail["decoder"], color="k", linestyle=":", label="the decoder, once")
+_ = ax.set_xticks([j + 0.19 for j in range(len(names))], names)
+_ = ax.set(yscale="log", ylabel="FLOPs of one picture, 50 calls")
+_ = ax.legend(frameon=False)
+
+# %% [markdown]
+# TEXT-5
+#
+# ## What to take along
+#
+# TEXT-6
+
+# %%
+# NBVAL_CHECK_OUTPUT
+records = [two, best, floor, simple, cost, stack]
+print("claims measured:", [r.id for r in records])
+print("every interval holds its value:", all(r.interval[0] <= r.value <= r.interval[1] for r in records))
+
+# %%
+if not SMOKE:
+    for r in records:
+        assert r.verdict == claims.ledger().get(r.id, {"verdict": r.verdict})["verdict"], f"{r.id}: not the ledger's verdict"
+print("\n".join(f"{r.id}: {r.verdict if not SMOKE else 'smoke run, no verdict'}" for r in records))
