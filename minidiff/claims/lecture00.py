@@ -9,6 +9,7 @@ from ..data.toys import grid_25
 from ..denoise import Denoiser
 from ..nets import build
 from ..nets.measures import flops, parameters
+from ..oracles import GaussianMixture
 from ..samplers import dpmpp_2m, last, start
 from ..schedules import VP
 from ..stages.gan import GAN
@@ -16,6 +17,12 @@ from . import Claim
 from .tools import Outcome, fit, interval, seeded
 
 WIDTH, BATCH, NEAR = 128, 512, 3 * 0.03  # three standard deviations of a mode
+
+
+def two_classes() -> GaussianMixture:
+    """Two broad Gaussians that overlap, a class each: what guidance does to one is plain to see."""
+    means = torch.tensor([[-0.25, 0.0], [0.25, 0.0]])
+    return GaussianMixture(torch.ones(2), means, torch.diag(torch.tensor([0.04, 0.12])).expand(2, 2, 2))
 
 
 def modes_and_precision(x: Tensor) -> tuple[int, float]:

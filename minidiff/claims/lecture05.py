@@ -66,7 +66,7 @@ def prior_of(name: str, shape, seed: int):
     if name in ("N(0, I)", "Gaussian"):
         return Gaussian(shape, full=name == "Gaussian")
     if name == "mixture":
-        return Mixture(shape, 10, 10)
+        return Mixture(shape, 5, 5)
     if name == "GAN":
         return seeded(lambda: GAN(shape, width=32), seed)
     if name == "autoregressive":
