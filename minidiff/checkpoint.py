@@ -175,6 +175,8 @@ def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, floa
     state = new_state(new_model(config, device), config.seed)
     path = run / "state.pt"
     if not path.exists():  # stopped before the first save: start over
+        if config.first_stage is not None:  # its weights are in no file of the run yet
+            raise ValueError(f"{run} stopped before it had saved its autoencoder: remove it and train it anew")
         return config, state, [], []
     try:
         saved = torch.load(path, map_location=device, weights_only=True)

@@ -42,7 +42,7 @@ class Train:
     data: str | None = None  # a name (an unknown one lists them), folder:PATH or npz:PATH
     model: str | None = None  # diffusion (default), gan, stacked_gan, vae or vq (autoencoders), ar (on a vq's tokens)
     autoencoder: Path | None = None  # a run of a vae, to diffuse in its latents, or of a vq, for ar
-    net: str | None = None  # points: mlp; pictures: unet, cnn, encoder_decoder, ncsn, transformer, dit; GANs: dcgan, style
+    net: str | None = None  # mlp (points), unet, cnn, encoder_decoder, ncsn, transformer, dit; of GANs: dcgan, style
     steps: int | None = None  # train until this many steps in all
     minutes: float | None = None  # or for this long from now, drawing samples not counted (the default: 3)
     out: Path | None = None  # the run folder; by default runs/DATA

@@ -56,6 +56,10 @@ def evaluate_points(model, config: Config, dataset, *, n, scale, sampler, steps,
             metrics.log_likelihood(model, few.to(next(model.parameters()).device), times).mean().item()
         )
         report["log-likelihood of the same under the exact law"] = dataset.mixture.log_prob(few).mean().item()
+    if dataset.mixture is not None:
+        covered, near = metrics.modes_covered(fake, dataset.mixture)
+        report["modes with an eighth of their share or more"] = f"{covered} of {len(dataset.mixture.weights)}"
+        report["samples within 3 standard deviations of a mode"] = near
     distance = metrics.sliced_wasserstein
     ours = [distance(fake, dataset.batch(n, generator)[0]) for _ in range(PAIRS)]
     floor = [distance(*(dataset.batch(n, generator)[0] for _ in "ab")) for _ in range(PAIRS)]

@@ -105,6 +105,16 @@ def _covered(points, support, k):
     return torch.cat([(distances(part) <= radius).any(1) for part in points.split(2048)]).float().mean().item()
 
 
+def modes_covered(x: Tensor, mixture, deviations: float = 3.0) -> tuple[int, float]:
+    """How many components of a GaussianMixture have at least an eighth of their share of x (N, D), and the share of x
+    that belongs to any: the nearest, in its standard deviations, if within so many of them."""
+    away = torch.einsum("kij,nki->nkj", mixture.axes, x[:, None] - mixture.means) / mixture.variances.sqrt()
+    nearest, mode = away.norm(dim=2).min(1)
+    near = nearest < deviations
+    counts = torch.bincount(mode[near], minlength=len(mixture.weights))
+    return int((counts >= mixture.weights * len(x) / 8).sum()), near.float().mean().item()
+
+
 def log_likelihood(model, x0: Tensor, times: Tensor, cond=None, probes: int | None = None, generator=None) -> Tensor:
     """log p(x0) in nats, (B,), by the probability-flow ODE (Song et al. 2021, "Score-Based", section 4.3).
 

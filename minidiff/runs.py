@@ -189,7 +189,7 @@ def _start_or_resume(out: Path, config: Config, autoencoder: Path | None, device
         model = checkpoint.new_model(config, device)
         if config.first_stage is not None:
             if autoencoder is None:
-                raise ValueError(f"{out} stopped before its first save: remove it and start again")
+                raise ValueError(f"{out}: a new run on latents needs the autoencoder, a run, that its config is of")
             model.autoencoder.load_state_dict(checkpoint.load(autoencoder, device=device).state_dict())
         state, rows, recent = new_state(model, config.seed), [], []
     out.mkdir(parents=True, exist_ok=True)

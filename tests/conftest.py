@@ -3,6 +3,8 @@ import os
 import pytest
 import torch
 
+from minidiff import classifier
+
 os.environ.setdefault("MPLBACKEND", "agg")
 
 
@@ -10,6 +12,14 @@ os.environ.setdefault("MPLBACKEND", "agg")
 def own_data_folder(tmp_path_factory):
     """Caches made by the tests do not mix with the user's."""
     os.environ["MINIDIFF_DATA"] = str(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def quick_judge(monkeypatch, tmp_path):
+    """Classifiers of 60 steps, kept apart from the others'."""
+    fit = classifier.fit
+    monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(classifier, "fit", lambda train, **options: fit(train, **options | {"steps": 60}))
 
 
 @pytest.fixture

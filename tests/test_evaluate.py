@@ -43,12 +43,9 @@ def test_shift_moves_by_whole_pixels(generator):
     assert moved == {float(8 * r + c) for r in (3, 4, 5) for c in (3, 4, 5)}
 
 
-def test_evaluating_pictures(tmp_path, monkeypatch):
+def test_evaluating_pictures(tmp_path, quick_judge):
     config, dataset = configure("digits", width=16, batch=16)
     train_run(tmp_path / "run", config, dataset, steps=3, device="cpu", progress=False)
-    fit = classifier.fit
-    monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path))
-    monkeypatch.setattr(classifier, "fit", lambda train, **kw: fit(train, steps=60, **kw))
     report = evaluate(tmp_path / "run", n=100, steps=2, device="cpu")
     assert report["scale 1: recognised as their class"] <= 0.5  # three steps teach nothing
     names = [name for name in report if "Frechet" in name]

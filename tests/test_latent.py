@@ -208,6 +208,14 @@ def test_bad_input(runs, tmp_path, capsys):
     check(["train", "--resume", "--autoencoder", runs / "vae", "--out", runs / "vq"], "leave --autoencoder out")
 
 
+def test_killed_before_its_autoencoder_was_saved(runs, tmp_path, capsys):
+    """Config first, then the state: between the two the run has no autoencoder, and must not go on with a random one."""
+    config, dataset = configure("digits", width=16, autoencoder=runs / "vae")
+    train_run(tmp_path / "x", config, dataset, autoencoder=runs / "vae", steps=1, device="cpu", progress=False)
+    (tmp_path / "x" / "state.pt").unlink()
+    refused(capsys, ["train", "--resume", "--out", tmp_path / "x"], "before it had saved its autoencoder", tmp_path)
+
+
 def test_a_gan_has_no_guidance_and_no_temperature(tmp_path, capsys):
     main(["train", "--data", "digits", "--model", "gan", "--steps", "2", "--width", "16", "--out", str(tmp_path / "g")])
     refused(capsys, ["sample", tmp_path / "g", "--scale", "2"], "guidance is for diffusion models")

@@ -5,7 +5,7 @@ import torch
 from scipy import linalg
 
 from minidiff import metrics
-from minidiff.data.toys import eight_gaussians
+from minidiff.data.toys import eight_gaussians, grid_25
 from minidiff.oracles import GaussianMixture, MixtureDenoiser
 from minidiff.schedules import VP, Cosine
 
@@ -126,3 +126,13 @@ def test_bad_input():
             call(a, torch.zeros(5, 3))
     with pytest.raises(ValueError, match="more than 3"):
         metrics.precision_recall(a[:3], a)
+
+
+def test_modes_covered(generator):
+    mixture = grid_25()
+    x = mixture.sample(4000, generator)
+    covered, near = metrics.modes_covered(x, mixture)
+    assert covered == 25 and near == pytest.approx(1 - math.exp(-4.5), abs=0.006)  # of a Gaussian in the plane
+    one = x[torch.cdist(x, mixture.means).argmin(1) == 7]
+    assert metrics.modes_covered(one, mixture)[0] == 1
+    assert metrics.modes_covered(x + 0.2, mixture) == (0, 0.0)  # half way between the modes

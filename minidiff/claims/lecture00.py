@@ -3,10 +3,10 @@
 import functools
 
 import torch
-from torch import Tensor
 
 from ..data.toys import grid_25
 from ..denoise import Denoiser
+from ..metrics import modes_covered
 from ..nets import build
 from ..nets.measures import flops, parameters
 from ..oracles import GaussianMixture
@@ -16,22 +16,13 @@ from ..stages.gan import GAN
 from . import Claim
 from .tools import Outcome, fit, interval, seeded
 
-WIDTH, BATCH, NEAR = 128, 512, 3 * 0.03  # three standard deviations of a mode
+WIDTH, BATCH = 128, 512
 
 
 def two_classes() -> GaussianMixture:
     """Two broad Gaussians that overlap, a class each: what guidance does to one is plain to see."""
     means = torch.tensor([[-0.25, 0.0], [0.25, 0.0]])
     return GaussianMixture(torch.ones(2), means, torch.diag(torch.tensor([0.04, 0.12])).expand(2, 2, 2))
-
-
-def modes_and_precision(x: Tensor) -> tuple[int, float]:
-    """How many of the 25 modes have at least an eighth of their share of x (N, 2) within three deviations, and the
-    share of x that is so near to any."""
-    away, mode = torch.cdist(x, grid_25().means).min(1)
-    near = away < NEAR
-    counts = torch.bincount(mode[near], minlength=25)
-    return int((counts >= len(x) / 25 / 8).sum()), near.float().mean().item()
 
 
 def gan(seed: int, penalty: bool) -> GAN:
@@ -73,7 +64,7 @@ def histories(smoke: bool) -> dict:
                 x = last(dpmpp_2m(made, start(made, (n, 2), noise), VP().grid(20)))
             else:
                 x = made.sample(n, None, noise)
-            found[name].append(modes_and_precision(x))
+            found[name].append(modes_covered(x, grid_25()))
             found["samples"][name, seed] = x
             found.setdefault("parameters", {})[name], found.setdefault("steps", {})[name] = parameters(model), so_many
     return found
@@ -88,7 +79,7 @@ def _outcome(smoke: bool, values: list[float]) -> Outcome:
     found = histories(smoke)
     mean, low, high = interval(values)
     rows = {k: found[k] for k in ("GAN, 2014", "GAN, R1", "diffusion")}
-    real = modes_and_precision(grid_25().sample(4000, torch.Generator().manual_seed(0)))
+    real = modes_covered(grid_25().sample(4000, torch.Generator().manual_seed(0)), grid_25())
     return Outcome(
         mean, low, high,
         data="25 Gaussians, std .03; MLPs of "
