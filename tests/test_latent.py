@@ -209,7 +209,7 @@ def test_bad_input(runs, tmp_path, capsys):
 
 
 def test_killed_before_its_autoencoder_was_saved(runs, tmp_path, capsys):
-    """Config first, then the state: between the two the run has no autoencoder, and must not go on with a random one."""
+    """Between config and state the run has no autoencoder yet: it must not go on with a random one."""
     config, dataset = configure("digits", width=16, autoencoder=runs / "vae")
     train_run(tmp_path / "x", config, dataset, autoencoder=runs / "vae", steps=1, device="cpu", progress=False)
     (tmp_path / "x" / "state.pt").unlink()

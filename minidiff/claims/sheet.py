@@ -79,7 +79,7 @@ def directly(budget: float, seed: int):
 
 
 def two_against_one(smoke: bool) -> Outcome:
-    seeds, steps, n = (2, 3, 200) if smoke else (5, 1000, 4000)
+    seeds, steps, n = (2, 3, 200) if smoke else (5, 500, 4000)
     logs, rows, pictures = [], {"two stages": [], "one": [], "floor": []}, {}
     for seed in range(seeds):
         two, budget = two_stages(steps, seed)

@@ -89,7 +89,9 @@ class Mixture(nn.Module):
         """(n, *shape); the condition is not used."""
         k = torch.multinomial(self.weights.cpu(), n, replacement=True, generator=generator).to(self.means.device)
         x = normal_like(self.means[k], generator)
-        return (self.means[k] + torch.einsum("nij,nj->ni", self.roots[k], x)).view(n, *self.shape)
+        for part, (mean, root) in enumerate(zip(self.means, self.roots, strict=True)):
+            x[k == part] = mean + x[k == part] @ root.T
+        return x.view(n, *self.shape)
 
 
 def fit(

@@ -104,8 +104,11 @@ def last_step(run: Path) -> int:
 
 
 def draw(report: dict, pictures: dict, path: Path) -> None:
-    figure, axes = plt.subplots(1, len(pictures), figsize=(3.3 * len(pictures), 3.7), layout="constrained")
-    for ax, (name, x) in zip(axes, pictures.items(), strict=True):
+    columns = -(-len(pictures) // 2)
+    figure, axes = plt.subplots(2, columns, figsize=(3.3 * columns, 7.4), layout="constrained")
+    for ax in axes.flat[len(pictures) :]:
+        ax.axis("off")
+    for ax, (name, x) in zip(axes.flat, pictures.items(), strict=False):
         found = report["systems"].get(name)
         plot.grid(x, 8, ax, name + (f"\nFréchet {found['frechet']:.1f}" if found else ""))
     figure.suptitle(report["what"], fontsize=8)
