@@ -73,7 +73,10 @@ for name in ("GAN, 2014", "GAN, R1", "diffusion"):
     print(f"{name:10} modes by seed {[m for m, _ in found[name]]}, near a mode {[round(p, 2) for _, p in found[name]]}")
 
 # %% [markdown]
-# TEXT-H1
+# The GAN of 2014 collapses in all five seeds, onto one mode or two. R1 mends most of that, and 19 to 23 modes are found, but few points are near one. Diffusion, of the same size and after the same number of operations, finds
+# all 25 each time, and three quarters of its points are near a mode (of real points 99%). Nothing in it can collapse: every data point is denoised, whatever the others do.
+#
+# Longer training and better GANs do much better than these; that they *needed* a decade of such remedies is part of what happened around 2020.
 #
 # ## 01 Scores: how noise becomes data
 #
