@@ -10,11 +10,11 @@ from . import checkpoint, classifier, data, metrics
 from .checkpoint import Config
 from .data import checker
 from .denoise import normal_like
-from .device import autocast, pick, to_device
+from .device import pick
 from .generate import generate
 from .oracles import MixtureDenoiser
 from .runs import load_data
-from .stages.autoencoder import Autoencoder
+from .stages.autoencoder import Autoencoder, reconstruct
 from .stages.vq import usage
 
 LOG_SNRS = torch.linspace(-7.0, 7.0, 20)  # sigma / alpha from 33 down to 0.03
@@ -117,18 +117,6 @@ def evaluate_autoencoder(model, config: Config, dataset, held_out, *, n) -> dict
         used, perplexity = usage(codes, config.codes)
         report |= {"codes in use, share": used, "perplexity over the number of codes": perplexity}
     return report
-
-
-@torch.no_grad()
-def reconstruct(model, x: Tensor, batch: int = 250) -> tuple[Tensor, Tensor]:
-    """What an autoencoder makes of pictures x, and their latents or indices, on the CPU."""
-    device, found = next(model.parameters()).device, []
-    for part in x.split(batch):
-        part = to_device(part, device)
-        with autocast(device, part):
-            z = model.encode(part)
-            found.append((model.decode(z).cpu(), z.cpu()))
-    return tuple(torch.cat(part) for part in zip(*found, strict=True))
 
 
 def some_pictures(dataset, n: int, seed: int = 20_000) -> Tensor:

@@ -11,10 +11,10 @@ from tqdm import tqdm
 from . import checkpoint, data, plot
 from .checkpoint import Config
 from .denoise import TIMES
-from .device import autocast, pick, to_device
+from .device import pick
 from .generate import generate
 from .models import MODELS, attach, check_first_stage, default_width
-from .stages.autoencoder import Autoencoder
+from .stages.autoencoder import Autoencoder, reconstruct
 from .stages.latent import STD, Latent, latents_of
 from .train import State, new_state, train
 
@@ -236,7 +236,4 @@ def draw_samples(out: Path, config: Config, state, dataset=None) -> None:
 def pairs(model: Autoencoder, dataset, n: int = 32) -> torch.Tensor:
     """n pictures of the data set, each followed by what the autoencoder makes of it."""
     x, _ = dataset.batch(n, torch.Generator().manual_seed(0))
-    device = next(model.parameters()).device
-    with autocast(device, x):
-        y = model.decode(model.encode(to_device(x, device))).cpu()
-    return torch.stack([x, y], 1).flatten(0, 1)
+    return torch.stack([x, reconstruct(model, x)[0]], 1).flatten(0, 1)

@@ -176,8 +176,8 @@ shapes64 = table("shapes64")
 # stage, which had 2.4 minutes. Of what captions ask for, latent diffusion draws colour right in all of 1,000 pictures and shape in 98.5%; a picture takes it 5 ms, and the same DiT in pixels 100: twenty times as long, as it has 256
 # tokens instead of 16. In training that makes 4,200 steps against 840, and 840 are not enough for shapes (31%, where chance is 25%), though colours and places are right. That is the lecture's case for latents, and it is plain.
 #
-# The autoregressive model is close behind, with the weakness of its kind: it draws objects that are whole but mixes up which is which (relation right in 72%). The stacked GAN has made blobs of roughly the right colour at the right place; its recall of .04
-# says that it has *collapsed* onto few pictures, and a first version, without a critic that sees how much its batch differs and with a tenth of the R1 penalty, drew one picture only. One seed each: the order of the middle two could change, the rest not.
+# The autoregressive model comes next: the colours are mostly right, some objects are misshapen (shape right in 68%), and it mixes up which is which (relation right in 72%). The stacked GAN has made blobs, in which the checker finds little more than chance
+# (colour 26%, shape 24%), and its recall of .04 says that hardly any real picture has one like it. A first version, without a critic that sees how much its batch differs and with a tenth of the R1 penalty, had *collapsed*: it drew one picture for every caption. One seed each.
 #
 # An autoregressive prior draws one token after the other, and each looks back at all before it. Recomputing what it has already computed for them would make the work grow with the square of their
 # number; keys and values are kept instead. The tokens are the same:
@@ -204,7 +204,7 @@ for ax, (name, x) in zip(axes, stack.detail["pictures"].items(), strict=True):
 print(stack)
 
 # %% [markdown]
-# The claim fails here, at twice the distance: recall of .02 against .51. The stack's pictures follow features that its upper GAN draws, and that one covers few of them; two games have to be won, not one. The paper's stack had
+# The claim fails here, at twice the distance: hardly any real digit has one of the stack's like it (recall .02 against .51). Neither draws digits one would accept; with two games to win instead of one, the stack is further from it. The paper's stack had
 # labels, many more steps, and its stages trained one by one before together. With this budget, one GAN is better.
 #
 # ## 5. 4096 x 4096
@@ -242,7 +242,7 @@ _ = ax.legend(frameon=False)
 # - No second stage mends the first: look at the floor before training anything on it.
 # - How small? As small as the budget is short. And try a mixture of Gaussians first.
 # - Latents save more than time: at equal minutes they are what makes captions right.
-# - GANs still collapse. Report recall, and every seed.
+# - A GAN that fails can fail without a loss that says so. Report recall, and every seed.
 
 # %%
 # NBVAL_CHECK_OUTPUT

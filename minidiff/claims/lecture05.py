@@ -8,14 +8,13 @@ from torch import Tensor, nn
 from .. import classifier, data
 from ..classifier import judge as judged
 from ..denoise import Denoiser
-from ..evaluate import reconstruct
 from ..generate import generate
 from ..metrics import frechet_distance, precision_recall, psnr
 from ..nets import DiT, UNet
 from ..nets.measures import flops
 from ..schedules import VP
 from ..stages import GAN, Autoencoder, Causal, Latents, StackedGAN, perceptual
-from ..stages.autoencoder import Decoder
+from ..stages.autoencoder import Decoder, reconstruct
 from ..stages.latent import STD
 from ..stages.priors import Gaussian, Mixture, fit
 from ..stages.vq import usage

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
 
 from ..denoise import normal_like
+from ..device import autocast, to_device
 from ..nets.cnn import Block, norm_of, resize
 from .gan import PatchCritic, game
 from .vq import Codebook
@@ -146,3 +147,15 @@ class Autoencoder(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """Latents or indices -> pictures (B, C, H, H), in [-1, 1]."""
         return self.decoder(self.bottleneck.lookup(z)).float().clamp(-1, 1)
+
+
+@torch.no_grad()
+def reconstruct(model: Autoencoder, x: Tensor, batch: int = 250) -> tuple[Tensor, Tensor]:
+    """What an autoencoder makes of pictures x, and their latents or indices, on the CPU."""
+    device, found = next(model.parameters()).device, []
+    for part in x.split(batch):
+        part = to_device(part, device)
+        with autocast(device, part):
+            z = model.encode(part)
+            found.append((model.decode(z).cpu(), z.cpu()))
+    return tuple(torch.cat(part) for part in zip(*found, strict=True))

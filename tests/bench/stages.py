@@ -22,12 +22,13 @@ import torch
 from minidiff import checkpoint, classifier, data, plot
 from minidiff.data import checker
 from minidiff.device import pick
-from minidiff.evaluate import distances, evaluate_autoencoder, prompted, reconstruct, some_pictures
+from minidiff.evaluate import distances, evaluate_autoencoder, prompted, some_pictures
 from minidiff.files import replacing
 from minidiff.generate import generate
 from minidiff.nets.measures import parameters
 from minidiff.runs import configure, load_data, train_run
 from minidiff.stages import Causal
+from minidiff.stages.autoencoder import reconstruct
 
 STEPS = 12
 MEASURES = ("frechet", "precision", "recall")
