@@ -11,7 +11,7 @@ samples/                picture grids as training went
 
 import csv
 import json
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
@@ -19,13 +19,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from . import models
+from . import models, parallel
 from .denoise import PREDICTIONS, TIMES
 from .files import replacing
 from .models import MODELS
 from .schedules import SCHEDULES
 from .text import WAYS, ClipTokenizer, Tokenizer
-from .train import State, new_state
+from .train import State, new_state, stream
 
 
 @dataclass
@@ -47,6 +47,12 @@ class Config:
     size: int | None = None
     seed: int = 0
     patch: int | None = None  # of the U-Net or the DiT; by default what the size suggests
+    depth: int | None = None  # blocks of a transformer, or of each level of a U-Net
+    levels: int | None = None  # of a U-Net
+    parts: int = 1  # that a batch is computed in, each with its own random stream (see minidiff.parallel)
+    flip: bool = False  # mirror half the pictures
+    recipe: str | None = None  # of minidiff.recipes, if the choices are one's
+    cooldown: float = 0.0  # the share of the training, at its end, over which the learning rate falls to 0
     way: str | None = None  # in which captions are read; None without captions
     text_encoder: str | None = None  # clip:PATH, or None for one that is trained with the net
     words: list[str] = field(default_factory=list)  # the vocabulary of that one
@@ -66,10 +72,15 @@ class Config:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose from {', '.join(known)}")
-        for name, low in (("batch", 1), ("lr", 1e-12), ("width", 8), ("size", 4), ("dim", 1), ("codes", 2)):
+        lowest = {"lr": 1e-12, "width": 8, "size": 4, "codes": 2}
+        for name, low in (lowest | dict.fromkeys(("batch", "dim", "depth", "levels", "parts"), 1)).items():
             value = getattr(self, name)
             if value is not None and not value >= low:
                 raise ValueError(f"{name} must be at least {low:g}, got {value}")
+        if self.batch % self.parts:
+            raise ValueError(f"a batch of {self.batch} cannot be cut into {self.parts} equal parts")
+        if not 0 <= self.cooldown <= 1:
+            raise ValueError(f"cooldown is a share of the training between 0 and 1, got {self.cooldown}")
         if not 0 <= self.p_uncond <= 1:
             raise ValueError(f"p_uncond is a probability between 0 and 1, got {self.p_uncond}")
         if self.patch is not None and not self.patch >= 1:
@@ -98,11 +109,15 @@ def new_model(config: Config, device="cpu") -> nn.Module:
 
 
 def save(run: Path, config: Config, state: State, losses: list[tuple[int, float]], recent: list[float]) -> None:
-    """Write the run's files, each whole or not at all; a kill at any moment leaves a run that resumes exactly.
+    """Write the run's files, each whole or not at all; a kill at any moment leaves a run that resumes exactly. All
+    ranks call it, the first writes.
 
     losses: the rows of loss.csv; recent: the losses since its last row. state.pt is the truth, so rows are written
     before it (resuming drops rows beyond its step) and the weight files after it (resuming writes them again).
     """
+    streams = parallel.gather([g.get_state() for g in state.generators])
+    if parallel.rank() > 0:
+        return
     run.mkdir(parents=True, exist_ok=True)
     with replacing(run / "config.json") as f:
         f.write_text(json.dumps(asdict(config), indent=2) + "\n")
@@ -116,7 +131,7 @@ def save(run: Path, config: Config, state: State, losses: list[tuple[int, float]
                 "model": state.model.state_dict(),
                 "ema": state.ema.state_dict(),
                 "optimizer": state.optimizer.state_dict(),
-                "generator": state.generator.get_state(),
+                "generators": streams,
             },
             f,
         )
@@ -169,10 +184,19 @@ def load(run: str | Path, ema: bool = True, device="cpu") -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
+def start(config: Config, device="cpu") -> tuple[Config, State]:
+    """The state of a new run, this rank's, and the config with as many parts as the ranks can share."""
+    config = _shared(config)
+    return config, new_state(new_model(config, device), config.seed, _mine(config))
+
+
 def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, float]], list[float]]:
-    """Config, state, loss rows and recent losses of a run, to go on training exactly as if it had never stopped."""
-    config = read_config(run)
-    state = new_state(new_model(config, device), config.seed)
+    """Config, state, loss rows and recent losses of a run, to go on training exactly as if it had never stopped.
+
+    With a number of ranks that does not divide its parts, they are made anew: as good, but not the same.
+    """
+    was = read_config(run)
+    config, state = start(was, device)
     path = run / "state.pt"
     if not path.exists():  # stopped before the first save: start over
         if config.first_stage is not None:  # its weights are in no file of the run yet
@@ -183,11 +207,24 @@ def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, floa
         state.model.load_state_dict(saved["model"])
         state.ema.load_state_dict(saved["ema"])
         state.optimizer.load_state_dict(saved["optimizer"])
-        state.generator.set_state(saved["generator"].cpu())
         state.step, recent = int(saved["step"]), list(saved["recent"])
+        for part, generator in zip(_mine(config), state.generators, strict=True):
+            if config.parts == was.parts:
+                generator.set_state(saved["generators"][part].cpu())
+            else:  # not the noise that the first steps had
+                generator.manual_seed(stream(config.seed + state.step, part).initial_seed())
     except Exception as error:  # a damaged pickle can raise nearly anything; what matters is which file it is
         raise ValueError(f"{path} is damaged or of another model ({_first_line(error)})") from None
     return config, state, read_losses(run, state.step), recent
+
+
+def _shared(config: Config) -> Config:
+    return config if config.parts % parallel.ranks() == 0 else replace(config, parts=parallel.ranks())
+
+
+def _mine(config: Config) -> range:
+    """The parts that this rank computes."""
+    return range(parallel.rank(), config.parts, parallel.ranks())
 
 
 def read_losses(run: Path, upto: int | None = None) -> list[tuple[int, float]]:

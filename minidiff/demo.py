@@ -16,7 +16,8 @@ from .evaluate import prompt_accuracy
 from .files import replacing
 from .generate import generate
 from .guidance import Guided
-from .runs import configure, load_data, train_run
+from .recipes import configure
+from .runs import load_data, train_run
 from .samplers import dpmpp_2m, start
 
 SCALES = (1.0, 2.0, 4.0)

@@ -1,5 +1,7 @@
 """Where to compute, and in which precision: decided by what the hardware does natively."""
 
+import sys
+
 import torch
 
 
@@ -33,3 +35,15 @@ def autocast(device: torch.device, x: torch.Tensor):
 def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     """x on the device; pictures with channels last, the layout in which convolutions are fast."""
     return x.to(device, memory_format=torch.channels_last) if x.ndim == 4 else x.to(device)
+
+
+def peak_memory(device: torch.device) -> str:
+    """What to say of the most memory in use so far: of the GPU, else of the process; nothing where that is unknown."""
+    if device.type == "cuda":
+        return f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of its memory at most"
+    try:
+        import resource
+    except ImportError:  # Windows
+        return ""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return f", {most / 2**30:.1f} GiB of memory at most"

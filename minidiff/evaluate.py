@@ -1,24 +1,29 @@
 """How good is a run? Against the exact law where there is one, else against held-out real data; floors beside."""
 
 import math
+import shutil
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from . import checkpoint, classifier, data, metrics
+from . import checkpoint, data, metrics
 from .checkpoint import Config
+from .classifier import for_data, judge
+from .compare import ENOUGH, PAIRS, balanced, compared, draw, share, some_pictures
 from .data import checker
 from .denoise import normal_like
-from .device import pick
+from .device import native_bf16, pick
+from .features import Features, features
 from .generate import generate
+from .nets.measures import parameters
 from .oracles import MixtureDenoiser
 from .runs import load_data
 from .stages.autoencoder import Autoencoder, reconstruct
 from .stages.vq import usage
 
 LOG_SNRS = torch.linspace(-7.0, 7.0, 20)  # sigma / alpha from 33 down to 0.03
-PAIRS = 8  # real samples that a distance is averaged over: the shares of the modes are drawn at random in each
+FOR_BITS = 32  # pictures that bits per dimension are the mean of
 
 
 def score_error(model, mixture, n: int = 4096, seed: int = 0) -> list[float]:
@@ -72,39 +77,65 @@ def evaluate_points(model, config: Config, dataset, *, n, scale, sampler, steps,
     return report
 
 
-def evaluate_images(model, config: Config, dataset, held_out, *, n, scale, sampler, steps, seed) -> dict:
-    """Recognised class, precision, recall and Frechet distance of samples against held-out real pictures.
+def evaluate_images(
+    model, config: Config, dataset, held_out, eyes: Features, work: Path, *, n, scale, **options
+) -> dict:
+    """Distances, precision, recall and score of samples against real pictures, without guidance and with it, and bits
+    per dimension.
 
-    Features and labels come from a classifier trained on the real training pictures; without guidance and with it.
+    A classifier's features compare with held-out pictures, and say whether a sample is of its class; Inception's with
+    the training pictures, all of them, as is usual for an FID.
     """
-    if len(held_out) < 10 * len(config.classes):
+    if len(held_out) < 10 * max(1, len(config.classes)):
         raise ValueError(f"{config.data}: {len(held_out)} held-out pictures are too few to measure {n} samples by")
-    judge = classifier.for_data(dataset, device=next(model.parameters()).device)
-    real, logits = classifier.judge(judge, held_out.at(torch.arange(len(held_out))))
-    size = max(1, min(len(real), n) // len(config.classes)) * len(config.classes)  # as many of each class
-    report = {"classifier: right on held-out real pictures": _share(logits, held_out.labels)}
-    report["distances are of"] = (
-        f"{size} samples, as many of each class, to {len(real)} held-out; mean of {PAIRS} draws"
-    )
-    generator = torch.Generator().manual_seed(1)
-    everything = torch.arange(len(dataset))[_balanced(dataset.labels, min(len(dataset), PAIRS * size), generator)]
-    train_features, _ = classifier.judge(judge, dataset.at(everything))
-    report |= _distances("floor (real training pictures)", real, train_features, dataset.labels[everything], size)
-    labels = torch.arange(n) % len(config.classes)
+    usual = eyes.frechet == "FID"
+    near, far = (dataset, held_out) if usual else (held_out, dataset)
+    real, logits = eyes.look(near.at(torch.arange(len(near))))
+    report = {"compared with": f"{len(near)} {'training' if usual else 'held-out'} pictures"}
+    known = bool(config.classes) and not usual
+    if known:
+        report["classifier: right on held-out real pictures"] = share(logits, held_out.labels)
+    classes = len(config.classes) if known else 1
+    size = n if usual else max(1, min(len(real), n) // classes) * classes  # as many of each class
+    draws = f", as many of each class, mean of {PAIRS} draws" if size < n else ""
+    report["distances are of"] = f"{size} samples{draws}"
+    labels = torch.arange(n) % len(config.classes) if config.classes else None
+    group = labels if known else torch.zeros(n, dtype=torch.long)
+
+    def groups_of(dataset):
+        return dataset.labels if known else torch.zeros(len(dataset), dtype=torch.long)
+
+    some = balanced(groups_of(far), min(len(far), PAIRS * size), torch.Generator().manual_seed(1))
+    report |= compared("floor (other real pictures)", eyes, real, *eyes.look(far.at(some)), groups_of(far)[some], size)
     for gamma in sorted({1.0, scale}):
-        options = {"cond": labels, "scale": gamma, "sampler": sampler, "steps": steps, "seed": seed}
-        features, logits = classifier.judge(judge, generate(model, config.shape, n, **options).clamp(-1, 1))
-        report[f"scale {gamma:g}: recognised as their class"] = _share(logits, labels)
-        report |= _distances(f"scale {gamma:g}", real, features, labels, size)
-    return report
+        x = draw(work, model, config.shape, n, labels, scale=gamma, **options)
+        found, logits = eyes.look(x)
+        if known:
+            report[f"scale {gamma:g}: recognised as their class"] = share(logits, labels)
+        report |= compared(f"scale {gamma:g}", eyes, real, found, logits, group, size)
+    return report | _bits(model, held_out, bool(config.classes))
+
+
+def _bits(model, held_out, labelled: bool) -> dict:
+    """Bits per dimension of the first held-out pictures, of a model of pixels of 256 levels."""
+    if not hasattr(model, "schedule") or hasattr(model, "decode") or held_out.pictures.dtype != torch.uint8:
+        return {}
+    device, few = next(model.parameters()).device, held_out.pictures[:FOR_BITS]
+    cond = held_out.labels[:FOR_BITS].to(device) if labelled else None
+    times = model.schedule.grid(32)[:-1].flip(0)
+    bits = metrics.bits_per_dim(model, few.to(device), times, cond, torch.Generator().manual_seed(0))
+    return {
+        f"bits per dimension, {len(few)} held-out pictures, by ODE": bits.mean().item(),
+        "its standard error": bits.std().item() / len(few) ** 0.5,
+    }
 
 
 def evaluate_autoencoder(model, config: Config, dataset, held_out, *, n) -> dict:
     """How well n held-out pictures come back: PSNR, and the Frechet distance of what came back to what went in."""
     x = some_pictures(held_out, n)
     y, codes = reconstruct(model, x)
-    judge = classifier.for_data(dataset, device=next(model.parameters()).device)
-    was, became = (classifier.judge(judge, part)[0] for part in (x, y))
+    net = for_data(dataset, device=next(model.parameters()).device)
+    was, became = (judge(net, part)[0] for part in (x, y))
     half = len(x) // 2
     report = {
         "pictures": len(x),
@@ -117,44 +148,6 @@ def evaluate_autoencoder(model, config: Config, dataset, held_out, *, n) -> dict
         used, perplexity = usage(codes, config.codes)
         report |= {"codes in use, share": used, "perplexity over the number of codes": perplexity}
     return report
-
-
-def some_pictures(dataset, n: int, seed: int = 20_000) -> Tensor:
-    """n of its pictures: of a fixed set the first, else fresh ones."""
-    if isinstance(dataset, data.Captioned):
-        return torch.cat([x for x, _ in dataset.fixed(n, seed)])
-    return dataset.at(torch.arange(min(n, len(dataset))))
-
-
-def _balanced(labels: Tensor, n: int, generator) -> Tensor:
-    """About n indices, as many of each class, drawn without replacement."""
-    classes = labels.unique()
-    order = torch.randperm(len(labels), generator=generator)
-    return torch.cat([order[labels[order] == c][: max(1, n // len(classes))] for c in classes])
-
-
-def distances(real: Tensor, features: Tensor, labels: Tensor, size: int) -> tuple[float, float, float]:
-    """Frechet distance, precision and recall of `size` of the features against the real ones: means over draws, drawn
-    alike for samples and for the floor, since all three depend on how many there are and of which class."""
-    generator, rows = torch.Generator().manual_seed(0), []
-    for _ in range(PAIRS if size < len(features) else 1):  # all of them are the same in every draw
-        few = features[_balanced(labels, size, generator)]
-        rows.append([metrics.frechet_distance(few, real), *metrics.precision_recall(real, few)])
-    return tuple(torch.tensor(rows).mean(0).tolist())
-
-
-def _distances(name: str, *args) -> dict:
-    """The same in words."""
-    frechet, precision, recall = distances(*args)
-    return {
-        f"{name}: Frechet distance, classifier features (not FID)": frechet,
-        f"{name}: precision": precision,
-        f"{name}: recall of held-out real pictures": recall,
-    }
-
-
-def _share(logits: Tensor, labels: Tensor) -> float:
-    return (logits.argmax(1) == labels).float().mean().item()
 
 
 def prompted(model, tokenizer, dataset, n: int, **options) -> tuple[Tensor, list[str], list]:
@@ -175,44 +168,79 @@ def prompt_accuracy(model, tokenizer, dataset, n: int, *, shuffle=False, **optio
     return checker.accuracy(asked[1:] + asked[:1] if shuffle else asked, x)
 
 
-def evaluate_captions(model, config: Config, dataset, *, n, scale, **options) -> dict:
+def evaluate_captions(model, config: Config, dataset, eyes: Features, work: Path, *, n, scale, seed, **options) -> dict:
     """What captions ask for and pictures show, by attribute, without guidance and with it, and by chance."""
-    report, tokenizer = {}, checkpoint.tokenizer(config)
-    judge = classifier.for_data(load_data(config), device=next(model.parameters()).device)
-    real, again = (classifier.judge(judge, some_pictures(dataset, n, seed))[0] for seed in (20_000, 30_000))
-    all_alike = torch.zeros(n, dtype=torch.long)
-    report |= _distances("floor (other real pictures)", real, again, all_alike, n)
+    tokenizer, all_alike = checkpoint.tokenizer(config), torch.zeros(n, dtype=torch.long)
+    real, again = (eyes.look(some_pictures(dataset, n, which)) for which in (20_000, 30_000))
+    report = compared("floor (other real pictures)", eyes, real[0], *again, all_alike, n)
+    _, captions, asked = dataset.asked(n, torch.Generator().manual_seed(10_000 + seed))
     for gamma in sorted({1.0, scale}):
-        x, captions, asked = prompted(model, tokenizer, dataset, n, scale=gamma, **options)
+        x = draw(work, model, config.shape, n, tokenizer(captions), seed=seed, scale=gamma, **options)
         for name, value in checker.accuracy(asked, x).items():
             report[f"scale {gamma:g}: {name} as asked"] = value
-        report |= _distances(f"scale {gamma:g}", real, classifier.judge(judge, x.clamp(-1, 1))[0], all_alike, n)
-    chance = prompt_accuracy(model, tokenizer, dataset, n, scale=scale, shuffle=True, **options)
-    return report | {f"scale {scale:g}, judged by another's caption: {k}": v for k, v in chance.items()}
+        report |= compared(f"scale {gamma:g}", eyes, real[0], *eyes.look(x), all_alike, n)
+    for name, value in checker.accuracy(asked[1:] + asked[:1], x).items():  # of the last scale
+        report[f"scale {gamma:g}, judged by another's caption: {name}"] = value
+    return report
 
 
-def evaluate(run: Path, *, n=None, scale=None, sampler="dpmpp_2m", steps=20, seed=0, device="auto") -> dict:
+def evaluate(
+    run: Path, *, n=None, scale=None, sampler="dpmpp_2m", steps=20, seed=0, device="auto", features_of="classifier",
+    spec: str | None = None, few: bool = False, work: Path | None = None,
+) -> dict:  # fmt: skip
     """Measure a run's EMA model; a dict of what is said in words: number, in the order of printing.
 
-    By default toys are measured on 10,000 samples without guidance, pictures on 1,000 with scales 1 and 1.5, or 2 if
-    they have captions.
+    By default toys are measured on 10,000 samples without guidance, pictures on 2,048 with scales 1 and 1.5, or 2 if
+    they have captions. Fewer pictures are refused unless `few`. `spec` is other data than the run was trained on, of
+    the same shape and classes. Samples drawn so far are kept in `work`, by default a folder in the run, until all is
+    measured.
     """
     config = checkpoint.read_config(run)
+    config.data = spec or config.data
     model = checkpoint.load(run, device=pick(device))
     dataset = load_data(config)
-    points = isinstance(dataset, data.Points)
-    usual = 1.0 if points else 2.0 if dataset.captioned else 1.5
-    if not hasattr(model, "schedule"):  # no guidance
-        usual = 1.0
-    n, scale = n or (10_000 if points else 1_000), usual if scale is None else scale
+    points, noisy = isinstance(dataset, data.Points), hasattr(model, "schedule")
+    usual = 1.0 if points or not noisy else 2.0 if dataset.captioned else 1.5 if config.classes else 1.0
+    n, scale = n or (10_000 if points else ENOUGH), usual if scale is None else scale
     options = {"n": n, "scale": scale, "sampler": sampler, "steps": steps, "seed": seed}
-    head = {"run": str(run), "data": config.data, **options, "weights": "EMA", "device": str(pick(device))}
+    head = {"run": str(run), "data": config.data} | _card(config, model, run, options)
     if isinstance(model, Autoencoder):
         return head | evaluate_autoencoder(model, config, dataset, load_data(config, "test"), n=n)
     if points:
         return head | evaluate_points(model, config, dataset, **options)
+    if n < ENOUGH and not few:
+        raise ValueError(
+            f"{n} samples are too few: of less than {ENOUGH} a Frechet distance tells of their number more than of the "
+            f"model; give --n {ENOUGH} or more, or add --few to have it all the same"
+        )
+    if n < ENOUGH:
+        head["too few"] = f"yes, below {ENOUGH}: distances are too large by an amount that their floor shows"
+    eyes, work = features(features_of, dataset, pick(device)), work or run / "evaluating"
+    head["features"] = eyes.what
+    held_out = load_data(config, "test")
     if isinstance(dataset, data.Captioned):
-        return head | evaluate_captions(model, config, load_data(config, "test"), **options)
-    if not config.classes:
-        raise ValueError(f"{run}: its pictures have no labels, so no classifier can make features to compare them by")
-    return head | evaluate_images(model, config, dataset, load_data(config, "test"), **options)
+        report = evaluate_captions(model, config, held_out, eyes, work, **options)
+    else:
+        report = evaluate_images(model, config, dataset, held_out, eyes, work, **options)
+    shutil.rmtree(work, ignore_errors=True)
+    return head | report
+
+
+def _card(config: Config, model, run: Path, options: dict) -> dict:
+    """What a number means nothing without."""
+    device, calls = next(model.parameters()).device, options["steps"]
+    if options["sampler"] == "heun":
+        calls = 2 * calls - 1
+    elif options["sampler"] == "langevin":
+        calls = 12 * calls + 1
+    trained = checkpoint.read_losses(run)
+    half = len(config.shape) == 3 and native_bf16(device)
+    return {
+        "model": f"{config.model}, {config.net}, {parameters(model) / 1e6:.2f} million parameters",
+        "trained for": f"{trained[-1][0]} steps of {config.batch}" if trained else "see its card",
+        **options,
+        "network calls a sample": f"{calls}, twice as many where guided" if hasattr(model, "schedule") else 1,
+        "weights": "EMA",
+        "precision": "bfloat16 by autocast" if half else "float32",
+        "device": str(device),
+    }

@@ -62,7 +62,7 @@ def _new(config, shape, tokenizer, first_stage):
         return Causal(shape, first_stage.codes, classes, text and text(), config.width)
     net = build(
         config.net, shape, classes, config.width, config.seed,
-        patch=config.patch, tokenizer=tokenizer, way=config.way,
+        patch=config.patch, depth=config.depth, levels=config.levels, tokenizer=tokenizer, way=config.way,
     )  # fmt: skip
     return Denoiser(net, SCHEDULES[config.schedule](), config.prediction, config.sigma_data)
 

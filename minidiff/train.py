@@ -4,20 +4,22 @@ It trains a Denoiser, and as well whatever else has `loss(x0, cond, generator=..
 """
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from . import parallel
 from .data.images import check_pictures
 from .denoise import uniform_times
 from .device import autocast, to_device
 
 
 class Step(NamedTuple):
-    """What a training step tells: its number (from 1), the batch's mean loss, and the EMA of the model."""
+    """What a training step tells: its number (from 1), the batch's mean loss (of several ranks, that of this one's
+    parts), and the EMA of the model."""
 
     step: int
     loss: float
@@ -31,18 +33,31 @@ class State:
     model: nn.Module
     ema: nn.Module
     optimizer: torch.optim.Optimizer
-    generator: torch.Generator  # on the CPU, so that a seed means the same on every device
+    generators: list[torch.Generator]  # one a part of the batch; on the CPU, so that a seed means the same everywhere
     step: int = 0
 
+    @property
+    def generator(self) -> torch.Generator:
+        """That of a batch in one part."""
+        return self.generators[0]
 
-def new_state(model: nn.Module, seed: int = 0) -> State:
-    """The state before the first step. AdamW without decay, its memory short, (0.9, 0.99), or the model's `betas`."""
+
+def new_state(model: nn.Module, seed: int = 0, parts: Iterable[int] = (0,)) -> State:
+    """The state before the first step. AdamW without decay, its memory short, (0.9, 0.99), or the model's `betas`.
+
+    `parts` are those of each batch that this process computes: all, or its share (see `parallel`).
+    """
     device, betas = next(model.parameters()).device, getattr(model, "betas", (0.9, 0.99))
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=0.0, betas=betas, weight_decay=0.0, fused=device.type in ("cpu", "cuda")
     )
     ema = copy.deepcopy(model).eval().requires_grad_(False)
-    return State(model, ema, optimizer, torch.Generator().manual_seed(seed))
+    return State(model, ema, optimizer, [stream(seed, i) for i in parts])
+
+
+def stream(seed: int, part: int) -> torch.Generator:
+    """The generator of one part of the batch: its data and its noise."""
+    return torch.Generator().manual_seed(seed + 1_000_003 * part)
 
 
 def train(
@@ -52,6 +67,7 @@ def train(
     *,
     lr: float = 1e-3,
     warmup: int = 100,
+    fall: Callable[[int], float] | None = None,
     clip: float = 1.0,
     p_uncond: float = 0.1,
     weight=None,
@@ -61,43 +77,49 @@ def train(
 ) -> Iterator[Step]:
     """Train until `steps` in all, yielding a Step after each optimizer and EMA step.
 
-    batches gives x0 or (x0, labels or None), x0 (B, ...) in [-1, 1]; lr rises linearly over `warmup` steps and falls as
-    1 / sqrt(step) from 10 `warmup` on; `clip` bounds the gradient's norm. Neither depends on `steps`, so training
-    N and then N more is training 2N. p_uncond, weight and times are for models of noise alone (those with a schedule).
-    Pass a `state` to go on from it. Raises ValueError for pictures out of range (see `check`; latents have none) and at
-    the first loss that is not finite, before it reaches the weights.
+    batches gives x0 or (x0, labels or None), x0 (B, ...) in [-1, 1], one a step or, of a state of several parts, one a
+    part in their order: their gradients are averaged, over the parts and over all ranks (see `parallel`). lr rises
+    linearly over `warmup` steps and falls as 1 / sqrt(step) from 10 `warmup` on; `clip` bounds the gradient's norm.
+    Neither depends on `steps`, so training N and then N more is training 2N; fall(step), if given, is a further factor.
+    p_uncond, weight and times are for models of noise alone (those with a schedule). Pass a `state` to go on from it.
+    Raises ValueError for pictures out of range (see `check`; latents have none) and at the first loss that is not
+    finite, before it reaches the weights.
     """
     state = state or new_state(model)
     if state.model is not model:
         raise ValueError("the state belongs to another model: make it with new_state(model)")
-    device = next(model.parameters()).device
+    device, loss_of = next(model.parameters()).device, parallel.shared(model)
     model.train()
-    batches = iter(batches)
+    batches, parts = iter(batches), len(state.generators)
     while state.step < steps:  # asks for no batch beyond the last step: it would move the random state on
-        if (batch := next(batches, None)) is None:
-            return
-        x0, cond = batch if isinstance(batch, tuple | list) else (batch, None)
-        if state.step == 0 and x0.ndim == 4 and check is not None:
-            check(x0, "the first batch")
-        noise = {}
-        if hasattr(model, "schedule"):
-            t = times(len(x0), model.schedule, state.generator)
-            noise = {"t": t, "p_uncond": p_uncond, "weight": weight}
-        x0, cond = to_device(x0, device), None if cond is None else cond.to(device)
-        with autocast(device, x0):
-            losses = model.loss(x0, cond, generator=state.generator, **noise)
-        loss = losses.mean()
-        if not torch.isfinite(loss):
-            raise ValueError(_what_broke(losses, noise.get("t"), model, state.step + 1))
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        total = 0.0
+        for part, generator in enumerate(state.generators, 1):
+            if (batch := next(batches, None)) is None:
+                return
+            x0, cond = batch if isinstance(batch, tuple | list) else (batch, None)
+            if state.step == 0 and x0.ndim == 4 and check is not None:
+                check(x0, "the first batch")
+            noise = {}
+            if hasattr(model, "schedule"):
+                t = times(len(x0), model.schedule, generator)
+                noise = {"t": t, "p_uncond": p_uncond, "weight": weight}
+            x0, cond = to_device(x0, device), None if cond is None else cond.to(device)
+            with parallel.syncing(loss_of, last=part == parts):
+                with autocast(device, x0):
+                    losses = loss_of(x0, cond, generator=generator, **noise)
+                loss = losses.mean()
+                if not torch.isfinite(loss):
+                    raise ValueError(_what_broke(losses, noise.get("t"), model, state.step + 1))
+                (loss / parts).backward()
+            total += loss.item() / parts
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
         for group in state.optimizer.param_groups:
-            group["lr"] = lr * rate(state.step, warmup)
+            group["lr"] = lr * rate(state.step, warmup) * (1.0 if fall is None else fall(state.step))
         state.optimizer.step()
         state.step += 1
         update_ema(state.ema, model, state.step)
-        yield Step(state.step, loss.item(), state.ema)
+        yield Step(state.step, total, state.ema)
 
 
 def rate(step: int, warmup: int) -> float:

@@ -80,7 +80,7 @@ def test_unknown_names(run, tmp_path, capsys):
     refused(capsys, ["paint"], "invalid choice: 'paint'")
     refused(capsys, ["sample", run, "--label"], "argument --label: expected a value", run)
     refused(capsys, ["sample", run, "--label", "--n", 3], "argument --label: expected a value", run)
-    refused(capsys, ["sample"], "the following arguments are required: RUN;")
+    refused(capsys, ["sample"], "give the folder of a run, or --pretrained and a name")
     refused(capsys, ["train", "--data", "digits", "--speed", 3], "unrecognized arguments: --speed")
     refused(capsys, ["claims", "9.9"], "unknown claim '9.9'")
     assert not out.exists()

@@ -5,7 +5,8 @@ from minidiff import classifier, data
 from minidiff.checkpoint import new_model
 from minidiff.evaluate import evaluate, score_error
 from minidiff.oracles import MixtureDenoiser
-from minidiff.runs import configure, train_run
+from minidiff.recipes import configure
+from minidiff.runs import train_run
 from minidiff.schedules import VP
 
 
@@ -46,11 +47,16 @@ def test_shift_moves_by_whole_pixels(generator):
 def test_evaluating_pictures(tmp_path, quick_judge):
     config, dataset = configure("digits", width=16, batch=16)
     train_run(tmp_path / "run", config, dataset, steps=3, device="cpu", progress=False)
-    report = evaluate(tmp_path / "run", n=100, steps=2, device="cpu")
+    report = evaluate(tmp_path / "run", n=100, few=True, steps=2, device="cpu")
     assert report["scale 1: recognised as their class"] <= 0.5  # three steps teach nothing
     names = [name for name in report if "Frechet" in name]
     assert report[names[0]] < 0.5 * report[names[1]] and names[0].startswith("floor")
-    assert {f"scale {s}: recall of held-out real pictures" for s in ("1", "1.5")} <= set(report)
+    assert {f"scale {s}: recall" for s in ("1", "1.5")} <= set(report)
+    assert report["network calls a sample"].startswith("2,") and "below 2048" in report["too few"]
+    assert report["bits per dimension, 32 held-out pictures, by ODE"] > 0
+    assert not (tmp_path / "run" / "evaluating").exists()
+    with pytest.raises(ValueError, match="too few.*--few"):
+        evaluate(tmp_path / "run", n=100, steps=2)
 
 
 @pytest.mark.slow
@@ -61,7 +67,7 @@ def test_digits_after_three_minutes(tmp_path):
     report = evaluate(tmp_path / "run")
     assert report["classifier: right on held-out real pictures"] >= 0.97
     assert report["scale 1.5: recognised as their class"] >= 0.95
-    assert report["scale 1.5: recall of held-out real pictures"] >= 0.5
+    assert report["scale 1.5: recall"] >= 0.5
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from PIL import Image
 from minidiff import plot
 from minidiff.checkpoint import new_model
 from minidiff.generate import generate, parse_label, write
-from minidiff.runs import configure
+from minidiff.recipes import configure
 
 
 def test_same_seed_same_samples():

@@ -11,7 +11,8 @@ from minidiff.cli import main
 from minidiff.denoise import Denoiser
 from minidiff.generate import generate
 from minidiff.nets import build
-from minidiff.runs import configure, train_run
+from minidiff.recipes import configure
+from minidiff.runs import train_run
 from minidiff.schedules import VP
 from minidiff.stages import GAN, Autoencoder, Causal, Latent, latents_of
 from minidiff.stages.latent import fingerprint

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from minidiff import checkpoint, data, runs
 from minidiff.generate import generate
 from minidiff.nets import NETS
-from minidiff.runs import configure, train_run
+from minidiff.recipes import configure
+from minidiff.runs import train_run
 
 TRAIN = [sys.executable, "-m", "minidiff", "train", "--data", "eight_gaussians", "--width", "32", "--batch", "32"]
 
@@ -157,7 +158,7 @@ def test_bad_runs(tmp_path):
     good = {name: (run / name).read_bytes() for name in ("config.json", "ema.safetensors", "state.pt")}
     raw = json.loads(good["config.json"])
     for change, words in (
-        ({"depth": 3}, "unknown key 'depth'"),
+        ({"heads": 3}, "unknown key 'heads'"),
         ({"net": "resnet"}, "unknown net 'resnet'"),
         ({"schedule": "sine"}, "unknown schedule 'sine'"),
         ({"width": "big"}, "wrong type"),

@@ -13,7 +13,8 @@ from minidiff.data.captions import LENGTH, vocabulary
 from minidiff.denoise import Denoiser
 from minidiff.nets import DiT, UNet, build
 from minidiff.nets.layers import Attention, CrossAttention
-from minidiff.runs import configure, train_run
+from minidiff.recipes import configure
+from minidiff.runs import train_run
 from minidiff.schedules import VP
 from minidiff.text import WAYS, ClipTokenizer, Tokenizer
 

@@ -5,8 +5,8 @@ import functools
 import torch
 
 from .. import classifier, data
+from ..compare import distances
 from ..denoise import Denoiser
-from ..evaluate import distances
 from ..guidance import ClassifierGuided, Guided
 from ..nets import build
 from ..samplers import dpmpp_2m, last, start

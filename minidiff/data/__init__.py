@@ -2,6 +2,7 @@
 captions if it is captioned), and .mixture, if exact.
 """
 
+import itertools
 from dataclasses import dataclass, field
 
 import torch
@@ -81,13 +82,16 @@ def _shapes(spec, part, size) -> Captioned:
     return Captioned(spec, size or 16, int(most or 3), allowed)
 
 
-def batches(data: Data, size: int, generator=None, tokenizer=None):
+def batches(data: Data, size: int, generator=None, tokenizer=None, flip: bool = False):
     """Batches (x0, cond) of `size` without end, cond being labels, the tokens of captions if there is a tokenizer to
-    make them, or None."""
+    make them, or None. Of several generators each makes a batch in turn. `flip` mirrors half the pictures."""
     if size < 1:
         raise ValueError(f"a batch needs at least 1 sample, got {size}")
-    while True:
-        x0, cond = data.batch(size, generator)
+    for one in itertools.cycle(generator if isinstance(generator, list) else [generator]):
+        x0, cond = data.batch(size, one)
+        if flip:
+            mirrored = torch.rand(size, generator=one) < 0.5
+            x0 = torch.where(mirrored[:, None, None, None], x0.flip(3), x0)
         if data.captioned:
             cond = None if tokenizer is None else tokenizer(cond, truncate=True)
         yield x0, cond

@@ -25,12 +25,14 @@ def default_width(name: str, shape: tuple[int, ...]) -> int:
 
 def build(
     name: str, shape: tuple[int, ...], classes: int | None = None, width: int | None = None, seed: int = 0,
-    *, patch: int | None = None, tokenizer=None, way: str = "cross",
+    *, patch: int | None = None, depth: int | None = None, levels: int | None = None,
+    tokenizer=None, way: str = "cross",
 ):  # fmt: skip
     """The network `name` for data of `shape`, (D,) or (C, H, W), with `classes` labels or unconditional; or for text,
     with the encoder of a `tokenizer` (see minidiff.text), taken in by `way`: "pooled", "tokens" or "cross". U-Nets
     and transformers cut the picture into patches of `patch`; by default the first do not, and DiT as the size
-    suggests.
+    suggests. `depth` is the blocks of a transformer (6) or of each of a U-Net's `levels` going down (1); of those there
+    are by default 3, or 2 for pictures, counted in patches, of less than 16.
 
     Its initial weights depend on `seed` alone; the global random state is left as it was. Raises ValueError if net
     and data do not fit.
@@ -44,14 +46,18 @@ def build(
         raise ValueError(f"net {name} takes square pictures (C, H, H), and this data has shape {tuple(shape)}: use mlp")
     if patch is not None and name not in READERS:
         raise ValueError(f"net {name} knows no patches: choose from {', '.join(READERS)}, or leave the patch out")
+    if depth is not None and name not in READERS:
+        raise ValueError(f"net {name} has one depth: choose from {', '.join(READERS)}, or leave the depth out")
+    if levels is not None and name not in ("unet", "encoder_decoder"):
+        raise ValueError(f"net {name} has no levels: choose unet or encoder_decoder, or leave the levels out")
     if tokenizer is not None and name not in READERS:
         raise ValueError(f"net {name} cannot read captions: choose from {', '.join(READERS)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _new(name, shape, classes, width, patch, tokenizer, way)
+        return _new(name, shape, classes, width, patch, depth, levels, tokenizer, way)
 
 
-def _new(name, shape, classes, width, patch=None, tokenizer=None, way=None):
+def _new(name, shape, classes, width, patch=None, depth=None, levels=None, tokenizer=None, way=None):
     text = {} if tokenizer is None else {"text": tokenizer.encoder(), "way": way}
     if name == "mlp":
         return MLP(shape[0], classes, width)
@@ -62,17 +68,18 @@ def _new(name, shape, classes, width, patch=None, tokenizer=None, way=None):
         return NCSN(channels, classes, width)
     if name in ("unet", "encoder_decoder"):
         patch = patch or 1
-        mults = (1, 2) if size // patch < 16 else (1, 2, 2)
+        mults = (1, *[2] * ((levels or (2 if size // patch < 16 else 3)) - 1))
         sizes = [size // patch // 2**level for level in range(len(mults))]
         at = [s for s in sizes if s <= max(8, sizes[-1])]  # attention where it is cheap, and at least at the bottom
-        return UNet(channels, size, classes, width, mults, attention_at=at, skips=name == "unet", patch=patch, **text)
+        skips, blocks = name == "unet", depth or 1
+        return UNet(channels, size, classes, width, mults, blocks, at, skips=skips, patch=patch, **text)
     patch = (
         patch or 1
         if name == "transformer"
         else patch or next(p for p in ((2, 1) if size < 32 else (4, 2, 1)) if size % p == 0)
     )
     heads = heads_of(width, 32) if text else None  # one asks for a colour, another for a place
-    return DiT(channels, size, classes, width, heads=heads, patch=patch, **text)
+    return DiT(channels, size, classes, width, depth or 6, heads, patch=patch, **text)
 
 
 def matched(names, budget: float, shape=(3, 32, 32), by: str = "parameters", classes=None, seed: int = 0) -> dict:

@@ -19,9 +19,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from minidiff import classifier, data, plot
+from minidiff.compare import distances
 from minidiff.denoise import Denoiser, lognormal_times
 from minidiff.device import autocast, pick, to_device
-from minidiff.evaluate import distances
 from minidiff.files import replacing
 from minidiff.guidance import Guided
 from minidiff.nets import UNet

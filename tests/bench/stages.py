@@ -20,13 +20,15 @@ import matplotlib.pyplot as plt
 import torch
 
 from minidiff import checkpoint, classifier, data, plot
+from minidiff.compare import distances, some_pictures
 from minidiff.data import checker
 from minidiff.device import pick
-from minidiff.evaluate import distances, evaluate_autoencoder, prompted, some_pictures
+from minidiff.evaluate import evaluate_autoencoder, prompted
 from minidiff.files import replacing
 from minidiff.generate import generate
 from minidiff.nets.measures import parameters
-from minidiff.runs import configure, load_data, train_run
+from minidiff.recipes import configure
+from minidiff.runs import load_data, train_run
 from minidiff.stages import Causal
 from minidiff.stages.autoencoder import reconstruct
 

@@ -1,0 +1,120 @@
+"""Several processes that train one model, by gloo on CPUs and NCCL on GPUs:
+
+torchrun --nproc-per-node 2 -m minidiff train ...
+
+A batch is cut into parts, each with its own stream of data and noise. A rank computes the parts whose number leaves its
+own when divided by the number of ranks, and the gradients are averaged over all: so how many ranks share the parts
+changes nothing but the time. A single rank with several parts is gradient accumulation.
+"""
+
+import os
+import signal
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+LOST = "another rank has ended, so this one does too; train --resume goes on from the last checkpoint"
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def ranks() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+@contextmanager
+def joined(device: torch.device):
+    """The device of this rank, the others met, if torchrun started this process; else just the device.
+
+    Raises ConnectionError when another rank ends before its time: it closes its connections, or torchrun sends a
+    SIGTERM.
+    """
+    if not dist.is_torchelastic_launched() or dist.is_initialized():
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+
+    def ended(*_):
+        raise ConnectionError(LOST)
+
+    before = signal.signal(signal.SIGTERM, ended)
+    try:
+        yield device
+        dist.destroy_process_group()
+    except RuntimeError as error:
+        if _is_of_the_wire(error):
+            raise ConnectionError(LOST) from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _is_of_the_wire(error: RuntimeError) -> bool:
+    """Whether the error is of the connection to another rank: gloo and NCCL raise no class of their own for all."""
+    said = str(error).lower()
+    return isinstance(error, dist.DistError) or any(w in said for w in ("gloo", "nccl", "closed by peer", "connection"))
+
+
+class Loss(nn.Module):
+    """A model called as its loss: DistributedDataParallel averages the gradients of what it calls, and it calls."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *args, **options) -> Tensor:
+        return self.model.loss(*args, **options)
+
+
+def shared(model: nn.Module) -> nn.Module:
+    """What to call for the model's loss, so that backward leaves every rank the mean of all ranks' gradients."""
+    return DistributedDataParallel(Loss(model)) if ranks() > 1 else Loss(model)
+
+
+@contextmanager
+def syncing(loss: nn.Module, last: bool):
+    """Average the gradients over the ranks in this backward if it is the `last` part of the batch, not before."""
+    if last or not isinstance(loss, DistributedDataParallel):
+        yield
+    else:
+        with loss.no_sync():
+            yield
+
+
+def mean(values: list[float]) -> list[float]:
+    """The mean over ranks of each value."""
+    if ranks() == 1:
+        return values
+    total = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(total)
+    return (total / ranks()).tolist()
+
+
+def gather(tensors: list[Tensor]) -> list[Tensor]:
+    """The equally shaped CPU tensors of all ranks in the order of the parts: rank 0's first, rank 1's first, ..."""
+    if ranks() == 1:
+        return tensors
+    found = []
+    for x in tensors:
+        everyone = [torch.empty_like(x) for _ in range(ranks())]
+        dist.all_gather(everyone, x)
+        found += everyone
+    return found
+
+
+@contextmanager
+def first():
+    """Rank 0 does what is within before the others do: what it writes into the cache, they read."""
+    if rank() > 0:
+        dist.barrier()
+    yield
+    if rank() == 0 and ranks() > 1:
+        dist.barrier()

@@ -1,0 +1,227 @@
+"""Time to quality: our laptop recipe and other libraries' U-Nets, each trained equally long from nothing on the same
+pictures, sampled with the same number of network calls, compared in the same features.
+
+pip install -e '.[bench]', then
+python tests/bench/quality.py --data folder:PATH --minutes 20       some two hours on two CPU cores
+
+The others' nets are those of speed.py, about as large as ours, each with its library's noise schedule, target and
+learning rate, in our loop: bfloat16, gradient clipping, a moving average whose width is a tenth of the training. Which
+batch of 16, 32 and 64 suits a peer is tried first, for --trial minutes each, by its own loss on held-out pictures. All
+are sampled by dpmpp_2m on the same grid of noise levels: fewer calls do more than by their own samplers.
+quality.json and quality.png go to --out, the runs to --runs: a later call goes on with what is missing.
+"""
+
+import argparse
+import json
+import platform
+import time
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+import peers
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from minidiff import checkpoint, classifier, data, plot
+from minidiff.compare import distances, draw
+from minidiff.denoise import Prediction, normal_like
+from minidiff.device import autocast, pick, to_device
+from minidiff.files import replacing
+from minidiff.nets.measures import parameters
+from minidiff.recipes import configure
+from minidiff.runs import train_run
+from minidiff.schedules import VP, expand
+from minidiff.train import new_state, train
+
+BATCHES = (16, 32, 64)
+
+
+class Peer(nn.Module):
+    """Another library's net, which predicts eps or v at the noise levels of a table `log_snr` (1000,), as a Model.
+
+    net(x_t, place): place is the number in the table, or with `by_sigma` the noise sigma / alpha.
+    """
+
+    schedule = VP()  # to sample by; in training it draws the levels of its table
+
+    def __init__(self, call, net, log_snr: Tensor, target: str, lr: float, betas=(0.9, 0.999), by_sigma=False):
+        super().__init__()
+        self.net, self.call, self.target, self.lr, self.betas, self.by_sigma = net, call, target, lr, betas, by_sigma
+        self.register_buffer("log_snr", log_snr.float())
+
+    def output(self, x_t: Tensor, number: Tensor) -> Tensor:
+        low = number.floor().long().clamp(max=len(self.log_snr) - 2)
+        log_snr = torch.lerp(self.log_snr[low], self.log_snr[low + 1], number - low)
+        return self.call(x_t, torch.exp(-log_snr / 2) if self.by_sigma else number).float()
+
+    def loss(self, x0: Tensor, cond=None, generator=None, **_) -> Tensor:
+        number = torch.randint(len(self.log_snr), (len(x0),), generator=generator)
+        log_snr, eps = self.log_snr[number], normal_like(x0, generator)
+        alpha, sigma = (expand(torch.sigmoid(s * log_snr).sqrt(), x0) for s in (1, -1))
+        target = eps if self.target == "eps" else alpha * eps - sigma * x0
+        return (self.output(alpha * x0 + sigma * eps, number.float()) - target).square().flatten(1).mean(1)
+
+    def forward(self, x_t: Tensor, t: Tensor, cond=None) -> Prediction:
+        log_snr, (alpha, sigma) = self.schedule.log_snr(t), self.schedule(t)
+        after = torch.searchsorted(-self.log_snr, -log_snr.reshape(1)).clamp(1, len(self.log_snr) - 1)
+        high, low = self.log_snr[after - 1], self.log_snr[after]
+        number = (after - ((log_snr - low) / (high - low)).clamp(0, 1)).expand(len(x_t))
+        out = self.output(x_t, number).to(x_t.dtype)
+        if self.target == "v":
+            return Prediction(alpha * x_t - sigma * out, sigma * x_t + alpha * out)
+        return Prediction((x_t - sigma * out) / alpha, out)
+
+
+def ddpm_log_snr(betas: Tensor) -> Tensor:
+    return torch.logit(torch.cumprod(1 - betas.double(), 0))
+
+
+def diffusers() -> Peer:
+    """Its unconditional training example: eps, 1000 linear betas, AdamW (.95, .999) at 1e-4."""
+    from diffusers import DDPMScheduler
+
+    net, _ = peers.diffusers_unet()
+    table = ddpm_log_snr(DDPMScheduler(num_train_timesteps=1000).betas)
+    return Peer(lambda x, k: net(x, k).sample, net, table, "eps", 1e-4, (0.95, 0.999))
+
+
+def lucidrains() -> Peer:
+    """Its GaussianDiffusion's defaults: v, a sigmoid schedule; its README's learning rate, 8e-5."""
+    from denoising_diffusion_pytorch import GaussianDiffusion
+
+    net, _ = peers.lucidrains_unet()
+    diffusion = GaussianDiffusion(net, image_size=32)
+    return Peer(net, net, ddpm_log_snr(diffusion.betas), diffusion.objective.removeprefix("pred_"), 8e-5, (0.9, 0.99))
+
+
+def smalldiffusion() -> Peer:
+    """Its U-Net example: eps, DDPM's betas as sigmas, a scaled input, AdamW at 7e-4."""
+    from smalldiffusion import ScheduleDDPM
+
+    net, _ = peers.smalldiffusion_unet()
+    return Peer(net, net, -2 * ScheduleDDPM(1000).sigmas.double().log(), "eps", 7e-4, by_sigma=True)
+
+
+PEERS = {"smalldiffusion": smalldiffusion, "diffusers": diffusers, "lucidrains": lucidrains}
+
+
+def made(name: str) -> Peer:
+    torch.manual_seed(0)
+    peer = PEERS[name]()
+    return peer.to(memory_format=torch.channels_last)
+
+
+def fit(peer: Peer, dataset, batch: int, minutes: float):
+    """Train for `minutes`, from the first batch on; its moving average and the number of steps."""
+    state, began = new_state(peer, 0), time.monotonic()
+    batches = data.batches(dataset, batch, state.generator, flip=True)
+    for step in train(peer, ((x, None) for x, _ in batches), 2**62, lr=peer.lr, state=state):  # noqa: B007
+        if time.monotonic() - began >= 60 * minutes:
+            break
+    return step.ema, step.step
+
+
+def trial(name: str, options, dataset, held_out) -> int:
+    """The batch that leaves the peer's loss on held-out pictures lowest after the trial's minutes."""
+    path = options.runs / f"{name}-trial.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
+    x = to_device(held_out.at(torch.arange(512)), pick())
+    for batch in BATCHES:
+        if str(batch) not in found:
+            ema, steps = fit(made(name), dataset, batch, options.trial)
+            with torch.no_grad(), autocast(x.device, x):
+                loss = ema.loss(x, generator=torch.Generator().manual_seed(0)).mean().item()
+            found[str(batch)] = {"loss": loss, "steps": steps}
+            print(f"{name}, batch {batch}: loss {loss:.4f} after {options.trial:g} minutes, {steps} steps", flush=True)
+            with replacing(path) as f:
+                f.write_text(json.dumps(found))
+    return int(min(found, key=lambda b: found[b]["loss"]))
+
+
+def peer_model(name: str, options, dataset, held_out) -> tuple[nn.Module, dict]:
+    batch, path = trial(name, options, dataset, held_out), options.runs / f"{name}.safetensors"
+    peer, about = made(name), {"batch": batch, "lr": PEERS[name]().lr, "parameters": parameters(made(name))}
+    if not path.exists():
+        ema, steps = fit(peer, dataset, batch, options.minutes)
+        with replacing(path) as f:
+            save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, f)
+        path.with_suffix(".json").write_text(json.dumps({"steps": steps}))
+    peer.load_state_dict(load_file(path))
+    about |= json.loads(path.with_suffix(".json").read_text())
+    return peer.eval().requires_grad_(False), about
+
+
+def our_model(options) -> tuple[nn.Module, dict]:
+    run = options.runs / "minidiff"
+    if not (run / "done").exists():
+        config, dataset = configure(options.data, device="cpu")
+        train_run(run, config, dataset, minutes=options.minutes, save_every=120)
+        (run / "done").touch()
+    config, model = checkpoint.read_config(run), checkpoint.load(run, device=pick())
+    steps = checkpoint.read_losses(run)[-1][0]
+    return model, {"batch": config.batch, "lr": config.lr, "parameters": parameters(model), "steps": steps}
+
+
+def measured(real: Tensor, found: Tensor) -> dict[str, float]:
+    values = distances(real, found, torch.zeros(len(found)), len(found))
+    return dict(zip(("frechet", "precision", "recall"), values, strict=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--trial", type=float, default=2)
+    parser.add_argument("--n", type=int, default=5000)
+    parser.add_argument("--calls", type=int, default=10)
+    parser.add_argument("--only", choices=("trials",), help="stop after the trials of the peers' batches")
+    parser.add_argument("--runs", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    options = parser.parse_args()
+    options.runs.mkdir(parents=True, exist_ok=True)
+    dataset, held_out = data.load(options.data), data.load(options.data, "test")
+    judge = classifier.for_data(dataset, pick())  # before any clock starts
+    if options.only == "trials":
+        print({name: trial(name, options, dataset, held_out) for name in PEERS})
+        return
+    models = {"minidiff": our_model(options)}
+    models |= {name: peer_model(name, options, dataset, held_out) for name in PEERS}
+    labels = torch.arange(options.n) % len(dataset.classes)
+    sampled = {"minidiff": ("minidiff", labels), "minidiff, labels unused": ("minidiff", None)}
+    sampled |= {name: (name, None) for name in PEERS}
+    real = classifier.judge(judge, held_out.at(torch.arange(len(held_out))))[0]
+    again = classifier.judge(judge, dataset.at(torch.arange(options.n)))[0]
+    report = {
+        "what": f"CIFAR-10 (JPEG copy), {options.minutes:g} minutes of training each from nothing, seed 0; {options.n} "
+        f"samples, dpmpp_2m, {options.calls} calls, no guidance, EMA; to {len(held_out)} held-out pictures in the "
+        "features of a classifier trained here (not FID)",
+        "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
+        "floor": measured(real, again),
+        "trials": {name: json.loads((options.runs / f"{name}-trial.json").read_text()) for name in PEERS},
+        "rows": {},
+    }  # fmt: skip
+    pictures = {"real": held_out.at(torch.arange(64))}
+    for label, (name, cond) in sampled.items():
+        model, about = models[name]
+        x = draw(options.runs / "drawn", model, dataset.shape, options.n, cond, steps=options.calls)
+        found = classifier.judge(judge, x)[0]
+        report["rows"][label], pictures[label] = measured(real, found) | about, x[:64]
+        print(label, report["rows"][label], flush=True)
+    best = min(report["rows"][name]["frechet"] for name in PEERS)
+    report["best peer over ours"] = {k: best / v["frechet"] for k, v in report["rows"].items() if k not in PEERS}
+    with replacing(options.out / "quality.json") as f:
+        f.write_text(json.dumps(report, indent=1) + "\n")
+    figure, axes = plt.subplots(2, 3, figsize=(11, 8.2), layout="constrained")
+    for ax, (label, x) in zip(axes.flat, pictures.items(), strict=True):
+        row = report["rows"].get(label, report["floor"])
+        plot.grid(x, 8, ax, f"{label}\nFréchet {row['frechet']:.1f}")
+    figure.suptitle(report["what"], fontsize=8, wrap=True)
+    plot.save(figure, options.out / "quality.png", dpi=130)
+
+
+if __name__ == "__main__":
+    main()

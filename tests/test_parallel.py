@@ -1,0 +1,122 @@
+"""Two processes on the CPU, started by torchrun as a user would."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from minidiff import checkpoint, data
+from minidiff.recipes import configure
+from minidiff.runs import train_run
+from minidiff.train import new_state, train
+
+DATA = ["--data", "digits", "--width", "16", "--batch", "16", "--device", "cpu"]
+
+# what one rank does: a single step of the global batch, and the gradient that the optimizer is given
+GRADIENT = """
+import sys, torch
+from minidiff import checkpoint, data, parallel
+from minidiff.recipes import configure
+from minidiff.train import train
+config, dataset = configure("digits", width=16, batch=16, parts=2)
+with parallel.joined(torch.device("cpu")):
+    config, state = checkpoint.start(config)
+    list(train(state.model, data.batches(dataset, 8, state.generators), 3, clip=1e9, state=state))
+    if parallel.rank() == 0:
+        torch.save([p.grad for p in state.model.parameters()] + list(state.model.parameters()), sys.argv[1])
+"""
+
+
+def torchrun(*arguments, ranks=2):
+    """A process group of two ranks of one thread; the pytest process's own settings do not leak in."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", *arguments]
+    return subprocess.Popen(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finished(process):
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    return out
+
+
+def test_gradients_of_two_ranks_are_those_of_one(tmp_path):
+    (tmp_path / "rank.py").write_text(GRADIENT)
+    finished(torchrun(str(tmp_path / "rank.py"), str(tmp_path / "two.pt")))
+    config, dataset = configure("digits", width=16, batch=16, parts=2)
+    config, state = checkpoint.start(config)
+    list(train(state.model, data.batches(dataset, 8, state.generators), 3, clip=1e9, state=state))
+    ours = [p.grad for p in state.model.parameters()] + list(state.model.parameters())
+    theirs = torch.load(tmp_path / "two.pt")
+    largest = max(g.abs().max().item() for g in ours[: len(ours) // 2])
+    assert largest > 0.01
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6 if a.dtype == torch.float64 else 1e-4, atol=1e-6)
+
+
+def test_two_ranks_train_what_one_does_and_one_goes_on(tmp_path):
+    """4 steps by two ranks, 4 more by one: the weights of 8 steps by one, whose batch has two parts."""
+    two, one = tmp_path / "two", tmp_path / "one"
+    arguments = ["-m", "minidiff", "train", *DATA, "--out", str(two)]
+    out = finished(torchrun(*arguments, "--steps", "4"))
+    assert out.count("images/s") == 1 and "each of 2 ranks" in out  # the first rank speaks
+    assert checkpoint.read_config(two).parts == 2
+    config, dataset = configure("digits", width=16, batch=16, parts=2)
+    train_run(two, checkpoint.read_config(two), dataset, steps=8, device="cpu", progress=False)
+    train_run(one, config, dataset, steps=8, device="cpu", progress=False)
+    a, b = (load_file(run / "model.safetensors") for run in (one, two))
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-3, atol=2e-5)
+
+
+def test_a_run_of_one_goes_on_with_two_ranks(tmp_path):
+    config, dataset = configure("digits", width=16, batch=16)
+    train_run(tmp_path, config, dataset, steps=3, device="cpu", progress=False)
+    finished(torchrun("-m", "minidiff", "train", "--resume", "--out", str(tmp_path), "--steps", "6", "--device", "cpu"))
+    config, state, _, _ = checkpoint.resume(tmp_path)
+    assert config.parts == 2 and state.step == 6
+    first, second = (g.get_state() for g in state.generators)
+    assert not torch.equal(first, second)
+
+
+def test_a_killed_rank_ends_the_other_with_a_message(tmp_path):
+    run = tmp_path / "run"
+    process = torchrun("-m", "minidiff", "train", *DATA, "--out", str(run), "--save-every", "0.1", "--minutes", "5")
+    until = time.monotonic() + 90
+    while not (run / "model.safetensors").exists():
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.1)
+    time.sleep(1)
+    ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    assert len(ranks) == 2
+    os.kill(int(ranks[1]), signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode != 0 and "minidiff: another rank has ended" in err
+    alive = [pid for pid in ranks if os.path.exists(f"/proc/{pid}")]
+    assert not alive
+    config, state, _, _ = checkpoint.resume(run)  # the last checkpoint is whole
+    train_run(run, config, data.load("digits"), steps=state.step + 2, device="cpu", progress=False)
+
+
+def test_parts_are_an_average(generator):
+    """A batch in two parts has the mean of the gradients that each has alone."""
+    config, dataset = configure("digits", width=16, batch=8, parts=2)
+    gradients = []
+    for parts in ((0,), (1,), (0, 1)):
+        state = new_state(checkpoint.new_model(config), 0, parts)
+        list(train(state.model, data.batches(dataset, 4, state.generators), 1, clip=1e9, state=state))
+        gradients.append(torch.cat([p.grad.flatten() for p in state.model.parameters()]))
+    first, second, both = gradients
+    torch.testing.assert_close((first + second) / 2, both, rtol=1e-4, atol=1e-6)
+    assert (first - second).norm() > 0.1 * both.norm()
+
+
+def test_bad_parts():
+    with pytest.raises(ValueError, match="cannot be cut into 3 equal parts"):
+        configure("digits", batch=16, parts=3)
