@@ -16,7 +16,10 @@ from minidiff.runs import train_run
 @pytest.fixture
 def model():
     config, _ = configure("digits", width=16)
-    return checkpoint.new_model(config).eval().requires_grad_(False)
+    model = checkpoint.new_model(config).eval().requires_grad_(False)
+    for p in model.parameters():  # an untrained one says 0 whatever the label
+        p.copy_(p + 0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(0)))
+    return model
 
 
 def test_drawing_goes_on_where_it_was_killed(model, tmp_path, monkeypatch):

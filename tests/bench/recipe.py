@@ -46,16 +46,25 @@ VARIANTS = {  # name -> what differs from the recipe
     "uniform times": {"times": "uniform"},
     "noisier times": {"times": "noisy_lognormal"},
     "DiT": {"net": "dit"},
+    "latents, f = 2": {"first": {"f": 2}, "width": 96, "levels": 2, "lr": 1e-3, "cooldown": 0.3},
+    "latents, f = 4": {"first": {"f": 4, "dim": 8}, "width": 192, "levels": 2, "lr": 1e-3, "cooldown": 0.3},
 }
+FIRST = 0.25  # an autoencoder's share of the minutes
 
 
 def measure(options, name: str, real, judge) -> dict:
     """One variant: trained unless it was, sampled, compared with held-out pictures."""
     run = options.runs / name.replace(" ", "_").replace(",", "")
     if not (run / "done").exists():
-        choices = VARIANTS[name] | {"seed": options.seed}
-        config, dataset = configure(options.data, device="cpu", **choices)
-        train_run(run, config, dataset, minutes=options.minutes, save_every=120, compiled=options.compiled)
+        choices, minutes, first = VARIANTS[name] | {"seed": options.seed}, options.minutes, None
+        if vae := choices.pop("first", None):
+            first, minutes = run.with_name(run.name + "-first"), (1 - FIRST) * options.minutes
+            if not (first / "done").exists():
+                config, dataset = configure(options.data, model="vae", **vae)
+                train_run(first, config, dataset, minutes=FIRST * options.minutes, save_every=120)
+                (first / "done").touch()
+        config, dataset = configure(options.data, autoencoder=first, device="cpu", **choices)
+        train_run(run, config, dataset, autoencoder=first, minutes=minutes, save_every=120, compiled=options.compiled)
         (run / "done").touch()
     config, model = checkpoint.read_config(run), checkpoint.load(run, device=pick())
     labels = torch.arange(options.n) % len(config.classes)

@@ -26,6 +26,7 @@ from minidiff.device import pick
 from minidiff.evaluate import evaluate_autoencoder, prompted
 from minidiff.files import replacing
 from minidiff.generate import generate
+from minidiff.metrics import frechet_distance
 from minidiff.nets.measures import parameters
 from minidiff.recipes import configure
 from minidiff.runs import load_data, train_run
@@ -72,8 +73,13 @@ def autoencoder_row(run: Path, n: int, judge, real) -> dict:
     return report | dict(zip(MEASURES, distances(real, features, torch.zeros(len(x)), len(x)), strict=True))
 
 
-def system_row(run: Path, n: int, scale: float, judge, real) -> tuple[dict, torch.Tensor]:
-    """n samples of one run at one scale, measured, and the first of them."""
+def without_labels(dataset):
+    """The pictures alone: a classifier of them learns by how many quarter turns each was turned."""
+    return data.Images(dataset.name, dataset.pictures, None, [])
+
+
+def system_row(run: Path, n: int, scale: float, judge, real, second=None) -> tuple[dict, torch.Tensor]:
+    """n samples of one run at one scale, measured, and the first of them; by a `second` judge, too, if there is one."""
     config, model = checkpoint.read_config(run), checkpoint.load(run, device=pick())
     dataset, row, began = load_data(config, "test"), {"scale": scale}, time.monotonic()
     if dataset.captioned:
@@ -88,6 +94,9 @@ def system_row(run: Path, n: int, scale: float, judge, real) -> tuple[dict, torc
     if not dataset.captioned:
         row["recognised"] = (logits.argmax(1) == labels).float().mean().item()
     row |= dict(zip(MEASURES, distances(real, features, labels, n), strict=True))
+    if second is not None:
+        net, real = second
+        row["frechet by turns"] = frechet_distance(classifier.judge(net, x.clamp(-1, 1))[0], real)
     return row | {"parameters": parameters(model), "steps": last_step(run)}, x[:64].clamp(-1, 1)
 
 
@@ -136,6 +145,14 @@ def main() -> None:
     held_out = data.load(options.data, "test", options.size)
     real = classifier.judge(judge, some_pictures(held_out, 2 * options.n))[0]
     again = classifier.judge(judge, some_pictures(dataset, options.n, 30_000))[0]
+    second, floor = None, {}
+    if not dataset.captioned:  # what is trained through a classifier of labels is near by its lights: a second opinion
+        net = classifier.for_data(without_labels(dataset), pick())
+        features = [
+            classifier.judge(net, some_pictures(part, n))[0]
+            for part, n in ((held_out, 2 * options.n), (dataset, options.n))
+        ]
+        second, floor = (net, features[0]), {"frechet by turns": frechet_distance(*features)}
     firsts = {name: train(folder, options, name, name, FIRST[name] * minutes) for name in FIRST}
     rows, pictures = {}, {"real": some_pictures(held_out, options.n)[:64]}
     scales = (1.0, SCALE[dataset.captioned])
@@ -144,16 +161,15 @@ def main() -> None:
         run = train(folder, options, name, model, minutes - took, firsts.get(first))
         for scale in scales if model == "diffusion" else (1.0,):
             label = name + (f", guidance {scale:g}" if scale != 1 else "")
-            rows[label], pictures[label] = system_row(run, options.n, scale, judge, real)
+            rows[label], pictures[label] = system_row(run, options.n, scale, judge, real, second)
             print(label, {k: round(v, 4) for k, v in rows[label].items()}, flush=True)
     report = {
-        "data": f"{options.data} {dataset.shape}",
-        "what": f"{options.data}, {minutes:g} minutes of training each, autoencoders' included (one seed); {options.n} "
+        "data": f"{options.name} {dataset.shape}",
+        "what": f"{options.name}, {minutes:g} minutes of training each, autoencoders' included (one seed); {options.n} "
         f"samples, dpmpp_2m, {STEPS} calls where diffusion; features of a classifier trained here, not FID",
         "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
-        "floor": dict(
-            zip(MEASURES, distances(real, again, torch.zeros(len(again)), len(again)), strict=True)
-        ),
+        "floor": floor
+        | dict(zip(MEASURES, distances(real, again, torch.zeros(len(again)), len(again)), strict=True)),
         "autoencoders": {name: autoencoder_row(run, options.n, judge, real) for name, run in firsts.items()},
         "systems": rows,
         "cache": cache_speed(),
