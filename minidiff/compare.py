@@ -67,16 +67,19 @@ def distances(real: Tensor, features: Tensor, labels: Tensor, size: int) -> tupl
 
 
 def compared(name: str, eyes: Features, real, found, logits, labels, size: int) -> dict:
-    """All that one set of features says of another, in words."""
-    few = found[:size]
+    """All that one set of features says of another, in words; logits of None are not of classes that exclude another,
+    and have no score."""
+    few = balanced(labels, size, torch.Generator().manual_seed(0))
     frechet, precision, recall = distances(real, found, labels, size)
-    return {
+    report = {
         f"{name}: {eyes.frechet}": frechet,
-        f"{name}: {eyes.kernel}": metrics.kernel_distance(few, real[: 2 * ENOUGH]),
+        f"{name}: {eyes.kernel}": metrics.kernel_distance(found[few], real[: 2 * ENOUGH]),
         f"{name}: precision": precision,
         f"{name}: recall": recall,
-        f"{name}: {eyes.score}": metrics.inception_score(logits.softmax(1)),
     }
+    if logits is not None:
+        report[f"{name}: {eyes.score}"] = metrics.inception_score(logits[few].softmax(1))
+    return report
 
 
 def share(logits: Tensor, labels: Tensor) -> float:

@@ -171,14 +171,14 @@ def prompt_accuracy(model, tokenizer, dataset, n: int, *, shuffle=False, **optio
 def evaluate_captions(model, config: Config, dataset, eyes: Features, work: Path, *, n, scale, seed, **options) -> dict:
     """What captions ask for and pictures show, by attribute, without guidance and with it, and by chance."""
     tokenizer, all_alike = checkpoint.tokenizer(config), torch.zeros(n, dtype=torch.long)
-    real, again = (eyes.look(some_pictures(dataset, n, which)) for which in (20_000, 30_000))
-    report = compared("floor (other real pictures)", eyes, real[0], *again, all_alike, n)
+    real, again = (eyes.look(some_pictures(dataset, n, which))[0] for which in (20_000, 30_000))
+    report = compared("floor (other real pictures)", eyes, real, again, None, all_alike, n)
     _, captions, asked = dataset.asked(n, torch.Generator().manual_seed(10_000 + seed))
     for gamma in sorted({1.0, scale}):
         x = draw(work, model, config.shape, n, tokenizer(captions), seed=seed, scale=gamma, **options)
         for name, value in checker.accuracy(asked, x).items():
             report[f"scale {gamma:g}: {name} as asked"] = value
-        report |= compared(f"scale {gamma:g}", eyes, real[0], *eyes.look(x), all_alike, n)
+        report |= compared(f"scale {gamma:g}", eyes, real, eyes.look(x)[0], None, all_alike, n)
     for name, value in checker.accuracy(asked[1:] + asked[:1], x).items():  # of the last scale
         report[f"scale {gamma:g}, judged by another's caption: {name}"] = value
     return report

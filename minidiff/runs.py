@@ -1,5 +1,6 @@
 """Training as a run: a folder that fills as training goes, can be killed at any moment, and goes on exactly."""
 
+import logging
 import shutil
 import time
 from pathlib import Path
@@ -155,6 +156,7 @@ def compile_net(model: torch.nn.Module) -> None:
     """Compile the network of a diffusion model, in place: names of weights and copies of it stay what they are."""
     denoiser = getattr(model, "prior", model)
     if isinstance(denoiser, Denoiser):
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns where there is no GPU
         denoiser.net.compile(dynamic=False)
 
 

@@ -51,6 +51,8 @@ def test_evaluating_pictures(tmp_path, quick_judge):
     assert report["scale 1: recognised as their class"] <= 0.5  # three steps teach nothing
     names = [name for name in report if "Frechet" in name]
     assert report[names[0]] < 0.5 * report[names[1]] and names[0].startswith("floor")
+    kernels = [name for name in report if "kernel" in name]
+    assert report[kernels[0]] < 0.5 * report[kernels[1]] and kernels[0].startswith("floor")
     assert {f"scale {s}: recall" for s in ("1", "1.5")} <= set(report)
     assert report["network calls a sample"].startswith("2,") and "below 2048" in report["too few"]
     assert report["bits per dimension, 32 held-out pictures, by ODE"] > 0

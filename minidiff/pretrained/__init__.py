@@ -5,7 +5,6 @@ python -m minidiff.pretrained RUN NAME DATA HOW LIMITS     makes one of a run th
 
 import json
 import shutil
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -43,8 +42,9 @@ def ship(run: Path, name: str, data: str, how: str, limits: str) -> Path:
     weights = load_file(run / "ema.safetensors")
     if (size := sum(2 * v.numel() for v in weights.values())) > LIMIT:
         raise ValueError(f"{run}: {size / 1e6:.1f} MB of weights are more than the {LIMIT / 1e6:g} that may be shipped")
-    config = replace(config, data=data, size=config.size if data.startswith("shapes") else None)
-    measured = json.loads((run / "evaluation.json").read_text()) | {"run": name}
+    name_of_data = {"data": data, "size": config.size if data.startswith("shapes") else None}
+    config = replace(config, **name_of_data, first_stage=config.first_stage and config.first_stage | name_of_data)
+    measured = json.loads((run / "evaluation.json").read_text()) | {"run": name, "data": data}
     out.mkdir(exist_ok=True)
     half = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in weights.items()}
     with replacing(out / "ema.safetensors") as f:
@@ -68,7 +68,3 @@ def card(name: str, how: str, limits: str, measured: dict) -> str:
         f"**Limits.** {limits}\n\nMeasured by `evaluate` before the weights were rounded to float16:\n\n"
         f"| | |\n|---|---|\n{rows}\n\nThe weights are under this repository's licence."
     )
-
-
-if __name__ == "__main__":
-    print(ship(Path(sys.argv[1]), *sys.argv[2:]))

@@ -1,5 +1,6 @@
-"""Time to quality: our laptop recipe and other libraries' U-Nets, each trained equally long from nothing on the same
-pictures, sampled with the same number of network calls, compared in the same features.
+"""Time to quality: our laptop's recipe, diffusion in the latents of an autoencoder, and other libraries' U-Nets, each
+trained equally long from nothing on the same pictures, sampled with the same number of network calls, and compared in
+the same features.
 
 pip install -e '.[bench]', then
 python tests/bench/quality.py --data folder:PATH --minutes 20       some two hours on two CPU cores
@@ -38,6 +39,7 @@ from minidiff.schedules import VP, expand
 from minidiff.train import new_state, train
 
 BATCHES = (16, 32, 64)
+FIRST = 0.15  # our autoencoder's share of the minutes
 
 
 class Peer(nn.Module):
@@ -156,10 +158,15 @@ def peer_model(name: str, options, dataset, held_out) -> tuple[nn.Module, dict]:
 
 
 def our_model(options) -> tuple[nn.Module, dict]:
-    run = options.runs / "minidiff"
+    """Ours: an autoencoder, and the laptop's recipe in its latents, in the same minutes together."""
+    run, first, minutes = options.runs / "minidiff", options.runs / "minidiff-vae", FIRST * options.minutes
+    if not (first / "done").exists():
+        config, dataset = configure(options.data, model="vae", f=2)
+        train_run(first, config, dataset, minutes=minutes, save_every=120)
+        (first / "done").touch()
     if not (run / "done").exists():
-        config, dataset = configure(options.data, device="cpu")
-        train_run(run, config, dataset, minutes=options.minutes, save_every=120)
+        config, dataset = configure(options.data, autoencoder=first)
+        train_run(run, config, dataset, autoencoder=first, minutes=options.minutes - minutes, save_every=120)
         (run / "done").touch()
     config, model = checkpoint.read_config(run), checkpoint.load(run, device=pick())
     steps = checkpoint.read_losses(run)[-1][0]

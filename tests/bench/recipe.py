@@ -48,6 +48,9 @@ VARIANTS = {  # name -> what differs from the recipe
     "DiT": {"net": "dit"},
     "latents, f = 2": {"first": {"f": 2}, "width": 96, "levels": 2, "lr": 1e-3, "cooldown": 0.3},
     "latents, f = 4": {"first": {"f": 4, "dim": 8}, "width": 192, "levels": 2, "lr": 1e-3, "cooldown": 0.3},
+    "latents, batch 32": {"first": {"f": 2}, "width": 96, "levels": 2, "lr": 1e-3, "cooldown": 0.3, "batch": 32},
+    "latents, batch 16": {"first": {"f": 2}, "width": 96, "levels": 2, "lr": 1e-3, "cooldown": 0.3, "batch": 16},
+    "latents, DiT": {"first": {"f": 2}, "net": "dit", "width": 256, "patch": 2, "lr": 1e-3, "cooldown": 0.3},
 }
 FIRST = 0.25  # an autoencoder's share of the minutes
 
