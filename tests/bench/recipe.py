@@ -1,4 +1,5 @@
-"""The best picture per minute: one choice of the laptop's recipe changed at a time, each trained equally long.
+"""The best picture per minute: one choice of the laptop's recipe for pixels ("recipe") changed at a time, and diffusion
+in latents, each trained equally long.
 
 python tests/bench/recipe.py --data folder:PATH --minutes 6 [NAME ...]      some 7 minutes a name on two CPU cores
 
@@ -8,6 +9,7 @@ Without names it runs what is missing of all. recipe.json and recipe.png go to -
 import argparse
 import json
 import platform
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -87,7 +89,7 @@ def show(found: dict, path: Path) -> None:
     ax.barh([name for name, _ in rows], [row["frechet"] for _, row in rows], color=colours)
     ax.axvline(found["floor"], color="k", linestyle=":")
     ax.set(xlabel="Fréchet distance, classifier features (not FID); dotted: real to real", xscale="log")
-    ax.set_title(found["what"], fontsize=8)
+    figure.suptitle(textwrap.fill(found["what"], 110), fontsize=8)
     plot.save(figure, path)
 
 
