@@ -208,11 +208,11 @@ def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, floa
         state.ema.load_state_dict(saved["ema"])
         state.optimizer.load_state_dict(saved["optimizer"])
         state.step, recent = int(saved["step"]), list(saved["recent"])
-        for part, generator in zip(_mine(config), state.generators, strict=True):
-            if config.parts == was.parts:
+        if config.parts == was.parts:
+            for part, generator in zip(_mine(config), state.generators, strict=True):
                 generator.set_state(saved["generators"][part].cpu())
-            else:  # not the noise that the first steps had
-                generator.manual_seed(stream(config.seed + state.step, part).initial_seed())
+        else:  # not the noise that the first steps had
+            state.generators = [stream(config.seed + state.step, part) for part in _mine(config)]
     except Exception as error:  # a damaged pickle can raise nearly anything; what matters is which file it is
         raise ValueError(f"{path} is damaged or of another model ({_first_line(error)})") from None
     return config, state, read_losses(run, state.step), recent

@@ -103,6 +103,8 @@ def configure(
         raise ValueError("--model ar models the tokens of a run of --model vq: give it as --autoencoder")
     if kind in OTHERS and len(shape) == 1 and kind != "gan":
         raise ValueError(f"--model {kind} is for pictures, and {spec} has points: use gan or diffusion")
+    if choices.get("flip") and (len(dataset.shape) != 3 or dataset.captioned or first is not None):
+        raise ValueError("--flip mirrors pictures: not points or latents, nor what captions say is left or right")
     choices = _recipe(choices, dataset, first, device) | choices
     choices = OTHERS.get(kind, {}) | _for_captions(spec, dataset, choices, shape) | choices
     choices.setdefault("net", "mlp" if len(shape) == 1 else "unet")

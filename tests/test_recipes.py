@@ -112,6 +112,8 @@ def test_bad_recipes(colour):
         ("eight_gaussians", {"recipe": "unet-8gb"}, "not for captions or points"),
         (colour, {"model": "vae", "recipe": "unet-8gb"}, "is not for --model vae"),
         (colour, {"cooldown": 2.0}, "cooldown is a share"),
+        ("eight_gaussians", {"flip": True}, "mirrors pictures"),
+        ("shapes", {"flip": True}, "mirrors pictures"),
         ("digits", {"net": "cnn", "depth": 3}, "has one depth"),
         ("digits", {"net": "dit", "levels": 3}, "has no levels"),
     ):
