@@ -150,11 +150,15 @@ def evaluate_autoencoder(model, config: Config, dataset, held_out, *, n) -> dict
     return report
 
 
+def _questions(dataset, n: int, seed: int) -> tuple[list[str], list]:
+    """n fresh captions of a set of captioned shapes, and what they ask for: the same for the same seed."""
+    return dataset.asked(n, torch.Generator().manual_seed(10_000 + seed))[1:]
+
+
 def prompted(model, tokenizer, dataset, n: int, **options) -> tuple[Tensor, list[str], list]:
     """n pictures of n fresh captions of a set of captioned shapes, the captions, and what they ask for. The same seed
     asks the same."""
-    generator = torch.Generator().manual_seed(10_000 + options.get("seed", 0))
-    _, captions, asked = dataset.asked(n, generator)
+    captions, asked = _questions(dataset, n, options.get("seed", 0))
     return generate(model, dataset.shape, n, cond=tokenizer(captions), **options), captions, asked
 
 
@@ -173,7 +177,7 @@ def evaluate_captions(model, config: Config, dataset, eyes: Features, work: Path
     tokenizer, all_alike = checkpoint.tokenizer(config), torch.zeros(n, dtype=torch.long)
     real, again = (eyes.look(some_pictures(dataset, n, which))[0] for which in (20_000, 30_000))
     report = compared("floor (other real pictures)", eyes, real, again, None, all_alike, n)
-    _, captions, asked = dataset.asked(n, torch.Generator().manual_seed(10_000 + seed))
+    captions, asked = _questions(dataset, n, seed)
     for gamma in sorted({1.0, scale}):
         x = draw(work, model, config.shape, n, tokenizer(captions), seed=seed, scale=gamma, **options)
         for name, value in checker.accuracy(asked, x).items():
