@@ -23,6 +23,7 @@ from . import models, parallel
 from .denoise import PREDICTIONS, TIMES
 from .files import replacing
 from .models import MODELS
+from .optim import OPTIMIZERS
 from .schedules import SCHEDULES
 from .text import WAYS, ClipTokenizer, Tokenizer
 from .train import State, new_state, stream
@@ -43,6 +44,7 @@ class Config:
     times: str = "lognormal"
     batch: int = 64
     lr: float = 2e-3
+    optimizer: str = "adamw"
     p_uncond: float = 0.1
     size: int | None = None
     seed: int = 0
@@ -69,6 +71,7 @@ class Config:
         if self.model not in MODELS:
             raise ValueError(f"unknown model {self.model!r}: choose from {', '.join(MODELS)}")
         choices = {"net": MODELS[self.model], "schedule": SCHEDULES, "prediction": PREDICTIONS, "times": TIMES}
+        choices["optimizer"] = OPTIMIZERS
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose from {', '.join(known)}")
@@ -187,7 +190,7 @@ def load(run: str | Path, ema: bool = True, device="cpu") -> nn.Module:
 def start(config: Config, device="cpu") -> tuple[Config, State]:
     """The state of a new run, this rank's, and the config with as many parts as the ranks can share."""
     config = _shared(config)
-    return config, new_state(new_model(config, device), config.seed, _mine(config))
+    return config, new_state(new_model(config, device), config.seed, _mine(config), config.optimizer)
 
 
 def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, float]], list[float]]:

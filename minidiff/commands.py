@@ -54,6 +54,7 @@ class Train:
     width: int | None = None  # channels of the net
     batch: int | None = None  # batch size
     lr: float | None = None  # learning rate
+    optimizer: str | None = None  # adamw or muon (default adamw, in recipes muon)
     p_uncond: float | None = None  # how often the label is dropped (default 0.1)
     size: int | None = None  # resize the pictures of a folder, crop photos, or draw shapes, to this
     recipe: str | None = None  # unet-laptop, unet-8gb, unet-24gb, dit-laptop, ...; by default what suits the machine

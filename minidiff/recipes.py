@@ -24,6 +24,7 @@ class Recipe:
     batch: int
     lr: float
     levels: int | None = None
+    optimizer: str = "adamw"
     parts: int = 1
     flip: bool = True  # photographs have no left and right: twice the data
     cooldown: float = 0.3  # the last steps average the noise of the batches away; a third of the budget is well spent
@@ -35,11 +36,11 @@ class Recipe:
 RECIPES = {
     "unet-laptop": Recipe(
         "four pixels a position: a quarter of the cost of a U-Net of this width, which many cheap steps repay",
-        net="unet", width=96, depth=1, levels=2, patch=2, batch=64, lr=1e-3,
+        net="unet", width=96, depth=1, levels=2, patch=2, batch=64, lr=2e-3, optimizer="muon",
     ),
     "latents-laptop": Recipe(
         "a third of the numbers to learn, and the fine detail is the decoder's: what two cores make most of in minutes",
-        net="unet", width=80, depth=1, levels=2, patch=1, batch=64, lr=1e-3, flip=False,
+        net="unet", width=80, depth=1, levels=2, patch=1, batch=64, lr=2e-3, optimizer="muon", flip=False,
     ),
     "unet-8gb": Recipe(
         "every pixel its own position; two blocks a level see further; batches that fill a GPU",
@@ -51,7 +52,7 @@ RECIPES = {
     ),
     "dit-laptop": Recipe(
         "64 tokens: attention costs nothing, all of it is matrix products, which two cores do best",
-        net="dit", width=256, depth=8, patch=4, batch=64, lr=1e-3,
+        net="dit", width=256, depth=8, patch=4, batch=64, lr=2e-3, optimizer="muon",
     ),
     "dit-8gb": Recipe(
         "DiT-S/2's shape (Peebles and Xie 2023): 256 tokens of 2 x 2 pixels for the detail; two parts to fit",

@@ -15,6 +15,7 @@ from . import parallel
 from .data.images import check_pictures
 from .denoise import uniform_times
 from .device import autocast, to_device
+from .optim import new_optimizer
 
 
 class Step(NamedTuple):
@@ -42,15 +43,12 @@ class State:
         return self.generators[0]
 
 
-def new_state(model: nn.Module, seed: int = 0, parts: Iterable[int] = (0,)) -> State:
-    """The state before the first step. AdamW without decay, its memory short, (0.9, 0.99), or the model's `betas`.
+def new_state(model: nn.Module, seed: int = 0, parts: Iterable[int] = (0,), optimizer: str = "adamw") -> State:
+    """The state before the first step. Adam's memory is short, (0.9, 0.99), or the model's `betas`.
 
     `parts` are those of each batch that this process computes: all, or its share (see `parallel`).
     """
-    device, betas = next(model.parameters()).device, getattr(model, "betas", (0.9, 0.99))
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=0.0, betas=betas, weight_decay=0.0, fused=device.type in ("cpu", "cuda")
-    )
+    optimizer = new_optimizer(model, optimizer, getattr(model, "betas", (0.9, 0.99)))
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     return State(model, ema, optimizer, [stream(seed, i) for i in parts])
 

@@ -99,6 +99,9 @@ def test_memory_of_training():
     net, found = model.net, training_memory(model, (3, 16, 16), batch=10)
     weights = 4 * sum(p.numel() for p in net.parameters())
     assert found["weights, gradients, optimizer, moving average"] == 5 * weights
+    inside = 4 * net.weight.numel()  # Muon's one moment for AdamW's two
+    spared = training_memory(model, (3, 16, 16), batch=10, optimizer="muon")
+    assert spared["weights, gradients, optimizer, moving average"] == 5 * weights - inside
     x, out = 10 * 3 * 256, 10 * 8 * 256
     # the convolution keeps its input and weight, the square its input, the mean nothing
     assert found["activations"] == pytest.approx(4 * (x + out), rel=0.02)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..denoise import Denoiser, normal_like
 from ..device import autocast
+from ..optim import hidden
 from .layers import Attention
 
 
@@ -80,9 +81,12 @@ def denoising_error(model: Denoiser, x0: Tensor, levels: Tensor, cond: Tensor | 
     return torch.stack(errors)
 
 
-def training_memory(model: nn.Module, shape: tuple[int, ...], batch: int, parts: int = 1, cond=None) -> dict[str, int]:
+def training_memory(
+    model: nn.Module, shape: tuple[int, ...], batch: int, parts: int = 1, cond=None, optimizer: str = "adamw"
+) -> dict[str, int]:
     """The bytes that a training step needs, computed: what is kept for each weight (itself, its gradient, AdamW's two
-    moments and the moving average, in float32) and the activations that autograd keeps of one part of the batch.
+    moments or Muon's one, and the moving average, in float32) and the activations that autograd keeps of one part of
+    the batch.
 
     Measured on one and on two pictures on the CPU, where attention keeps its matrices (a GPU's does not): the rest is
     proportional. Workspaces and fragmentation come on top, some 10 to 20%. cond is a label or tokens of one picture.
@@ -105,7 +109,8 @@ def training_memory(model: nn.Module, shape: tuple[int, ...], batch: int, parts:
         return total
 
     one, two = kept(1), kept(2)
+    spared = sum(p.numel() for p in hidden(model)) if optimizer == "muon" else 0
     return {
-        "weights, gradients, optimizer, moving average": 5 * 4 * parameters(model),
+        "weights, gradients, optimizer, moving average": 4 * (5 * parameters(model) - spared),
         "activations": one + (batch // parts - 1) * (two - one),
     }

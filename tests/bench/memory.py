@@ -22,7 +22,7 @@ def measured(config, dataset) -> float | None:
     if device.type != "cuda":
         return None
     torch.cuda.reset_peak_memory_stats()
-    state = new_state(checkpoint.new_model(config, device), 0, range(config.parts))
+    state = new_state(checkpoint.new_model(config, device), 0, range(config.parts), config.optimizer)
     batches = data.batches(dataset, config.batch // config.parts, state.generators)
     list(train(state.model, batches, 3, state=state))
     return torch.cuda.max_memory_allocated() / 2**30
@@ -33,7 +33,7 @@ def main() -> None:
     for name in (n for n in RECIPES if not n.startswith("latents")):
         config, dataset = configure("photos", recipe=name)  # as large as CIFAR-10's pictures, with two classes
         model = checkpoint.new_model(config)
-        found = training_memory(model, config.shape, config.batch, config.parts, cond=0)
+        found = training_memory(model, config.shape, config.batch, config.parts, 0, config.optimizer)
         row = {k: v / 2**30 for k, v in found.items()} | {"GiB, computed": sum(found.values()) / 2**30}
         row |= {"GiB, measured": measured(config, dataset), "parameters": parameters(model), "batch": config.batch}
         rows[name] = row | {"parts": config.parts}

@@ -1,0 +1,71 @@
+"""Muon: what it does to a gradient, to which weights, and that it can be resumed."""
+
+import pytest
+import torch
+from torch import nn
+
+from minidiff.nets import build
+from minidiff.optim import Muon, hidden, new_optimizer, orthogonal
+from minidiff.recipes import configure
+from minidiff.runs import train_run
+
+
+@pytest.mark.parametrize("shape", [(8, 40), (40, 8), (16, 16)])
+def test_all_directions_are_equally_long(shape, generator):
+    """Singular values from 1 to 100 come out near 1, along the same singular vectors."""
+    u, _, vt = torch.linalg.svd(torch.randn(shape, generator=generator), full_matrices=False)
+    values = torch.logspace(0, 2, min(shape))
+    found = orthogonal(u * values @ vt)
+    inside = u.T @ found @ vt.T
+    assert ((inside.diagonal() > 0.6) & (inside.diagonal() < 1.3)).all()
+    assert (inside - inside.diagonal().diag()).abs().max() < 0.1
+
+
+def test_a_step_is_of_the_learning_rate(generator):
+    """The root mean square of a matrix's update is about lr / 5, whatever its shape and its gradient's size."""
+    conv = nn.Conv2d(16, 24, 3)
+    before = conv.weight.detach().clone()
+    optimizer = Muon([{"params": [conv.weight], "muon": True}, {"params": [conv.bias], "muon": False}], lr=0.01)
+    conv.weight.grad = 1e-4 * torch.randn(conv.weight.shape, generator=generator)
+    conv.bias.grad = torch.ones(24)
+    bias = conv.bias.detach().clone()
+    optimizer.step()
+    assert (conv.weight - before).square().mean().sqrt().item() == pytest.approx(0.002, rel=0.2)
+    torch.testing.assert_close(conv.bias, bias - 0.01, rtol=0, atol=1e-6)  # Adam's first step
+
+
+def test_a_gradient_of_low_rank_moves_all_it_has():
+    """Where Adam and gradient descent would follow the large direction, Muon takes both alike."""
+    w = nn.Parameter(torch.zeros(4, 4))
+    w.grad = torch.diag(torch.tensor([1.0, 0.05, 0.0, 0.0]))
+    Muon([{"params": [w], "muon": True}], lr=1.0).step()
+    moved = -w.detach().diagonal()
+    assert moved[1] > 0.6 * moved[0] > 0 and moved[2:].abs().max() == 0
+
+
+@pytest.mark.parametrize("net", ["unet", "dit"])
+def test_the_ends_are_adams(net):
+    model = build(net, (4, 8, 8), 10, 32)
+    inside = {id(p) for p in hidden(model)}
+    names = {name: id(p) in inside for name, p in model.named_parameters()}
+    assert not any(muon for name, muon in names.items() if name.split(".")[0] in ("enter", "leave", "emb"))
+    assert not any(muon for name, muon in names.items() if name.endswith("bias"))
+    groups = new_optimizer(model, "muon").param_groups
+    assert sum(len(g["params"]) for g in groups) == len(names)
+    assert sum(p.numel() for p in groups[0]["params"]) > 0.8 * sum(p.numel() for p in model.parameters())
+
+
+def test_unknown():
+    with pytest.raises(ValueError, match="unknown optimizer 'sgd': choose from adamw, muon"):
+        new_optimizer(nn.Linear(1, 1), "sgd")
+    with pytest.raises(ValueError, match="unknown optimizer 'sgd': choose from adamw, muon"):
+        configure("digits", optimizer="sgd")
+
+
+def test_n_and_n_more_steps_are_2n(tmp_path):
+    config, dataset = configure("digits", width=16, batch=16, optimizer="muon")
+    for name, stops in (("once", (6,)), ("twice", (3, 6))):
+        for steps in stops:
+            train_run(tmp_path / name, config, dataset, steps=steps, device="cpu", progress=False)
+    once, twice = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("once", "twice"))
+    assert all(torch.equal(once["model"][k], twice["model"][k]) for k in once["model"])
