@@ -10,11 +10,12 @@ from minidiff import checkpoint, data
 from minidiff.cli import main
 from minidiff.denoise import Denoiser
 from minidiff.generate import generate
+from minidiff.models import attach
 from minidiff.nets import build
 from minidiff.recipes import configure
 from minidiff.runs import train_run
 from minidiff.schedules import VP
-from minidiff.stages import GAN, Autoencoder, Causal, Latent, latents_of
+from minidiff.stages import GAN, Autoencoder, Causal, Latent, latents_of, perceptual
 from minidiff.stages.latent import fingerprint
 from minidiff.stages.priors import Gaussian, Mixture, fit
 from tests.test_cli import refused
@@ -153,6 +154,18 @@ def test_the_autoencoder_rests_while_the_prior_trains(vq, digits):
     model.decode(torch.zeros(2, 4, 4, dtype=torch.long))
     assert all(torch.equal(v, before[k]) for k, v in vq.state_dict().items())
     assert all(p.grad is None for p in vq.parameters())
+
+
+def test_only_what_must_invent_has_a_critic(digits, monkeypatch):
+    """A vae of f = 2 learns from |x - y| alone: no critic, and no classifier is trained for it to look through."""
+    asked = []
+    monkeypatch.setattr(perceptual, "distance_for", lambda train, device: asked.append(train) or (lambda x, y: 0.0))
+    for kind, f, critic in (("vae", 1, False), ("vae", 2, False), ("vae", 4, True), ("vq", 2, True)):
+        config, _ = configure("digits", model=kind, f=f, width=16)
+        model = checkpoint.new_model(config)
+        attach(model, digits, "cpu")
+        assert (model.critic is not None) == (model.perceptual is not None) == bool(asked) == critic
+        asked.clear()
 
 
 def test_the_way_through(runs, tmp_path, capsys):

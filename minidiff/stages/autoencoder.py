@@ -106,7 +106,8 @@ class Autoencoder(nn.Module):
     `codes`, indices (B, H / f, H / f) into a codebook of so many vectors of `dim`.
 
     The loss is |x - y| + PERCEPTUAL * the perceptual distance, if one is in `use`, + the bottleneck's + `adversarial`
-    times that of fooling a critic of patches. Raises ValueError for pictures that cannot be divided by f.
+    times that of fooling a critic of patches; 0 is without a critic. Raises ValueError for pictures that cannot be
+    divided by f.
     """
 
     def __init__(self, shape, f=4, dim=4, width=32, codes: int | None = None, adversarial: float = 0.02):
@@ -121,7 +122,7 @@ class Autoencoder(nn.Module):
         self.encoder = Encoder(channels, dim if codes is not None else 2 * dim, f, width)
         self.bottleneck = KL(dim) if codes is None else Codebook(codes, dim)
         self.decoder = Decoder(channels, dim, f, width)
-        self.critic = PatchCritic(channels, width)
+        self.critic = PatchCritic(channels, width) if adversarial else None
         self.use(None)
 
     def use(self, perceptual) -> None:
@@ -132,11 +133,13 @@ class Autoencoder(nn.Module):
         """The sum of the autoencoder's loss and its critic's, (B,); the condition is not used."""
         z, price = self.bottleneck(self.encoder(x0), generator)
         y = self.decoder(z)
-        fool, tell = game(self.critic, x0, y.to(x0))
-        error = (y.float() - x0).abs().flatten(1).mean(1)
+        loss = (y.float() - x0).abs().flatten(1).mean(1) + price
         if self.perceptual is not None:
-            error = error + PERCEPTUAL * self.perceptual(x0, y)
-        return error + price + self.adversarial * fool + tell
+            loss = loss + PERCEPTUAL * self.perceptual(x0, y)
+        if self.critic is not None:
+            fool, tell = game(self.critic, x0, y.to(x0))
+            loss = loss + self.adversarial * fool + tell
+        return loss
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
