@@ -6,7 +6,8 @@ pip install -e '.[bench]', then
 python tests/bench/quality.py --data folder:PATH --minutes 20       some two hours on two CPU cores
 
 The others' nets are those of speed.py, about as large as ours, each with its library's noise schedule, target and
-learning rate, in our loop: bfloat16, gradient clipping, a moving average whose width is a tenth of the training. Which
+learning rate, in our loop: bfloat16, gradient clipping, 100 steps of warm-up (for what is a few hundred steps long),
+a moving average whose width is a tenth of the training. Which
 batch of 16, 32 and 64 suits a peer is tried first, for --trial minutes each, by its own loss on held-out pictures. All
 are sampled by dpmpp_2m on the same grid of noise levels: fewer calls do more than by their own samplers.
 quality.json and quality.png go to --out, the runs to --runs: a later call goes on with what is missing.
@@ -14,7 +15,9 @@ quality.json and quality.png go to --out, the runs to --runs: a later call goes 
 
 import argparse
 import json
+import math
 import platform
+import shutil
 import time
 from pathlib import Path
 
@@ -34,21 +37,26 @@ from minidiff.device import autocast, pick, to_device
 from minidiff.files import replacing
 from minidiff.nets.measures import parameters
 from minidiff.recipes import configure
-from minidiff.runs import train_run
+from minidiff.runs import pays, train_run
 from minidiff.schedules import VP, expand
+from minidiff.stages.latent import latents_of
 from minidiff.train import new_state, train
 
 BATCHES = (16, 32, 64)
-FIRST = 0.15  # our autoencoder's share of the minutes
+FIRST = 0.05  # our autoencoder's share of the minutes
+PART = 50  # samples at a time: on two cores the others' nets are up to twice as slow with 250
 
 
 class Peer(nn.Module):
     """Another library's net, which predicts eps or v at the noise levels of a table `log_snr` (1000,), as a Model.
 
-    net(x_t, place): place is the number in the table, or with `by_sigma` the noise sigma / alpha.
+    call(net, x_t, place): place is the number in the table, or with `by_sigma` the noise sigma / alpha. It is given the
+    net, not bound to one: a copy, the moving average, calls its own.
     """
 
     schedule = VP()  # to sample by; in training it draws the levels of its table
+
+    cosine = False  # whether the learning rate falls to 0 as half a cosine
 
     def __init__(self, call, net, log_snr: Tensor, target: str, lr: float, betas=(0.9, 0.999), by_sigma=False):
         super().__init__()
@@ -58,7 +66,7 @@ class Peer(nn.Module):
     def output(self, x_t: Tensor, number: Tensor) -> Tensor:
         low = number.floor().long().clamp(max=len(self.log_snr) - 2)
         log_snr = torch.lerp(self.log_snr[low], self.log_snr[low + 1], number - low)
-        return self.call(x_t, torch.exp(-log_snr / 2) if self.by_sigma else number).float()
+        return self.call(self.net, x_t, torch.exp(-log_snr / 2) if self.by_sigma else number).float()
 
     def loss(self, x0: Tensor, cond=None, generator=None, **_) -> Tensor:
         number = torch.randint(len(self.log_snr), (len(x0),), generator=generator)
@@ -78,17 +86,23 @@ class Peer(nn.Module):
         return Prediction((x_t - sigma * out) / alpha, out)
 
 
+def plainly(net: nn.Module, x_t: Tensor, place: Tensor) -> Tensor:
+    return net(x_t, place)
+
+
 def ddpm_log_snr(betas: Tensor) -> Tensor:
     return torch.logit(torch.cumprod(1 - betas.double(), 0))
 
 
 def diffusers() -> Peer:
-    """Its unconditional training example: eps, 1000 linear betas, AdamW (.95, .999) at 1e-4."""
+    """Its unconditional training example: eps, 1000 linear betas, AdamW (.95, .999) at 1e-4, falling as a cosine."""
     from diffusers import DDPMScheduler
 
     net, _ = peers.diffusers_unet()
     table = ddpm_log_snr(DDPMScheduler(num_train_timesteps=1000).betas)
-    return Peer(lambda x, k: net(x, k).sample, net, table, "eps", 1e-4, (0.95, 0.999))
+    peer = Peer(lambda net, x, k: net(x, k).sample, net, table, "eps", 1e-4, (0.95, 0.999))
+    peer.cosine = True
+    return peer
 
 
 def lucidrains() -> Peer:
@@ -97,7 +111,9 @@ def lucidrains() -> Peer:
 
     net, _ = peers.lucidrains_unet()
     diffusion = GaussianDiffusion(net, image_size=32)
-    return Peer(net, net, ddpm_log_snr(diffusion.betas), diffusion.objective.removeprefix("pred_"), 8e-5, (0.9, 0.99))
+    return Peer(
+        plainly, net, ddpm_log_snr(diffusion.betas), diffusion.objective.removeprefix("pred_"), 8e-5, (0.9, 0.99)
+    )
 
 
 def smalldiffusion() -> Peer:
@@ -105,7 +121,7 @@ def smalldiffusion() -> Peer:
     from smalldiffusion import ScheduleDDPM
 
     net, _ = peers.smalldiffusion_unet()
-    return Peer(net, net, -2 * ScheduleDDPM(1000).sigmas.double().log(), "eps", 7e-4, by_sigma=True)
+    return Peer(plainly, net, -2 * ScheduleDDPM(1000).sigmas.double().log(), "eps", 7e-4, by_sigma=True)
 
 
 PEERS = {"smalldiffusion": smalldiffusion, "diffusers": diffusers, "lucidrains": lucidrains}
@@ -118,11 +134,19 @@ def made(name: str) -> Peer:
 
 
 def fit(peer: Peer, dataset, batch: int, minutes: float):
-    """Train for `minutes`, from the first batch on; its moving average and the number of steps."""
+    """Train for `minutes`, from the first batch on; its moving average and the number of steps. Compiled, which is
+    faster for all of them (speed.py), where it is for ours."""
     state, began = new_state(peer, 0), time.monotonic()
+    if pays(pick(), minutes):
+        peer.net.compile(dynamic=False)
+
+    def share() -> float:
+        return (time.monotonic() - began) / (60 * minutes)
+
+    fall = (lambda _: (1 + math.cos(math.pi * min(1.0, share()))) / 2) if peer.cosine else None
     batches = data.batches(dataset, batch, state.generator, flip=True)
-    for step in train(peer, ((x, None) for x, _ in batches), 2**62, lr=peer.lr, state=state):  # noqa: B007
-        if time.monotonic() - began >= 60 * minutes:
+    for step in train(peer, ((x, None) for x, _ in batches), 2**62, lr=peer.lr, fall=fall, state=state):  # noqa: B007
+        if share() >= 1:
             break
     return step.ema, step.step
 
@@ -157,16 +181,19 @@ def peer_model(name: str, options, dataset, held_out) -> tuple[nn.Module, dict]:
     return peer.eval().requires_grad_(False), about
 
 
-def our_model(options) -> tuple[nn.Module, dict]:
-    """Ours: an autoencoder, and the laptop's recipe in its latents, in the same minutes together."""
-    run, first, minutes = options.runs / "minidiff", options.runs / "minidiff-vae", FIRST * options.minutes
-    if not (first / "done").exists():
-        config, dataset = configure(options.data, model="vae", f=2)
-        train_run(first, config, dataset, minutes=minutes, save_every=120)
-        (first / "done").touch()
+def our_model(options, dataset) -> tuple[nn.Module, dict]:
+    """Ours: an autoencoder, its latents, and the laptop's recipe in them, in the same minutes all together."""
+    run, first = options.runs / "minidiff", options.runs / "minidiff-vae"
     if not (run / "done").exists():
-        config, dataset = configure(options.data, autoencoder=first)
-        train_run(run, config, dataset, autoencoder=first, minutes=options.minutes - minutes, save_every=120)
+        for leftover in (run, first):  # of a call that was killed: its minutes were not counted to the end
+            shutil.rmtree(leftover, ignore_errors=True)
+        began = time.monotonic()
+        config, _ = configure(options.data, model="vae", f=2)
+        train_run(first, config, dataset, minutes=FIRST * options.minutes, save_every=120)
+        config, _ = configure(options.data, autoencoder=first)
+        latents_of(checkpoint.load(first, device=pick()), dataset)  # cached
+        left = options.minutes - (time.monotonic() - began) / 60
+        train_run(run, config, dataset, autoencoder=first, minutes=left, save_every=120)
         (run / "done").touch()
     config, model = checkpoint.read_config(run), checkpoint.load(run, device=pick())
     steps = checkpoint.read_losses(run)[-1][0]
@@ -195,26 +222,30 @@ def main() -> None:
     if options.only == "trials":
         print({name: trial(name, options, dataset, held_out) for name in PEERS})
         return
-    models = {"minidiff": our_model(options)}
+    models = {"minidiff": our_model(options, dataset)}
     models |= {name: peer_model(name, options, dataset, held_out) for name in PEERS}
     labels = torch.arange(options.n) % len(dataset.classes)
-    sampled = {"minidiff": ("minidiff", labels), "minidiff, labels unused": ("minidiff", None)}
-    sampled |= {name: (name, None) for name in PEERS}
+    sampled = {  # name -> model, labels, guidance: its two calls a step are counted
+        "minidiff": ("minidiff", labels, 1.0),
+        "minidiff, guidance 2": ("minidiff", labels, 2.0),
+        "minidiff, labels unused": ("minidiff", None, 1.0),
+    } | {name: (name, None, 1.0) for name in PEERS}
     real = classifier.judge(judge, held_out.at(torch.arange(len(held_out))))[0]
     again = classifier.judge(judge, dataset.at(torch.arange(options.n)))[0]
     report = {
         "what": f"CIFAR-10 (JPEG copy), {options.minutes:g} minutes of training each from nothing, seed 0; {options.n} "
-        f"samples, dpmpp_2m, {options.calls} calls, no guidance, EMA; to {len(held_out)} held-out pictures in the "
-        "features of a classifier trained here (not FID)",
+        f"samples, dpmpp_2m, {options.calls} calls, EMA, no guidance where not said; to {len(held_out)} held-out "
+        "pictures in the features of a classifier trained here (not FID)",
         "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
         "floor": measured(real, again),
         "trials": {name: json.loads((options.runs / f"{name}-trial.json").read_text()) for name in PEERS},
         "rows": {},
     }  # fmt: skip
     pictures = {"real": held_out.at(torch.arange(64))}
-    for label, (name, cond) in sampled.items():
+    for label, (name, cond, scale) in sampled.items():
         model, about = models[name]
-        x = draw(options.runs / "drawn", model, dataset.shape, options.n, cond, steps=options.calls)
+        steps = options.calls // (1 if scale == 1 else 2)
+        x = draw(options.runs / "drawn", model, dataset.shape, options.n, cond, scale=scale, steps=steps, part=PART)
         found = classifier.judge(judge, x)[0]
         report["rows"][label], pictures[label] = measured(real, found) | about, x[:64]
         print(label, report["rows"][label], flush=True)
@@ -222,8 +253,9 @@ def main() -> None:
     report["best peer over ours"] = {k: best / v["frechet"] for k, v in report["rows"].items() if k not in PEERS}
     with replacing(options.out / "quality.json") as f:
         f.write_text(json.dumps(report, indent=1) + "\n")
-    figure, axes = plt.subplots(2, 3, figsize=(11, 8.2), layout="constrained")
-    for ax, (label, x) in zip(axes.flat, pictures.items(), strict=True):
+    figure, axes = plt.subplots(2, 4, figsize=(14, 8.2), layout="constrained")
+    axes.flat[-1].axis("off")
+    for ax, (label, x) in zip(axes.flat, pictures.items(), strict=False):
         row = report["rows"].get(label, report["floor"])
         plot.grid(x, 8, ax, f"{label}\nFréchet {row['frechet']:.1f}")
     figure.suptitle(report["what"], fontsize=8, wrap=True)
