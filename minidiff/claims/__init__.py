@@ -81,9 +81,9 @@ def mode() -> str:
 
 def registry() -> dict[str, Claim]:
     """Every claim by its id."""
-    from . import lecture00, lecture01, lecture02, lecture03, lecture04, lecture05, lecture06, lecture07
+    from . import lecture00, lecture01, lecture02, lecture03, lecture04, lecture05, lecture06, lecture07, lecture08
 
-    modules = (lecture00, lecture01, lecture02, lecture03, lecture04, lecture05, lecture06, lecture07)
+    modules = (lecture00, lecture01, lecture02, lecture03, lecture04, lecture05, lecture06, lecture07, lecture08)
     return {claim.id: claim for module in modules for claim in module.CLAIMS}
 
 
