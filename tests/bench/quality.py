@@ -259,7 +259,7 @@ def main() -> None:
         row = report["rows"].get(label, report["floor"])
         plot.grid(x, 8, ax, f"{label}\nFréchet {row['frechet']:.1f}")
     figure.suptitle(report["what"], fontsize=8, wrap=True)
-    plot.save(figure, options.out / "quality.png", dpi=130)
+    plot.save(figure, options.out / "quality.png", dpi=80)
 
 
 if __name__ == "__main__":
