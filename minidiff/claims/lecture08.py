@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import checkpoint, classifier, data, pretrained
 from ..generate import generate
 from . import Claim
-from .tools import Outcome, ratio_interval
+from .tools import Outcome, benched, ratio_interval
 
 PUBLISHED = Path(__file__).parents[2] / "datasets" / "published"
 SLIDE = {  # "ImageNet 512x512", the columns as the slide names them
@@ -45,6 +45,11 @@ def columns(smoke: bool) -> Outcome:
     }
     notes = "; ".join(f"the slide's {c} column is the paper's {' and '.join(where)}" for c, where in columns.items())
     return Outcome(right, right, right, "Dhariwal and Nichol 2021, table 5", 0, notes, {"found": found})
+
+
+def twenty_minutes_each() -> dict:
+    """What tests/bench/quality.py measured: this model's recipe and other libraries' U-Nets, equally long."""
+    return benched("quality")
 
 
 # --- the sampler's steps, on the model that comes with minidiff ---
