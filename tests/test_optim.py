@@ -25,7 +25,8 @@ def test_a_step_is_of_the_learning_rate(generator):
     """The root mean square of a matrix's update is about lr / 5, whatever its shape and its gradient's size."""
     conv = nn.Conv2d(16, 24, 3)
     before = conv.weight.detach().clone()
-    optimizer = Muon([{"params": [conv.weight], "muon": True}, {"params": [conv.bias], "muon": False}], lr=0.01)
+    groups = [{"params": [conv.weight], "muon": True}, {"params": [conv.bias], "muon": False}]
+    optimizer = Muon(groups, lr=0.01, weight_decay=0.0)
     conv.weight.grad = 1e-4 * torch.randn(conv.weight.shape, generator=generator)
     conv.bias.grad = torch.ones(24)
     bias = conv.bias.detach().clone()
