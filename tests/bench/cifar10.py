@@ -42,6 +42,7 @@ def show(found: dict, path: Path) -> None:
     axes[0].set(xscale="log", yscale="log", xlabel="network calls", ylabel="Fréchet distance (not FID)")
     axes[0].minorticks_off()
     axes[0].set_xticks(CALLS, list(map(str, CALLS)))
+    axes[0].set_yticks(ticks := (30, 50, 100, 200, 500), list(map(str, ticks)))
     scales = [r["scale"] for r in found["guidance"]]
     axes[1].plot(scales, [r["frechet"] / found["guidance"][0]["frechet"] for r in found["guidance"]], "o-",
                  label="Fréchet distance, over its value at 1")  # fmt: skip
