@@ -1,7 +1,6 @@
 """The commands of `python -m minidiff`: a dataclass each, whose fields are its options and whose run() does it."""
 
 import json
-import os
 import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -43,7 +42,7 @@ class Train:
     autoencoder: Path | None = None  # a run of a vae, to diffuse in its latents, or of a vq, for ar
     net: str | None = None  # mlp (points), unet, cnn, encoder_decoder, ncsn, transformer, dit; of GANs: dcgan, style
     steps: int | None = None  # train until this many steps in all
-    minutes: float | None = None  # or for this long from now, drawing samples not counted (the default: 3)
+    minutes: float | None = None  # or for this long from now, the last drawing not counted (the default: 3)
     out: Path | None = None  # the run folder; by default runs/DATA
     resume: bool = field(default=False)  # go on with the run at --out, if there is one already
     device: str = "auto"  # auto, cpu, cuda or mps
@@ -54,7 +53,7 @@ class Train:
     width: int | None = None  # channels of the net
     batch: int | None = None  # batch size
     lr: float | None = None  # learning rate
-    optimizer: str | None = None  # adamw or muon (default adamw, in recipes muon)
+    optimizer: str | None = None  # adamw or muon (default adamw, in a laptop's recipes muon)
     p_uncond: float | None = None  # how often the label is dropped (default 0.1)
     size: int | None = None  # resize the pictures of a folder, crop photos, or draw shapes, to this
     recipe: str | None = None  # unet-laptop, unet-8gb, unet-24gb, dit-laptop, ...; by default what suits the machine
@@ -62,7 +61,7 @@ class Train:
     depth: int | None = None  # blocks of a transformer, or of each level of a U-Net
     levels: int | None = None  # of a U-Net
     parts: int | None = None  # cut each batch into so many parts, one after the other (default 1, or the ranks)
-    flip: bool | None = field(default=None)  # mirror half the pictures (by default with a recipe)
+    flip: bool | None = field(default=None)  # mirror half the pictures (by default with a recipe in pixels)
     cooldown: float | None = None  # share of the time, at the end, over which the learning rate falls to 0
     compiled: bool | None = field(default=None)  # compile the net; by default where it pays
     way: str | None = None  # to read captions: cross, tokens or pooled (default cross)
@@ -73,9 +72,9 @@ class Train:
     save_every: float = 10.0  # seconds between checkpoints
 
     def run(self):
-        from . import checkpoint, data
-        from .recipes import RECIPES, configure
-        from .runs import load_data, open_run, train_run
+        from . import data, parallel
+        from .device import pick
+        from .runs import train_run
 
         for name in ("steps", "minutes"):
             _positive(name, getattr(self, name))
@@ -85,6 +84,22 @@ class Train:
         if self.data is None and (self.out is None or not self.resume):
             raise ValueError(f"--data is missing: choose from {', '.join(data.NAMES)}, folder:PATH or npz:PATH")
         self.out = self.out or Path("runs") / self.data.strip("/").replace(":", "-").replace("/", "-")
+        minutes = 3.0 if self.steps is None and self.minutes is None else self.minutes
+        with parallel.joined(pick(self.device)):
+            with parallel.first():
+                config, dataset = self.configured()
+            train_run(
+                self.out, config, dataset, autoencoder=self.autoencoder,
+                steps=self.steps, minutes=minutes, save_every=self.save_every, device=self.device,
+                compiled=self.compiled,
+            )  # fmt: skip
+
+    def configured(self):
+        """The config of the run at --out, if it is to go on, or of a new one; and its data."""
+        from . import checkpoint, parallel
+        from .recipes import RECIPES, configure
+        from .runs import load_data, open_run
+
         choices = {f.name: getattr(self, f.name) for f in fields(checkpoint.Config) if hasattr(self, f.name)}
         if open_run(self.out, self.resume, may_start=self.data is not None):
             config = checkpoint.read_config(self.out)
@@ -95,17 +110,12 @@ class Train:
                     raise ValueError(
                         f"{self.out} was made with {name} {getattr(config, name)}, not {value}: leave it out"
                     )
-            dataset = load_data(config)
-        else:
-            choices.pop("data")
-            config, dataset = configure(self.data, autoencoder=self.autoencoder, device=self.device, **choices)
-            if config.recipe and os.environ.get("RANK", "0") == "0":
-                print(f"recipe {config.recipe}: {RECIPES[config.recipe].why}")
-        minutes = 3.0 if self.steps is None and self.minutes is None else self.minutes
-        train_run(
-            self.out, config, dataset, autoencoder=self.autoencoder,
-            steps=self.steps, minutes=minutes, save_every=self.save_every, device=self.device, compiled=self.compiled,
-        )  # fmt: skip
+            return config, load_data(config)
+        choices.pop("data")
+        config, dataset = configure(self.data, autoencoder=self.autoencoder, device=self.device, **choices)
+        if config.recipe and parallel.rank() == 0:
+            print(f"recipe {config.recipe}: {RECIPES[config.recipe].why}")
+        return config, dataset
 
 
 @dataclass
@@ -243,7 +253,8 @@ class Doctor:
         from .recipes import configure
 
         _positive("steps", self.steps)
-        config, dataset = configure(self.data, net=self.net, schedule=self.schedule, prediction=self.prediction)
+        choices = {"net": self.net, "schedule": self.schedule, "prediction": self.prediction}
+        config, dataset = configure(self.data, device=self.device, **choices)
         device = pick(self.device)
         x0, labels = dataset.batch(4, torch.Generator().manual_seed(0))
         labels = labels.to(device) if config.classes else None

@@ -43,10 +43,10 @@ def draw(
 
 
 def some_pictures(dataset, n: int, seed: int = 20_000) -> Tensor:
-    """n of its pictures: of a fixed set the first, else fresh ones."""
+    """n of its pictures, of a fixed set always the same ones and mixed: it may be sorted by class."""
     if isinstance(dataset, data.Captioned):
         return torch.cat([x for x, _ in dataset.fixed(n, seed)])
-    return dataset.at(torch.arange(min(n, len(dataset))))
+    return dataset.at(torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[:n])
 
 
 def balanced(labels: Tensor, n: int, generator) -> Tensor:

@@ -90,16 +90,20 @@ def evaluate_images(
         raise ValueError(f"{config.data}: {len(held_out)} held-out pictures are too few to measure {n} samples by")
     usual = eyes.frechet == "FID"
     near, far = (dataset, held_out) if usual else (held_out, dataset)
-    real, logits = eyes.look(near.at(torch.arange(len(near))))
+    order = torch.randperm(len(near), generator=torch.Generator().manual_seed(0))  # it may be sorted by class
+    real, logits = eyes.look(near.at(order))
     report = {"compared with": f"{len(near)} {'training' if usual else 'held-out'} pictures"}
     known = bool(config.classes) and not usual
     if known:
-        report["classifier: right on held-out real pictures"] = share(logits, held_out.labels)
+        report["classifier: right on held-out real pictures"] = share(logits, held_out.labels[order])
     classes = len(config.classes) if known else 1
     size = n if usual else max(1, min(len(real), n) // classes) * classes  # as many of each class
     draws = f", as many of each class, mean of {PAIRS} draws" if size < n else ""
     report["distances are of"] = f"{size} samples{draws}"
-    labels = torch.arange(n) % len(config.classes) if config.classes else None
+    labels = cond = torch.arange(n) % len(config.classes) if config.classes else None
+    if config.way:
+        captions = [held_out.captions[i % len(held_out)] for i in range(n)]
+        cond = checkpoint.tokenizer(config)(captions, truncate=True)
     group = labels if known else torch.zeros(n, dtype=torch.long)
 
     def groups_of(dataset):
@@ -108,7 +112,7 @@ def evaluate_images(
     some = balanced(groups_of(far), min(len(far), PAIRS * size), torch.Generator().manual_seed(1))
     report |= compared("floor (other real pictures)", eyes, real, *eyes.look(far.at(some)), groups_of(far)[some], size)
     for gamma in sorted({1.0, scale}):
-        x = draw(work, model, config.shape, n, labels, scale=gamma, **options)
+        x = draw(work, model, config.shape, n, cond, scale=gamma, **options)
         found, logits = eyes.look(x)
         if known:
             report[f"scale {gamma:g}: recognised as their class"] = share(logits, labels)
@@ -117,11 +121,12 @@ def evaluate_images(
 
 
 def _bits(model, held_out, labelled: bool) -> dict:
-    """Bits per dimension of the first held-out pictures, of a model of pixels of 256 levels."""
+    """Bits per dimension of some held-out pictures, of a model of pixels of 256 levels."""
     if not hasattr(model, "schedule") or hasattr(model, "decode") or held_out.pictures.dtype != torch.uint8:
         return {}
-    device, few = next(model.parameters()).device, held_out.pictures[:FOR_BITS]
-    cond = held_out.labels[:FOR_BITS].to(device) if labelled else None
+    index = torch.linspace(0, len(held_out) - 1, FOR_BITS).long()  # from all over: they may be sorted by class
+    device, few = next(model.parameters()).device, held_out.pictures[index]
+    cond = held_out.labels[index].to(device) if labelled else None
     times = model.schedule.grid(32)[:-1].flip(0)
     bits = metrics.bits_per_dim(model, few.to(device), times, cond, torch.Generator().manual_seed(0))
     return {

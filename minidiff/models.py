@@ -57,7 +57,7 @@ def _new(config, shape, tokenizer, first_stage):
         return make(shape, classes, text, config.width, config.net)
     if config.model in ("vae", "vq"):
         codes = config.codes if config.model == "vq" else None
-        # four numbers for 2 x 2 pixels lose so little that |x - y| brings it back better alone (tests/bench/recipe.py)
+        # four numbers for 2 x 2 pixels lose so little that |x - y| brings it back better alone
         plain = {"adversarial": 0.0} if config.model == "vae" and config.f <= 2 else {}
         return Autoencoder(shape, config.f, config.dim, config.width, codes, **plain)
     if config.model == "ar":

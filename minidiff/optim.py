@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-ENDS = ("enter", "leave", "emb", "text")  # the layers of our nets that touch data, labels or words: AdamW's
+# the layers of our nets that touch data, labels or words, and tables: AdamW's
+ENDS = ("enter", "leave", "emb", "text", "embed", "label", "places", "words")
 
 
 def new_optimizer(model: nn.Module, name: str = "adamw", betas: tuple[float, float] = (0.9, 0.99)):

@@ -34,12 +34,13 @@ def joined(device: torch.device):
     Raises ConnectionError when another rank ends before its time: it closes its connections, or torchrun sends a
     SIGTERM.
     """
-    if not dist.is_torchelastic_launched() or dist.is_initialized():
-        yield device
-        return
-    if device.type == "cuda":
+    launched = dist.is_torchelastic_launched()
+    if launched and device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
+    if not launched or dist.is_initialized():
+        yield device
+        return
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
 
     def ended(*_):
@@ -91,11 +92,15 @@ def syncing(loss: nn.Module, last: bool):
 
 def mean(values: list[float]) -> list[float]:
     """The mean over ranks of each value."""
-    if ranks() == 1:
-        return values
-    total = torch.tensor(values, dtype=torch.float64)
-    dist.all_reduce(total)
-    return (total / ranks()).tolist()
+    return values if ranks() == 1 else averaged(torch.tensor(values, dtype=torch.float64)).tolist()
+
+
+def averaged(x: Tensor) -> Tensor:
+    """The mean over ranks of an equally shaped tensor, in place."""
+    if ranks() > 1:
+        dist.all_reduce(x)
+        x /= ranks()
+    return x
 
 
 def gather(tensors: list[Tensor]) -> list[Tensor]:
@@ -112,7 +117,7 @@ def gather(tensors: list[Tensor]) -> list[Tensor]:
 
 @contextmanager
 def first():
-    """Rank 0 does what is within before the others do: what it writes into the cache, they read."""
+    """Rank 0 does what is within before the others do: what it downloads or writes into the cache, they read."""
     if rank() > 0:
         dist.barrier()
     yield

@@ -1,5 +1,6 @@
 """Training as a run: a folder that fills as training goes, can be killed at any moment, and goes on exactly."""
 
+import importlib.util
 import logging
 import shutil
 import time
@@ -146,10 +147,13 @@ def _train(out, config, state, material, rows, recent, steps, minutes, save_ever
 
 
 def pays(device: torch.device, minutes: float | None) -> bool:
-    """Whether compiling the net saves more than it takes."""
+    """Whether compiling the net saves more than it takes, and what it takes is there: a C++ compiler, for a GPU
+    Triton."""
+    if not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+        return False
     if device.type == "cuda":
-        return True
-    return device.type == "cpu" and (minutes or 0) >= 15 and any(map(shutil.which, ("c++", "g++", "clang++", "cl")))
+        return importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (7, 0)
+    return device.type == "cpu" and (minutes or 0) >= 15
 
 
 def compile_net(model: torch.nn.Module) -> None:

@@ -97,6 +97,7 @@ def test_folder_of_grey_pictures_and_given_splits(tmp_path):
     folder(tmp_path / "test", n=3, mode="L")
     train, test = (data.load(f"folder:{tmp_path}", part) for part in ("train", "test"))
     assert train.shape == (1, 8, 8) and (len(train), len(test)) == (24, 6)
+    assert 0 < train.labels[:12].sum() < 12  # mixed: a part of it is of both classes
 
 
 def test_folder_without_classes_has_no_labels(tmp_path):

@@ -8,6 +8,8 @@ from minidiff.nets import build
 from minidiff.optim import Muon, hidden, new_optimizer, orthogonal
 from minidiff.recipes import configure
 from minidiff.runs import train_run
+from minidiff.stages.autoregressive import Causal
+from minidiff.text import Tokenizer
 
 
 @pytest.mark.parametrize("shape", [(8, 40), (40, 8), (16, 16)])
@@ -44,16 +46,29 @@ def test_a_gradient_of_low_rank_moves_all_it_has():
     assert moved[1] > 0.6 * moved[0] > 0 and moved[2:].abs().max() == 0
 
 
-@pytest.mark.parametrize("net", ["unet", "dit"])
+@pytest.mark.parametrize("net", ["unet", "dit", "words"])
 def test_the_ends_are_adams(net):
-    model = build(net, (4, 8, 8), 10, 32)
+    if net == "words":
+        model = build("dit", (4, 8, 8), None, 32, tokenizer=Tokenizer(["a", "red", "cross"], 5), way="tokens")
+    else:
+        model = build(net, (4, 8, 8), 10, 32)
     inside = {id(p) for p in hidden(model)}
     names = {name: id(p) in inside for name, p in model.named_parameters()}
-    assert not any(muon for name, muon in names.items() if name.split(".")[0] in ("enter", "leave", "emb"))
+    ends = ("enter", "leave", "emb", "text", "words")
+    assert not any(muon for name, muon in names.items() if name.split(".")[0] in ends)
     assert not any(muon for name, muon in names.items() if name.endswith("bias"))
     groups = new_optimizer(model, "muon").param_groups
     assert sum(len(g["params"]) for g in groups) == len(names)
-    assert sum(p.numel() for p in groups[0]["params"]) > 0.8 * sum(p.numel() for p in model.parameters())
+    others = sum(p.numel() for name, p in model.named_parameters() if not name.startswith("text."))
+    assert sum(p.numel() for p in groups[0]["params"]) > 0.8 * others
+
+
+def test_tables_are_adams():
+    """Of the tokens, places and labels of an autoregressive prior."""
+    model = Causal((4, 4), 16, classes=10, width=32)
+    names = {name for name, p in model.named_parameters() if any(p is q for q in hidden(model))}
+    tables = {name for name, _ in model.named_parameters() if name.split(".")[0] in ("embed", "places", "label")}
+    assert len(tables) == 3 and not names & tables and len(names) > 4
 
 
 def test_unknown():

@@ -13,11 +13,12 @@ from safetensors.torch import load_file
 from minidiff import checkpoint, data
 from minidiff.recipes import configure
 from minidiff.runs import train_run
+from minidiff.stages.vq import Codebook
 from minidiff.train import new_state, train
 
 DATA = ["--data", "digits", "--width", "16", "--batch", "16", "--device", "cpu"]
 
-# what one rank does: a single step of the global batch, and the gradient that the optimizer is given
+# what one rank does: three steps of the global batch, and the gradient that the optimizer was given last
 GRADIENT = """
 import sys, torch
 from minidiff import checkpoint, data, parallel
@@ -115,6 +116,31 @@ def test_parts_are_an_average(generator):
     first, second, both = gradients
     torch.testing.assert_close((first + second) / 2, both, rtol=1e-4, atol=1e-6)
     assert (first - second).norm() > 0.1 * both.norm()
+
+
+CODES = """
+import sys, torch
+from minidiff import parallel
+from minidiff.stages.vq import Codebook
+with parallel.joined(torch.device("cpu")):
+    book = Codebook(8, 2)
+    book.vectors.copy_(torch.arange(16.0).reshape(8, 2))
+    x = torch.rand(2, 40, 2, generator=torch.Generator().manual_seed(0)) * 16
+    book.follow(x[parallel.rank()], book.nearest(x[parallel.rank()]))
+    torch.save([x, book.counts], f"{sys.argv[1]}-{parallel.rank()}.pt")
+"""
+
+
+def test_codes_follow_the_vectors_of_all_ranks(tmp_path):
+    (tmp_path / "rank.py").write_text(CODES)
+    finished(torchrun(str(tmp_path / "rank.py"), str(tmp_path / "codes")))
+    (x, first), (_, second) = (torch.load(tmp_path / f"codes-{rank}.pt") for rank in (0, 1))
+    book = Codebook(8, 2)
+    book.vectors.copy_(torch.arange(16.0).reshape(8, 2))
+    both = x.flatten(0, 1)
+    book.follow(both, book.nearest(both))
+    torch.testing.assert_close(first, book.counts / 2)  # a rank's mean is of half as many
+    torch.testing.assert_close(second, first)
 
 
 def test_bad_parts():

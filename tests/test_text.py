@@ -6,11 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from minidiff import checkpoint, data, play
+from minidiff import checkpoint, compare, data, play
 from minidiff.checkpoint import Config
 from minidiff.cli import main
 from minidiff.data.captions import LENGTH, vocabulary
 from minidiff.denoise import Denoiser
+from minidiff.evaluate import evaluate
 from minidiff.nets import DiT, UNet, build
 from minidiff.nets.layers import Attention, CrossAttention
 from minidiff.recipes import configure
@@ -184,6 +185,26 @@ def test_a_folder_with_captions_trains_and_samples(tmp_path):
     assert "number" in config.words and config.length == 6
     train_run(tmp_path / "run", config, dataset, steps=2, progress=False, device="cpu")
     main(["sample", str(tmp_path / "run"), "--prompt", "a green picture", "--n", "2", "--steps", "2"])
+
+
+def test_a_folder_with_captions_is_evaluated_by_its_captions(tmp_path, quick_judge, monkeypatch):
+    (tmp_path / "pictures").mkdir()
+    names = [f"{i}.png" for i in range(120)]
+    spec = folder(tmp_path / "pictures", [(name, f"number {i % 10}") for i, name in enumerate(names)], names)
+    config, dataset = configure(spec, width=16)
+    train_run(tmp_path / "run", config, dataset, steps=2, progress=False, device="cpu")
+    drawn = []
+
+    def draw(*args, **options):
+        drawn.append((args[4], options["scale"]))
+        return compare.draw(*args, **options)
+
+    monkeypatch.setattr("minidiff.evaluate.draw", draw)
+    report = evaluate(tmp_path / "run", n=24, few=True, steps=2, device="cpu")
+    assert [scale for _, scale in drawn] == [1.0, 2.0] and "scale 2: recall" in report
+    for cond, _ in drawn:
+        assert cond.shape == (24, config.length) and (cond[:, 0] > 1).all()  # "number": a word it knows
+        assert len(cond.unique(dim=0)) > 1
 
 
 @pytest.mark.parametrize(

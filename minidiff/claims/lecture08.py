@@ -52,6 +52,16 @@ def twenty_minutes_each() -> dict:
     return benched("quality")
 
 
+def distances_measured() -> dict:
+    """What tests/bench/cifar10.py measured: this model's distances by sampler, calls and guidance."""
+    return benched("cifar10")
+
+
+def study() -> dict:
+    """What tests/bench/recipe.py measured: this recipe, and one choice of it changed at a time."""
+    return benched("recipe")
+
+
 # --- the sampler's steps, on the model that comes with minidiff ---
 
 

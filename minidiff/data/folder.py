@@ -53,8 +53,11 @@ def from_folder(path: str, part: str = "train", size: int | None = None) -> Imag
     return _part(images, ours, root, part)
 
 
-def _part(images, ours, root, part):
-    return images if ours and root.name == part and (root.parent / "test").is_dir() else split(images, part, 0.1)
+def _part(images: Images, ours: bool, root: Path, part: str) -> Images:
+    """The part asked for: split off, or all of the folder of its name, mixed: else the first would be of one class."""
+    if ours and root.name == part and (root.parent / "test").is_dir():
+        return images.keep(torch.randperm(len(images), generator=torch.Generator().manual_seed(0)))
+    return split(images, part, 0.1)
 
 
 def _read_captions(listed: Path) -> dict[str, str]:

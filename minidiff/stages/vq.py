@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from .. import parallel
+
 
 class Codebook(nn.Module):
     """VQ-VAE's bottleneck (van den Oord et al. 2017, section 3.1): each vector of h (B, dim, H, W) becomes its nearest
@@ -48,9 +50,10 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def follow(self, flat: Tensor, index: Tensor) -> None:
-        """Move each code towards the mean of the vectors it was nearest to."""
+        """Move each code towards the mean of the vectors, of all ranks, that it was nearest to."""
         counts = torch.zeros_like(self.counts).index_add_(0, index, torch.ones_like(flat[:, 0]))
         totals = torch.zeros_like(self.totals).index_add_(0, index, flat)
+        counts, totals = parallel.averaged(counts), parallel.averaged(totals)
         self.counts.lerp_(counts, 1 - self.decay)
         self.totals.lerp_(totals, 1 - self.decay)
         self.vectors.copy_(self.totals / self.counts.clamp(min=1e-5)[:, None])

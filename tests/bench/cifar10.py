@@ -9,6 +9,7 @@ samples drawn are kept in --work, so that a killed call goes on.
 import argparse
 import json
 import platform
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -51,7 +52,7 @@ def show(found: dict, path: Path) -> None:
     axes[1].set(xlabel="guidance scale (1 is off)", ylim=(0, None))
     for ax in axes:
         ax.legend(frameon=False, fontsize=8)
-    figure.suptitle(found["what"], fontsize=8)
+    figure.suptitle(textwrap.fill(found["what"], 150), fontsize=8)
     plot.save(figure, path)
 
 
@@ -75,7 +76,7 @@ def main() -> None:
 
     found = {
         "what": f"CIFAR-10 (JPEG copy), {run.name}: {n} samples by label, seed 0, EMA; to {len(held_out)} held-out "
-        "pictures in the features of a classifier trained here; guidance at 10 calls of dpmpp_2m",
+        "pictures in the features of a classifier trained here; guidance in 10 steps of dpmpp_2m, 20 calls if guided",
         "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
         "floor": measured(real, judge, train.at(torch.arange(n)), train.labels[:n]),
         "samplers": {name: [] for name in SAMPLERS},

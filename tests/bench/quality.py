@@ -5,8 +5,8 @@ the same features.
 pip install -e '.[bench]', then
 python tests/bench/quality.py --data folder:PATH --minutes 20       some two hours on two CPU cores
 
-The others' nets are those of speed.py, about as large as ours, each with its library's noise schedule, target and
-learning rate, in our loop: bfloat16, gradient clipping, 100 steps of warm-up (for what is some 1,800 steps long), a
+The others' nets are those of speed.py, half as large again as ours, each with its library's noise schedule, target
+and learning rate, in our loop: bfloat16, gradient clipping, 100 steps of warm-up (for what is some 1,800 steps long), a
 moving average whose width is a tenth of the training. Which batch of 16, 32 and 64 suits a peer is tried first, for
 --trial minutes each, by its own loss on held-out pictures. All are sampled by dpmpp_2m on the same grid of noise
 levels: fewer calls do more than by their own samplers. The others' x0 is once left as it is and once clipped, as in
@@ -58,6 +58,7 @@ class Peer(nn.Module):
     schedule = VP()  # to sample by; in training it draws the levels of its table
 
     cosine = False  # whether the learning rate falls to 0 as half a cosine
+    weighted = False  # whether the loss is multiplied by snr / (snr + 1)
 
     def __init__(self, call, net, log_snr: Tensor, target: str, lr: float, betas=(0.9, 0.999), by_sigma=False):
         super().__init__()
@@ -70,11 +71,12 @@ class Peer(nn.Module):
         return self.call(self.net, x_t, torch.exp(-log_snr / 2) if self.by_sigma else number).float()
 
     def loss(self, x0: Tensor, cond=None, generator=None, **_) -> Tensor:
-        number = torch.randint(len(self.log_snr), (len(x0),), generator=generator)
+        number = torch.randint(len(self.log_snr), (len(x0),), generator=generator).to(x0.device)
         log_snr, eps = self.log_snr[number], normal_like(x0, generator)
         alpha, sigma = (expand(torch.sigmoid(s * log_snr).sqrt(), x0) for s in (1, -1))
         target = eps if self.target == "eps" else alpha * eps - sigma * x0
-        return (self.output(alpha * x0 + sigma * eps, number.float()) - target).square().flatten(1).mean(1)
+        loss = (self.output(alpha * x0 + sigma * eps, number.float()) - target).square().flatten(1).mean(1)
+        return loss * torch.sigmoid(log_snr) if self.weighted else loss
 
     def forward(self, x_t: Tensor, t: Tensor, cond=None) -> Prediction:
         log_snr, (alpha, sigma) = self.schedule.log_snr(t), self.schedule(t)
@@ -122,14 +124,17 @@ def diffusers() -> Peer:
 
 
 def lucidrains() -> Peer:
-    """Its GaussianDiffusion's defaults: v, a sigmoid schedule; its README's learning rate, 8e-5."""
+    """Its GaussianDiffusion's defaults: v, weighted by snr / (snr + 1), a sigmoid schedule; its README's learning rate,
+    8e-5."""
     from denoising_diffusion_pytorch import GaussianDiffusion
 
     net, _ = peers.lucidrains_unet()
     diffusion = GaussianDiffusion(net, image_size=32)
-    return Peer(
+    peer = Peer(
         plainly, net, ddpm_log_snr(diffusion.betas), diffusion.objective.removeprefix("pred_"), 8e-5, (0.9, 0.99)
     )
+    peer.weighted = True
+    return peer
 
 
 def smalldiffusion() -> Peer:
@@ -146,7 +151,7 @@ PEERS = {"smalldiffusion": smalldiffusion, "diffusers": diffusers, "lucidrains":
 def made(name: str) -> Peer:
     torch.manual_seed(0)
     peer = PEERS[name]()
-    return peer.to(memory_format=torch.channels_last)
+    return peer.to(pick(), memory_format=torch.channels_last)
 
 
 def fit(peer: Peer, dataset, batch: int, minutes: float):

@@ -106,11 +106,15 @@ def main() -> None:
     real = classifier.judge(judge, held_out.at(torch.arange(len(held_out))))[0]
     again = classifier.judge(judge, dataset.at(torch.arange(options.n)))[0]
     path = options.out / "recipe.json"
-    found = json.loads(path.read_text()) if path.exists() else {"rows": {}}
-    found |= {
-        "what": f"CIFAR-10 (JPEG copy), {options.minutes:g} minutes of training each (of latents: {FIRST:g} of them an "
+    what = (
+        f"CIFAR-10 (JPEG copy), {options.minutes:g} minutes of training each (of latents: {FIRST:g} of them an "
         f"autoencoder's), not compiled; {options.n} samples by label, dpmpp_2m, {STEPS} calls, no guidance; to "
-        f"{len(held_out)} held-out pictures",
+        f"{len(held_out)} held-out pictures"
+    )
+    found = json.loads(path.read_text()) if path.exists() else {"what": what, "rows": {}}
+    if found["what"] != what:
+        parser.error(f"{path} was measured in another way ({found['what']}): move it, or choose another --out")
+    found |= {
         "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
         "floor": distances(real, again, torch.zeros(len(again)), len(again))[0],
     }
