@@ -44,10 +44,11 @@ def run_sampler(model, x: Tensor, sampler: str, steps: int, cond=None, generator
 
 
 def generate(
-    model, shape, n, *, cond=None, scale=1.0, negative=None, sampler="dpmpp_2m", steps=20, seed=0, batch=256,
-    temperature: float | None = None, top_k: int | None = None,
+    model, shape, n, *, cond=None, scale=1.0, interval=(0.0, 1.0), negative=None, sampler="dpmpp_2m", steps=20, seed=0,
+    batch=256, temperature: float | None = None, top_k: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """n samples (n, *shape) on the CPU; cond (n,) or (n, L) or None, negative a condition for all (see Guided).
+    """n samples (n, *shape) on the CPU; cond (n,) or (n, L) or None; negative, a condition for all, and interval, the
+    times at which guidance is on, are Guided's.
 
     A Model is run from noise to data, and what it has a `decode` for is decoded; a GAN or an autoregressive prior draws
     by its own `sample`, which knows no scale, sampler or steps; temperature and top_k are for the autoregressive. The
@@ -68,7 +69,7 @@ def generate(
         raise ValueError("guidance is for diffusion models, and this is none: leave the scale at 1")
     if noisy:
         x = start(model, (n, *getattr(model, "latent_shape", shape)), generator)
-        guided = Guided(model, scale, negative=negative) if cond is not None else model
+        guided = Guided(model, scale, interval=interval, negative=negative) if cond is not None else model
     parts = []
     for i in range(0, n, batch):
         given = None if cond is None else cond[i : i + batch].to(device)

@@ -5,12 +5,13 @@ the same features.
 pip install -e '.[bench]', then
 python tests/bench/quality.py --data folder:PATH --minutes 20       some two hours on two CPU cores
 
-The others' nets are those of speed.py, half as large again as ours, each with its library's noise schedule, target
-and learning rate, in our loop: bfloat16, gradient clipping, 100 steps of warm-up (for what is some 1,800 steps long), a
+The others' nets are those of speed.py, half as large again as ours, each with its library's noise schedule, target and
+learning rate, in our loop: bfloat16, gradient clipping, 100 steps of warm-up (for what is some 1,800 steps long), a
 moving average whose width is a tenth of the training. Which batch of 16, 32 and 64 suits a peer is tried first, for
 --trial minutes each, by its own loss on held-out pictures. All are sampled by dpmpp_2m on the same grid of noise
-levels: fewer calls do more than by their own samplers. The others' x0 is once left as it is and once clipped, as in
-the samplers that come with them.
+levels: fewer calls do more than by their own samplers. A guided step takes two calls, so that ten calls are five
+steps, or seven of which three are guided (Kynkaanniemi et al. 2024); which three was chosen on minidiff's pretrained
+model. The others' x0 is once left as it is and once clipped, as in the samplers that come with them.
 quality.json and quality.png go to --out, the runs to --runs: a later call goes on with what is missing.
 """
 
@@ -45,6 +46,8 @@ from minidiff.train import new_state, train
 
 BATCHES = (16, 32, 64)
 FIRST = 0.05  # our autoencoder's share of the minutes
+CALLS = 10
+WITHIN = 7, 3, 5  # steps, and the first and the last that are guided, counted from 0: ten calls
 PART = 50  # samples at a time: on two cores the others' nets are up to twice as slow with 250
 
 
@@ -232,7 +235,6 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--trial", type=float, default=2)
     parser.add_argument("--n", type=int, default=5000)
-    parser.add_argument("--calls", type=int, default=10)
     parser.add_argument("--only", choices=("trials",), help="stop after the trials of the peers' batches")
     parser.add_argument("--runs", type=Path, default=Path("runs/quality"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
@@ -248,16 +250,20 @@ def main() -> None:
     models |= {f"{name}, clipped": (Clipped(models[name][0]), models[name][1]) for name in PEERS}
     others = [name for name in models if name != "minidiff"]
     labels = torch.arange(options.n) % len(dataset.classes)
-    sampled = {  # name -> model, labels, guidance: its two calls a step are counted
-        "minidiff": ("minidiff", labels, 1.0),
-        "minidiff, guidance 2": ("minidiff", labels, 2.0),
-        "minidiff, labels unused": ("minidiff", None, 1.0),
-    } | {name: (name, None, 1.0) for name in others}
+    steps, first, last = WITHIN
+    between = models["minidiff"][0].schedule.grid(steps).unfold(0, 2, 1).mean(1).tolist()  # a step and the next
+    within = {"scale": 2.0, "steps": steps, "interval": (between[last], between[first - 1])}
+    sampled = {  # name -> model, labels, how: ten calls each
+        "minidiff": ("minidiff", labels, {"steps": CALLS}),
+        "minidiff, guidance 2": ("minidiff", labels, {"scale": 2.0, "steps": CALLS // 2}),
+        "minidiff, guidance 2 in 3 of 7 steps": ("minidiff", labels, within),
+        "minidiff, labels unused": ("minidiff", None, {"steps": CALLS}),
+    } | {name: (name, None, {"steps": CALLS}) for name in others}
     real = classifier.judge(judge, held_out.at(torch.arange(len(held_out))))[0]
     again = classifier.judge(judge, dataset.at(torch.arange(options.n)))[0]
     report = {
         "what": f"CIFAR-10 (JPEG copy), {options.minutes:g} minutes of training each from nothing, seed 0; {options.n} "
-        f"samples, dpmpp_2m, {options.calls} calls, EMA, no guidance where not said; to {len(held_out)} held-out "
+        f"samples, dpmpp_2m, {CALLS} calls, EMA, no guidance where not said; to {len(held_out)} held-out "
         "pictures in the features of a classifier trained here (not FID)",
         "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
         "floor": measured(real, again),
@@ -265,10 +271,9 @@ def main() -> None:
         "rows": {},
     }  # fmt: skip
     pictures = {"real": held_out.at(torch.arange(64))}
-    for label, (name, cond, scale) in sampled.items():
+    for label, (name, cond, how) in sampled.items():
         model, about = models[name]
-        steps = options.calls // (1 if scale == 1 else 2)
-        x = draw(options.runs / "drawn", model, dataset.shape, options.n, cond, scale=scale, steps=steps, part=PART)
+        x = draw(options.runs / "drawn", model, dataset.shape, options.n, cond, part=PART, **how)
         found = classifier.judge(judge, x)[0]
         report["rows"][label], pictures[label] = measured(real, found) | about, x[:64]
         print(label, report["rows"][label], flush=True)
@@ -276,8 +281,9 @@ def main() -> None:
     report["best peer over ours"] = {k: best / v["frechet"] for k, v in report["rows"].items() if k not in others}
     with replacing(options.out / "quality.json") as f:
         f.write_text(json.dumps(report, indent=1) + "\n")
-    figure, axes = plt.subplots(2, 5, figsize=(17, 8.2), layout="constrained")
-    for ax, (label, x) in zip(axes.flat, pictures.items(), strict=True):
+    figure, axes = plt.subplots(2, 6, figsize=(20, 8.2), layout="constrained")
+    axes[1, 5].set_axis_off()
+    for ax, (label, x) in zip(axes.flat, pictures.items(), strict=False):
         row = report["rows"].get(label, report["floor"])
         plot.grid(x, 8, ax, f"{label}\nFréchet {row['frechet']:.1f}")
     figure.suptitle(report["what"], fontsize=8, wrap=True)
