@@ -101,6 +101,12 @@ class ClassifierGuided:
         return Prediction((x_t - sigma * eps) / alpha, eps)
 
 
+def during(times: Tensor, first: int, last: int) -> tuple[float, float]:
+    """The interval that holds the steps `first` to `last` of a grid of falling times, counted from 0, and no other."""
+    between = [1.0, *times.unfold(0, 2, 1).mean(1).tolist()]
+    return between[last + 1], between[first]
+
+
 def from_x0(x0: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Prediction:
     """The Prediction whose x0 this is."""
     return Prediction(x0, (x_t - expand(alpha, x_t) * x0) / expand(sigma, x_t))

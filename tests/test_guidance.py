@@ -6,7 +6,7 @@ from minidiff.classifier import fit_noisy
 from minidiff.data.toys import eight_gaussians
 from minidiff.denoise import Denoiser, Prediction
 from minidiff.generate import run_sampler
-from minidiff.guidance import ClassifierGuided, Guided
+from minidiff.guidance import ClassifierGuided, Guided, during
 from minidiff.nets import build
 from minidiff.oracles import MixtureDenoiser
 from minidiff.samplers import dpmpp_2m, last, start
@@ -70,6 +70,13 @@ def test_interval(model):
     mixed = guided(X, torch.tensor([0.2] * 4 + [0.45] * 4), LABELS)
     torch.testing.assert_close(mixed.x0[:4], model.model(X, torch.tensor(0.2), LABELS).x0[:4])
     torch.testing.assert_close(mixed.x0[4:], guided(X, torch.tensor(0.45), LABELS).x0[4:])
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 0), (0, 2), (3, 5), (6, 6), (0, 6)])
+def test_the_interval_of_some_steps_holds_no_other(first, last):
+    grid = VP().grid(7)
+    low, high = during(grid, first, last)
+    assert [i for i, t in enumerate(grid[:-1]) if low <= t <= high] == list(range(first, last + 1))
 
 
 def test_autoguidance_extrapolates_from_the_weak_model(model):

@@ -1,4 +1,5 @@
-"""What a trained CIFAR-10 model does: distance to real pictures by sampler and number of calls, and by guidance.
+"""What a trained CIFAR-10 model does: distance to real pictures by sampler and number of calls, by guidance, and by
+which steps are guided.
 
 python tests/bench/cifar10.py --data folder:PATH [--run RUN]       some 45 minutes on two CPU cores
 
@@ -24,9 +25,11 @@ from minidiff.claims.lecture08 import steps_of
 from minidiff.compare import distances, draw
 from minidiff.device import pick
 from minidiff.files import replacing
+from minidiff.guidance import during
 
 CALLS = (2, 5, 10, 15, 20, 50)
 SAMPLERS = ("ddim", "heun", "dpmpp_2m")
+WINDOW = 7, 3  # steps, and how many of them, in a row, are guided: ten calls
 SCALES = (1.0, 1.25, 1.5, 2.0, 3.0, 5.0)
 
 
@@ -81,6 +84,7 @@ def main() -> None:
         "floor": measured(real, judge, train.at(torch.arange(n)), train.labels[:n]),
         "samplers": {name: [] for name in SAMPLERS},
         "guidance": [],
+        "windows": [],
     }
     for name in SAMPLERS:
         for calls in CALLS:
@@ -94,6 +98,12 @@ def main() -> None:
             {"scale": scale} | measured(real, judge, drawn(sampler="dpmpp_2m", scale=scale, steps=10), labels)
         )
         print("guidance", {k: round(v, 3) for k, v in found["guidance"][-1].items()}, flush=True)
+    grid = model.schedule.grid(WINDOW[0])
+    for first in range(WINDOW[0] - WINDOW[1] + 1):
+        when = during(grid, first, first + WINDOW[1] - 1)
+        x = drawn(sampler="dpmpp_2m", scale=2.0, steps=WINDOW[0], interval=when)
+        found["windows"].append({"first": first + 1, "interval": when} | measured(real, judge, x, labels))
+        print("window", found["windows"][-1], flush=True)
     found["ten and fifty"] = {
         str(calls): [
             measured(real, judge, drawn(sampler="dpmpp_2m", steps=calls, seed=seed), labels)["frechet"]

@@ -37,6 +37,7 @@ from minidiff.compare import distances, draw
 from minidiff.denoise import Prediction, normal_like
 from minidiff.device import autocast, pick, to_device
 from minidiff.files import replacing
+from minidiff.guidance import during
 from minidiff.nets.measures import parameters
 from minidiff.recipes import configure
 from minidiff.runs import pays, train_run
@@ -251,8 +252,8 @@ def main() -> None:
     others = [name for name in models if name != "minidiff"]
     labels = torch.arange(options.n) % len(dataset.classes)
     steps, first, last = WITHIN
-    between = models["minidiff"][0].schedule.grid(steps).unfold(0, 2, 1).mean(1).tolist()  # a step and the next
-    within = {"scale": 2.0, "steps": steps, "interval": (between[last], between[first - 1])}
+    when = during(models["minidiff"][0].schedule.grid(steps), first, last)
+    within = {"scale": 2.0, "steps": steps, "interval": when}
     sampled = {  # name -> model, labels, how: ten calls each
         "minidiff": ("minidiff", labels, {"steps": CALLS}),
         "minidiff, guidance 2": ("minidiff", labels, {"scale": 2.0, "steps": CALLS // 2}),
