@@ -1,4 +1,4 @@
-"""The optimizers: AdamW, and Muon, which gets further in the same number of steps for a tenth more time a step."""
+"""The optimizers: AdamW, and Muon, which gets further in as many steps, each a tenth to a quarter longer."""
 
 import math
 

@@ -159,7 +159,7 @@ for row in measured["windows"]:
     print(f"steps {row['first']} to {row['first'] + 2} of 7 guided, scale 2: Fréchet {row['frechet']:5.1f}, recall {row['recall']:.2f}, recognised {row['recognised']:.2f}")
 
 # %% [markdown]
-# **The number that decides** is 16: three guided steps in the middle halve the distance of ten unguided calls (34), for nothing. The first three, at much noise, only hurt (41): there guidance narrows what the pictures can become. The last three still help (21) and keep most recall. That guidance belongs in the middle was found by
+# **The number that decides** is 16: three guided steps in the middle halve the distance of ten unguided calls (34), for nothing. The first three, at much noise, leave it worse than ten unguided calls (41): there guidance narrows what the pictures can become. The last three still help (21) and keep most recall. That guidance belongs in the middle was found by
 # Kynkäänniemi et al. (2024) on much larger models; with few calls it matters twice, because an unguided step is also a cheaper one.
 #
 # **Vary it.** `lecture08.drawn(10, 3, 7, scale=2.0, interval=(0.006, 0.557))`, which guides steps 4 to 6, against `interval=(0.557, 1.0)`, steps 1 to 3. And `negative=torch.tensor(3)`: away from cats instead of away from everything.
