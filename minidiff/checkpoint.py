@@ -65,6 +65,7 @@ class Config:
     dim: int | None = None  # channels of its latents
     codes: int | None = None  # in its codebook, if it has one
     first_stage: dict | None = None  # the config of the autoencoder whose latents this models
+    start_from: str | None = None  # the run, or the model that comes with minidiff, with whose weights this began
 
     def __post_init__(self):
         self.shape, self.classes = tuple(self.shape), list(self.classes)
@@ -202,7 +203,7 @@ def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, floa
     config, state = start(was, device)
     path = run / "state.pt"
     if not path.exists():  # stopped before the first save: start over
-        if config.first_stage is not None:  # its weights are in no file of the run yet
+        if config.first_stage is not None and config.start_from is None:  # its weights are in no file of the run yet
             raise ValueError(f"{run} stopped before it had saved its autoencoder: remove it and train it anew")
         return config, state, [], []
     try:

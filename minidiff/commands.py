@@ -40,6 +40,7 @@ class Train:
     data: str | None = None  # a name (an unknown one lists them), folder:PATH or npz:PATH
     model: str | None = None  # diffusion (default), gan, stacked_gan, vae or vq (autoencoders), ar (on a vq's tokens)
     autoencoder: Path | None = None  # a run of a vae, to diffuse in its latents, or of a vq, for ar
+    start_from: str | None = None  # a run, or a model that comes with minidiff: with its net, from its weights
     net: str | None = None  # mlp (points), unet, cnn, encoder_decoder, ncsn, transformer, dit; of GANs: dcgan, style
     steps: int | None = None  # train until this many steps in all
     minutes: float | None = None  # or for this long from now, the last drawing not counted (the default: 3)
@@ -80,6 +81,8 @@ class Train:
             _positive(name, getattr(self, name))
         if self.steps is not None and self.minutes is not None:
             raise ValueError("give --steps or --minutes, not both")
+        if self.start_from is not None and self.autoencoder is not None:
+            raise ValueError("the run to start from has its autoencoder: leave --autoencoder out")
         self.data = self.data and self.data.rstrip("/")
         if self.data is None and (self.out is None or not self.resume):
             raise ValueError(f"--data is missing: choose from {', '.join(data.NAMES)}, folder:PATH or npz:PATH")
@@ -97,7 +100,7 @@ class Train:
     def configured(self):
         """The config of the run at --out, if it is to go on, or of a new one; and its data."""
         from . import checkpoint, parallel
-        from .recipes import RECIPES, configure
+        from .recipes import RECIPES, configure, configure_from
         from .runs import load_data, open_run
 
         choices = {f.name: getattr(self, f.name) for f in fields(checkpoint.Config) if hasattr(self, f.name)}
@@ -112,6 +115,8 @@ class Train:
                     )
             return config, load_data(config)
         choices.pop("data")
+        if self.start_from is not None:
+            return configure_from(self.data, **choices)
         config, dataset = configure(self.data, autoencoder=self.autoencoder, device=self.device, **choices)
         if config.recipe and parallel.rank() == 0:
             print(f"recipe {config.recipe}: {RECIPES[config.recipe].why}")

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .device import native_bf16
+
 # the layers of our nets that touch data, labels or words, and tables: AdamW's
 ENDS = ("enter", "leave", "emb", "text", "embed", "label", "places", "words")
 
@@ -59,10 +61,10 @@ class Muon(torch.optim.AdamW):
 def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     """About U V^T of a matrix (m, n) = U S V^T: all singular values between .7 and 1.2, those near 0 excepted.
 
-    Newton and Schulz's iteration with a polynomial of fifth degree, steep at 0, in bfloat16 (Jordan et al. 2024). The
-    norm is 1 before, so that no singular value is larger.
+    Newton and Schulz's iteration with a polynomial of fifth degree, steep at 0, in bfloat16 where that is native
+    (Jordan et al. 2024). The norm is 1 before, so that no singular value is larger.
     """
-    x = matrix.bfloat16()
+    x = matrix.bfloat16() if native_bf16(matrix.device) else matrix.float()
     wide = x.T if len(x) > x.shape[1] else x
     wide = wide / (wide.norm() + 1e-7)
     for _ in range(steps):

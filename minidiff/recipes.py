@@ -1,11 +1,11 @@
 """What a new run is by default: the net, its size and how it is trained, by the data and by the machine."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
-from . import checkpoint, data
+from . import checkpoint, data, pretrained
 from .checkpoint import Config
 from .device import pick
 from .models import MODELS, check_first_stage, default_width
@@ -74,6 +74,7 @@ OTHERS = {  # than diffusion
     "vq": {"net": "conv", "batch": 32, "f": 4, "dim": 8, "codes": 256},
     "ar": {"net": "causal", "lr": 1e-3},
 }
+TRAINING = ("batch", "lr", "optimizer", "times", "p_uncond", "seed", "parts", "flip", "cooldown")  # not what it is
 BELONGS = {"f": ("vae", "vq"), "dim": ("vae", "vq"), "codes": ("vq",)} | {
     name: ("diffusion",)
     for name in ("schedule", "prediction", "times", "p_uncond", "patch", "depth", "levels", "way", "recipe")
@@ -115,6 +116,22 @@ def configure(
         size = dataset.shape[-1]
     config = Config(spec, dataset.shape, list(dataset.classes), sigma_data, size=size, **choices)
     return config, dataset
+
+
+def configure_from(spec: str, start_from: str, **choices) -> tuple[Config, data.Data]:
+    """The config of a new run on the data `spec` that begins with the weights of another, and the data. It has the
+    choices of that run but for those of TRAINING that are given. Raises ValueError for others, and for data of another
+    shape or with other labels."""
+    was = checkpoint.read_config(pretrained.find(start_from))
+    given = {k: v for k, v in choices.items() if v is not None}
+    for name, value in given.items():
+        if name not in TRAINING and value != getattr(was, name):
+            raise ValueError(f"{start_from}, to start from, has {name} {getattr(was, name)}, not {value}: leave it out")
+    dataset = data.load(spec, "train", was.size)
+    for what, ours, theirs in (("shape", dataset.shape, was.shape), ("classes", dataset.classes, was.classes)):
+        if list(ours) != list(theirs):
+            raise ValueError(f"{spec} has {what} {list(ours)}, {start_from} was trained with {list(theirs)}")
+    return replace(was, **given, data=spec, start_from=start_from), dataset
 
 
 def _recipe(choices: dict, dataset: data.Data, first: Config | None, device: str) -> dict:

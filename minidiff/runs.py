@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import torch
 from tqdm import tqdm
 
-from . import checkpoint, data, parallel, plot
+from . import checkpoint, data, parallel, plot, pretrained
 from .checkpoint import Config
 from .denoise import TIMES, Denoiser
 from .device import peak_memory, pick
@@ -166,16 +166,21 @@ def compile_net(model: torch.nn.Module) -> None:
 
 def _start_or_resume(out: Path, config: Config, autoencoder: Path | None, device) -> tuple[Config, State, list, list]:
     """The config as the ranks share it, the state to train from, the rows of loss.csv, the losses since the last."""
-    if checkpoint.is_run(out):
+    resumed, rows, recent = checkpoint.is_run(out), [], []
+    if resumed:
         config, state, rows, recent = checkpoint.resume(out, device)
     else:
         config, state = checkpoint.start(config, device)
-        if config.first_stage is not None:
-            if autoencoder is None:
-                raise ValueError(f"{out}: a new run on latents needs the autoencoder, a run, that its config is of")
-            for model in (state.model, state.ema):
-                model.autoencoder.load_state_dict(checkpoint.load(autoencoder, device=device).state_dict())
-        rows, recent = [], []
+    models = state.model, state.ema
+    if config.start_from is not None and state.step == 0:
+        weights = checkpoint.load(pretrained.find(config.start_from), device=device).state_dict()
+        for model in models:
+            model.load_state_dict(weights)
+    elif config.first_stage is not None and not resumed:
+        if autoencoder is None:
+            raise ValueError(f"{out}: a new run on latents needs the autoencoder, a run, that its config is of")
+        for model in models:
+            model.autoencoder.load_state_dict(checkpoint.load(autoencoder, device=device).state_dict())
     parallel.mean([0.0])  # until all are here: the first save makes this a run, which another would resume
     if parallel.rank() == 0:
         out.mkdir(parents=True, exist_ok=True)
@@ -185,11 +190,13 @@ def _start_or_resume(out: Path, config: Config, autoencoder: Path | None, device
 
 
 def _prepare(state: State, dataset: data.Data, device):
-    """What the model is trained on: the data, or their latents, to whose scale model and EMA are set."""
+    """What the model is trained on: the data, or their latents, at the scale that it knows or, if new, now gets."""
     attach(state.model, dataset, device)
     if not isinstance(state.model, Latent):
         return dataset
     latents = latents_of(state.model.autoencoder, dataset)
+    if state.model.scale != 1:
+        latents.scale = state.model.scale.item()
     for model in (state.model, state.ema):
         model.scale.fill_(latents.scale)
     return latents

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +9,7 @@ from minidiff.cli import main
 from minidiff.evaluate import prompt_accuracy
 from minidiff.recipes import configure
 from minidiff.runs import train_run
+from tests.test_cli import refused
 
 CARD = ("data", "sampler", "steps", "network calls a sample", "scale", "weights", "precision", "seed", "features", "n")
 
@@ -67,6 +69,56 @@ def test_shipping_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "LIMIT", 1000)
     with pytest.raises(ValueError, match="more than"):
         pretrained.ship(run, "tiny", "digits", "digits, 2 steps.", "All.")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run in latents of digits, its few steps enough to tell its weights from new ones."""
+    folder = tmp_path_factory.mktemp("trained")
+    few = ["--data", "digits", "--width", "16", "--steps", "4"]
+    main(["train", "--model", "vae", "--f", "2", *few, "--out", str(folder / "vae")])
+    main(["train", "--autoencoder", str(folder / "vae"), *few, "--out", str(folder / "latents")])
+    return folder / "latents"
+
+
+def faded(path):
+    """The digits at half their contrast, as a file."""
+    digits = data.load("digits")
+    np.savez(path, images=digits.at(torch.arange(200))[:, 0].numpy() / 2, labels=digits.labels[:200].numpy())
+    return f"npz:{path}"
+
+
+def test_training_starts_from_the_average_of_another(trained, tmp_path):
+    """At a learning rate of next to nothing it stays that, scale of the latents included, whatever the data are."""
+    given = ["--data", faded(tmp_path / "faded.npz"), "--start-from", str(trained), "--lr", "1e-12", "--steps", "2"]
+    main(["train", *given, "--out", str(tmp_path / "on")])
+    before = checkpoint.load(trained).state_dict()
+    for ema in (True, False):
+        for name, value in checkpoint.load(tmp_path / "on", ema=ema).state_dict().items():
+            torch.testing.assert_close(value, before[name], rtol=0, atol=1e-6, msg=name)
+    config, was = checkpoint.read_config(tmp_path / "on"), checkpoint.read_config(trained)
+    assert (config.start_from, config.lr, config.width) == (str(trained), 1e-12, was.width)
+
+
+def test_killed_before_its_first_save_it_starts_there_again(trained, tmp_path):
+    given = ["train", "--data", "digits", "--start-from", str(trained), "--steps", "3", "--out"]
+    for name in ("whole", "killed"):
+        main([*given, str(tmp_path / name)])
+    (tmp_path / "killed" / "state.pt").unlink()
+    main(["train", "--resume", "--steps", "3", "--out", str(tmp_path / "killed")])
+    whole, killed = (checkpoint.load(tmp_path / name).state_dict() for name in ("whole", "killed"))
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+def test_a_start_that_does_not_fit_is_refused(trained, tmp_path, capsys):
+    def check(arguments, words):
+        refused(capsys, ["train", *arguments, "--steps", "1", "--out", tmp_path / "new"], words, tmp_path)
+
+    digits = ["--data", "digits", "--start-from", trained]
+    check([*digits, "--width", "32"], "has width 16, not 32: leave it out")
+    check([*digits, "--autoencoder", trained], "leave --autoencoder out")
+    check(["--data", "shapes", "--start-from", "cifar10"], "cifar10 was trained with")
+    check(["--data", "digits", "--start-from", "imagenet"], "imagenet is not a folder")
 
 
 def test_unknown_names_are_refused(capsys):

@@ -30,6 +30,11 @@ def folder(name: str) -> Path:
     return HERE / name
 
 
+def find(source: str) -> Path:
+    """The run folder `source`, or that of the model with this name."""
+    return folder(source) if source in names() and not Path(source).exists() else Path(source)
+
+
 def ship(run: Path, name: str, data: str, how: str, limits: str) -> Path:
     """Copy the moving average of a run into this package, as float16, with its losses, its evaluation and a card.
 
