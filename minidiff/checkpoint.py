@@ -244,6 +244,13 @@ def read_losses(run: Path, upto: int | None = None) -> list[tuple[int, float]]:
     return [r for r in rows if upto is None or r[0] <= upto]
 
 
+def trained_for(run: Path) -> str:
+    """How long, in words."""
+    config, rows = read_config(run), read_losses(run)
+    onward = f", onward from {config.start_from}" if config.start_from else ""
+    return f"{rows[-1][0]} steps of {config.batch}{onward}" if rows else "see its card"
+
+
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

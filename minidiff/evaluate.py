@@ -242,12 +242,10 @@ def _card(config: Config, model, run: Path, options: dict) -> dict:
         calls = 2 * calls - 1
     elif options["sampler"] == "langevin":
         calls = 12 * calls + 1
-    trained = checkpoint.read_losses(run)
     half = len(config.shape) == 3 and native_bf16(device)
-    onward = f", onward from {config.start_from}" if config.start_from else ""
     return {
         "model": f"{config.model}, {config.net}, {parameters(model) / 1e6:.2f} million parameters",
-        "trained for": f"{trained[-1][0]} steps of {config.batch}{onward}" if trained else "see its card",
+        "trained for": checkpoint.trained_for(run),
         **options,
         "network calls a sample": f"{calls}, twice as many where guided" if hasattr(model, "schedule") else 1,
         "weights": "EMA",

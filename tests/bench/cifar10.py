@@ -78,8 +78,9 @@ def main() -> None:
         return draw(options.work, model, config.shape, n, labels, **how)
 
     found = {
-        "what": f"CIFAR-10 (JPEG copy), {run.name}: {n} samples by label, seed 0, EMA; to {len(held_out)} held-out "
-        "pictures in the features of a classifier trained here; guidance in 10 steps of dpmpp_2m, 20 calls if guided",
+        "what": f"CIFAR-10 (JPEG copy), {run.name}, {checkpoint.trained_for(run)}: {n} samples by label, seed 0, EMA; "
+        f"to {len(held_out)} held-out pictures in the features of a classifier trained here; guidance in 10 steps of "
+        "dpmpp_2m, 20 calls if guided",
         "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
         "floor": measured(real, judge, train.at(torch.arange(n)), train.labels[:n]),
         "samplers": {name: [] for name in SAMPLERS},
