@@ -23,7 +23,7 @@
 # 5. What would other libraries have made of the twenty minutes?
 # 6. Which choices of the recipe matter?
 #
-# The model of parts 2 to 4 comes with minidiff. Part 4 needs the pictures themselves: torchvision fetches CIFAR-10, or set `MINIDIFF_CIFAR10=folder:PATH` to a copy.
+# The model of parts 2 to 4 comes with minidiff: twenty minutes, and an hour and a half more. Part 4 needs the pictures themselves: torchvision fetches CIFAR-10, or set `MINIDIFF_CIFAR10=folder:PATH` to a copy.
 
 # %%
 import json
@@ -69,7 +69,7 @@ print(claims.measure("8.1"))
 table(lecture08.published("cifar10"), ["FID"])
 
 # %% [markdown]
-# Our own model stands under its own name: twenty minutes from nothing on two processor cores, one of them for an autoencoder of f = 2, on a JPEG copy of the pictures. Its distances are in the features of a small classifier trained here, and **are
+# Our own model stands under its own name: twenty minutes from nothing on two processor cores, one of them for an autoencoder of f = 2, and then 92 more on two slower ones, on a JPEG copy of the pictures. Its distances are in the features of a small classifier trained here, and **are
 # not FIDs**; they cannot be put into these tables.
 
 # %%
@@ -110,7 +110,7 @@ print(near)
 # at ten calls, because it spends two on a step and has only five: its line is steeper and starts higher. Order is about what happens when the steps become small, and says nothing about few of them. The rows of the picture show it: at five calls `heun`
 # leaps over the goal, and what it draws is noise in loud colours.
 #
-# With two calls all samplers draw the same thing, a grey mean: from pure noise the best guess is the average of all pictures. And nobody would see the difference between ten calls and fifty of `dpmpp_2m`. Does a *distance to real pictures* see it? `tests/bench/cifar10.py` drew 2,048 pictures for each number, without guidance:
+# With two calls all samplers draw the same thing, a grey mean: from pure noise the best guess is the average of all pictures. And nobody would see the difference between ten calls and fifty of `dpmpp_2m`. Does a *distance to real pictures* see it? `tests/bench/cifar10.py` drew 2,048 pictures for each number, without guidance, of this model as it was after its first twenty minutes:
 
 # %%
 measured = lecture08.distances_measured()
@@ -141,7 +141,7 @@ _ = plot.grid(x, len(scales), ax, "guidance " + ", ".join(f"{s:g}" for s in scal
 
 # %% [markdown]
 # In the pictures guidance first clears the ground, from a mottled one to a plain one, and then strengthens colours and outlines. At 6 the airplane, the dog and the horse
-# have become the plainest of their kind, the frog a pattern. What is not learned, a bird's legs, is not in the model to be sharpened. In numbers, of 2,048 pictures each:
+# have become the plainest of their kind, the frog a pattern. What is not learned, a bird's legs, is not in the model to be sharpened. In numbers, of 2,048 pictures each, again after the first twenty minutes:
 
 # %%
 print(f"{'guidance':>8}{'Fréchet':>9}{'precision':>11}{'recall':>8}{'recognised':>12}   (dpmpp_2m, ten steps, so twenty calls where guided)")

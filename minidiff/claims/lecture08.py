@@ -1,5 +1,5 @@
-"""Lecture 08, CIFAR-10: the lecture's tables as the papers have them, and what the model that comes with minidiff,
-twenty minutes of training on two cores, can do."""
+"""Lecture 08, CIFAR-10: the lecture's tables as the papers have them, and what the model that comes with minidiff can
+do."""
 
 import csv
 import functools
@@ -48,12 +48,12 @@ def columns(smoke: bool) -> Outcome:
 
 
 def twenty_minutes_each() -> dict:
-    """What tests/bench/quality.py measured: this model's recipe and other libraries' U-Nets, equally long."""
+    """What tests/bench/quality.py measured: our recipe and other libraries' U-Nets, equally long."""
     return benched("quality")
 
 
 def distances_measured() -> dict:
-    """What tests/bench/cifar10.py measured: this model's distances by sampler, calls and guidance."""
+    """What tests/bench/cifar10.py measured: a model's distances by sampler, calls and guidance."""
     return benched("cifar10")
 
 
