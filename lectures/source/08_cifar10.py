@@ -23,7 +23,7 @@
 # 5. What would other libraries have made of the twenty minutes?
 # 6. Which choices of the recipe matter?
 #
-# The model of parts 2 to 4 comes with minidiff: twenty minutes, and an hour and a half more. Part 4 needs the pictures themselves: torchvision fetches CIFAR-10, or set `MINIDIFF_CIFAR10=folder:PATH` to a copy.
+# The model of parts 2 to 4 comes with minidiff: twenty minutes, and three hours more. Part 4 needs the pictures themselves: torchvision fetches CIFAR-10, or set `MINIDIFF_CIFAR10=folder:PATH` to a copy.
 
 # %%
 import json
@@ -69,7 +69,7 @@ print(claims.measure("8.1"))
 table(lecture08.published("cifar10"), ["FID"])
 
 # %% [markdown]
-# Our own model stands under its own name: twenty minutes from nothing on two processor cores, one of them for an autoencoder of f = 2, and then 92 more on two slower ones, on a JPEG copy of the pictures. Its distances are in the features of a small classifier trained here, and **are
+# Our own model stands under its own name: twenty minutes from nothing on two processor cores, one of them for an autoencoder of f = 2, and then 92 and 98 more on two slower ones, on a JPEG copy of the pictures. Its distances are in the features of a small classifier trained here, and **are
 # not FIDs**; they cannot be put into these tables.
 
 # %%
@@ -106,7 +106,7 @@ _ = ax.legend(frameon=False)
 print(near)
 
 # %% [markdown]
-# **The number that decides** is 1.7: our prediction fails, ten calls of `dpmpp_2m` are not as near the limit as fifty of DDIM. Read the figure sideways: they are worth about thirty. Its line is steep, as it should be; but `heun`, of second order as well, is *worse than DDIM*
+# **The number that decides** is 1.8: our prediction fails, ten calls of `dpmpp_2m` are not as near the limit as fifty of DDIM. Read the figure sideways: they are worth about thirty. Its line is steep, as it should be; but `heun`, of second order as well, is *worse than DDIM*
 # at ten calls, because it spends two on a step and has only five: its line is steeper and starts higher. Order is about what happens when the steps become small, and says nothing about few of them. The rows of the picture show it: at five calls `heun`
 # leaps over the goal, and what it draws is noise in loud colours.
 #
@@ -141,7 +141,7 @@ _ = plot.grid(x, len(scales), ax, "guidance " + ", ".join(f"{s:g}" for s in scal
 
 # %% [markdown]
 # In the pictures guidance first clears the ground, from a mottled one to a plain one, and then strengthens colours and outlines. At 6 the dog and the horse
-# have become the plainest of their kind, the frog a pattern. What is not learned, a cat's face, is not in the model to be sharpened. In numbers, of 2,048 pictures each, again after the first twenty minutes:
+# have become the plainest of their kind, the frog a round pattern, and the ship has gone under. What is not learned, a cat's face, is not in the model to be sharpened. In numbers, of 2,048 pictures each, again after the first twenty minutes:
 
 # %%
 print(f"{'guidance':>8}{'Fréchet':>9}{'precision':>11}{'recall':>8}{'recognised':>12}   (dpmpp_2m, ten steps, so twenty calls where guided)")
@@ -177,8 +177,8 @@ _ = plot.grid(copied.detail["shown"].clamp(-1, 1), 12, ax, "a sample, then its t
 print(copied)
 
 # %% [markdown]
-# **The number that decides** is .94: the samples are about as far from the training pictures as pictures that the model never saw. They are a little *nearer*, by six parts in a hundred, and the interval says that this is no accident: a blurred picture of the usual kind is nearer to everything than a
-# real one is. None of the twelve is a copy; their neighbours share colours and outlines. After 1,900 and 4,020 steps of 64, eight passes over the data and a half, there was little chance to remember: a net of this size trained for days is another matter.
+# **The number that decides** is .95: the samples are about as far from the training pictures as pictures that the model never saw. They are a little *nearer*, by five parts in a hundred, and the interval says that this is no accident: a blurred picture of the usual kind is nearer to everything than a
+# real one is. None of the twelve is a copy; their neighbours share colours and outlines. After 1,900, 4,020 and 4,480 steps of 64, fifteen passes over the data, there was little chance to remember: a net of this size trained for days is another matter.
 #
 # **Vary it.** Take guidance 1 instead of 2, or pixels instead of features.
 #
