@@ -124,8 +124,7 @@ class Denoiser(nn.Module):
             return cond
         device = generator.device if generator is not None else cond.device
         drop = torch.rand(len(cond), generator=generator, device=device).to(cond.device) < p_uncond
-        null = torch.as_tensor(self.null).to(cond)  # one number, or a row of tokens
-        return torch.where(drop.reshape(-1, *[1] * (cond.ndim - 1)), null, cond)
+        return torch.where(drop.reshape(-1, *[1] * (cond.ndim - 1)), self.null, cond)  # a number, or a row of tokens
 
 
 class Rescheduled:

@@ -33,8 +33,27 @@ def autocast(device: torch.device, x: torch.Tensor):
 
 
 def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """x on the device; pictures with channels last, the layout in which convolutions are fast."""
-    return x.to(device, memory_format=torch.channels_last) if x.ndim == 4 else x.to(device)
+    """x on the device; pictures with channels last, the layout in which convolutions are fast. To a GPU without waiting
+    for it, which needs memory that stays in place."""
+    if device.type == "cuda" and x.device.type == "cpu":
+        x = x.pin_memory()
+    layout = torch.channels_last if x.ndim == 4 else torch.preserve_format
+    return x.to(device, memory_format=layout, non_blocking=device.type == "cuda")
+
+
+def follower(generator: torch.Generator, device: torch.device) -> torch.Generator:
+    """Where noise for the device is drawn: on a GPU from a generator of its own, seeded by the next number of this one,
+    which is on the CPU; else from this one."""
+    if device.type != "cuda":
+        return generator
+    return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
+
+
+def tune(device: torch.device) -> None:
+    """For training: let a GPU round float32 products to TF32, and try which convolution is the fastest."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
 
 
 def peak_memory(device: torch.device) -> str:

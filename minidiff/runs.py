@@ -13,7 +13,7 @@ from tqdm import tqdm
 from . import checkpoint, data, parallel, plot, pretrained
 from .checkpoint import Config
 from .denoise import TIMES, Denoiser
-from .device import peak_memory, pick
+from .device import peak_memory, pick, tune
 from .generate import generate
 from .models import attach
 from .stages.autoencoder import Autoencoder, reconstruct
@@ -80,6 +80,9 @@ def train_run(
             raise ValueError(f"{out} is at step {state.step} already, beyond --steps {steps}, which is the total")
         with parallel.first():
             material = _prepare(state, dataset, where)
+        if where.type == "cuda":
+            tune(where)
+            material = material.to(where) if hasattr(material, "to") else material  # toys and shapes are drawn anew
         checkpoint.save(out, config, state, rows, recent)
         if pays(where, minutes) if compiled is None else compiled:
             compile_net(state.model)
@@ -99,7 +102,7 @@ def train_run(
 def _train(out, config, state, material, rows, recent, steps, minutes, save_every, progress) -> str:
     """The loop of train_run: log, save, draw, and stop in time. What is to be said of it at the end."""
     first, began, done = state.step, time.monotonic(), 0.0
-    saves, saved, took, draw_at, loss = 0, began, 0.0, 1, float("nan")
+    saves, saved, took, draw_at, loss, unread = 0, began, 0.0, 1, float("nan"), []
 
     def fall(step: int) -> float:
         share = done if steps is None else step / steps
@@ -115,22 +118,29 @@ def _train(out, config, state, material, rows, recent, steps, minutes, save_ever
     bar = tqdm(total=steps, initial=first, unit="step", disable=None if shown else True, mininterval=1.0)
     size = config.batch // config.parts
     batches = data.batches(material, size, state.generators, checkpoint.tokenizer(config), config.flip)
+    every = LOG_EVERY if next(state.model.parameters()).is_cuda else 1  # to look at the loss waits for the GPU
     options = {"lr": config.lr, "fall": fall, "p_uncond": config.p_uncond, "times": TIMES[config.times], "state": state}
+    options["check_every"] = every
     if config.first_stage is not None:
         options["check"] = None  # latents have their own range
     with bar:
         for step in train(state.model, batches, steps or 2**62, **options):
+            unread.append(step.loss)
+            bar.update()
+            if step.step % every and step.step != steps:
+                continue
             now = time.monotonic()
             done = 0.0 if minutes is None else (now - began) / (60 * minutes)
             # all ranks go by the same clock, or they would stop at different steps
-            mean, due, done = parallel.mean([step.loss, now - saved >= max(save_every, 20 * took), done])
-            recent.append(mean)
+            due = now - saved >= max(save_every, 20 * took)
+            *means, due, done = parallel.mean([*map(float, unread), due, done])
+            unread.clear()
+            recent += means
             loss = sum(recent) / len(recent)
             if step.step % LOG_EVERY == 0:
                 rows.append((step.step, loss))
                 recent.clear()
                 bar.set_postfix_str(status(), refresh=False)
-            bar.update()
             if due:
                 checkpoint.save(out, config, state, rows, recent)
                 saves, saved = saves + 1, time.monotonic()

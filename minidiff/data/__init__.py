@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..device import to_device
 from ..oracles import GaussianMixture
 from . import images, toys
 from .captions import Captioned, held_out
@@ -90,7 +91,7 @@ def batches(data: Data, size: int, generator=None, tokenizer=None, flip: bool = 
     for one in itertools.cycle(generator if isinstance(generator, list) else [generator]):
         x0, cond = data.batch(size, one)
         if flip:
-            mirrored = torch.rand(size, generator=one) < 0.5
+            mirrored = to_device(torch.rand(size, generator=one) < 0.5, x0.device)
             x0 = torch.where(mirrored[:, None, None, None], x0.flip(3), x0)
         if data.captioned:
             cond = None if tokenizer is None else tokenizer(cond, truncate=True)

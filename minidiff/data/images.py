@@ -3,12 +3,13 @@ yours.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..device import to_device
 from ..files import data_folder
 from ..text import vocabulary_of
 
@@ -55,7 +56,7 @@ class Images:
 
     def at(self, index: Tensor) -> Tensor:
         """The pictures at `index` as floats in [-1, 1]."""
-        x = self.pictures[index]
+        x = self.pictures[to_device(index, self.pictures.device)]
         return x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x
 
     def batch(self, n: int, generator=None) -> tuple[Tensor, Tensor | list[str] | None]:
@@ -63,7 +64,12 @@ class Images:
         index = torch.randint(len(self), (n,), generator=generator)
         if self.captioned:
             return self.at(index), [self.captions[i] for i in index.tolist()]
-        return self.at(index), None if self.labels is None else self.labels[index]
+        return self.at(index), None if self.labels is None else self.labels[to_device(index, self.labels.device)]
+
+    def to(self, device: torch.device) -> "Images":
+        """The same with its pictures and labels on the device: a GPU then waits for no batch."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, pictures=self.pictures.to(device), labels=labels)
 
     def keep(self, index: Tensor) -> "Images":
         """The subset at `index`."""
