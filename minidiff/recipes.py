@@ -42,6 +42,10 @@ RECIPES = {
         "a third of the numbers to learn, and the fine detail is the decoder's: what two cores make most of in minutes",
         net="unet", width=80, depth=1, levels=2, patch=1, batch=64, lr=2e-3, optimizer="muon", flip=False,
     ),
+    "unet-minutes": Recipe(
+        "the laptop's U-Net, twice as wide and deep: what a GPU learns most from in minutes",
+        net="unet", width=192, depth=2, levels=2, patch=2, batch=256, lr=2e-3, optimizer="muon",
+    ),
     "unet-8gb": Recipe(
         "every pixel its own position; two blocks a level see further; batches that fill a GPU",
         net="unet", width=128, depth=2, levels=3, patch=1, batch=128, lr=1e-3,
