@@ -139,7 +139,7 @@ def run_tests(log: Path, device, seconds: float) -> dict:
     with open(log, "w") as f:
         try:
             environment = os.environ | {"MINIDIFF_GPU_DEVICE": str(device)}
-            code = subprocess.run([*command, *many, "--durations=10", "--tb=short"], stdout=f, stderr=subprocess.STDOUT,
+            code = subprocess.run([*command, *many, "-v", "--durations=10", "--tb=short"], stdout=f, stderr=subprocess.STDOUT,
                                   timeout=seconds, env=environment).returncode  # fmt: skip
         except subprocess.TimeoutExpired:
             code = "cut"
