@@ -134,13 +134,14 @@ def unpack(tar: str, work: Path) -> str:
 
 def run_tests(log: Path, device, seconds: float) -> dict:
     """pytest on tests/gpu, several at a time where pytest-xdist is there."""
-    many = ["-n", "6"] if _has("xdist") and device.type == "cuda" else []
-    command = [sys.executable, "-m", "pytest", str(HERE), "-m", "gpu", "-W", "default", "-p", "no:cacheprovider"]
+    many = ["-n", "8"] if _has("xdist") and device.type == "cuda" else []
+    command = [sys.executable, "-m", "pytest", str(HERE), "-m", "gpu", "-W", "default", "-o", "addopts="]
     with open(log, "w") as f:
         try:
-            environment = os.environ | {"MINIDIFF_GPU_DEVICE": str(device)}
-            code = subprocess.run([*command, *many, "-v", "--durations=10", "--tb=short"], stdout=f, stderr=subprocess.STDOUT,
-                                  timeout=seconds, env=environment).returncode  # fmt: skip
+            told = {"stdout": f, "stderr": subprocess.STDOUT, "env": os.environ | {"MINIDIFF_GPU_DEVICE": str(device)}}
+            code = subprocess.run(
+                [*command, *many, "-v", "--durations=10", "--tb=short"], timeout=seconds, **told
+            ).returncode
         except subprocess.TimeoutExpired:
             code = "cut"
     lines = log.read_text().splitlines()

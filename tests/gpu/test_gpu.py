@@ -66,7 +66,14 @@ def first_stages(tmp_path_factory):
     def get(kind):
         if kind not in made:
             spec, choices = KINDS[kind]
-            train_run(folder / kind, *configure(spec, batch=16, **choices), steps=2, device=str(DEVICE), progress=False)
+            train_run(
+                folder / kind,
+                *configure(spec, batch=16, **choices),
+                steps=2,
+                device=str(DEVICE),
+                compiled=False,
+                progress=False,
+            )
             made[kind] = folder / kind
         return made[kind]
 
@@ -86,6 +93,7 @@ def test_trains_is_killed_resumes_samples_and_is_evaluated(kind, tmp_path, monke
     autoencoder = first_stages(choices.pop("on")) if "on" in choices else None
     config, dataset = configure(spec, batch=16, autoencoder=autoencoder, **choices)
     options = {"steps": STEPS, "device": str(DEVICE), "progress": False, "autoencoder": autoencoder}
+    options |= {"compiled": False, "save_every": 1e9}
 
     def killed(*args, **kwargs):
         for step in train(*args, **kwargs):
@@ -121,7 +129,7 @@ def test_a_real_kill(tmp_path):
         "import sys; from pathlib import Path; from minidiff.recipes import configure\n"
         "from minidiff.runs import train_run\n"
         "train_run(Path(sys.argv[1]), *configure('digits', width=16, batch=16), steps=int(sys.argv[2]), "
-        "device=sys.argv[3], save_every=0.01, progress=False)"
+        "device=sys.argv[3], compiled=False, save_every=0.01, progress=False)"
     )
     run = tmp_path / "run"
 
