@@ -8,7 +8,6 @@ from argparse import ArgumentParser
 from .commands import COMMANDS
 from .options import add_options, described
 
-MEMORY = ("out of memory", "allocate memory", "not enough memory", "Storage size calculation")  # torch's words for it
 STOPPED, PIPE = 130, 141  # exit statuses that shells give to what ended by SIGINT and by SIGPIPE
 
 
@@ -37,9 +36,11 @@ def main(argv: list[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         sys.exit(_refuse(error))
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(w in str(error) for w in MEMORY):
+        from .device import out_of_memory
+
+        if not out_of_memory(error):
             raise
-        sys.exit(_refuse(f"out of memory: ask for less at a time ({str(error)[:200]})"))
+        sys.exit(_refuse(error))
 
 
 def _parse(argv):
@@ -51,10 +52,13 @@ def _parse(argv):
     return COMMANDS[given.pop("command")](**given)
 
 
-def _refuse(error: Exception | str) -> int:
-    if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError):
+def _refuse(error: Exception) -> int:
+    if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError | MemoryError | RuntimeError):
         return 2  # the first rank says the same
-    return _say(" ".join(str(error).split()) or type(error).__name__, 2)
+    message = " ".join(str(error).split())
+    if isinstance(error, RuntimeError):
+        message = f"out of memory ({message[:120]}): fewer at a time need less, say a smaller --n or --batch"
+    return _say(message or type(error).__name__, 2)
 
 
 def _say(message: str, status: int) -> int:

@@ -1,6 +1,5 @@
 """The commands of `python -m minidiff`: a dataclass each, whose fields are its options and whose run() does it."""
 
-import json
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -223,25 +222,19 @@ class Evaluate:
     out: Path | None = option(None, "the folder for the card; by default RUN, or NAME-evaluation of a pretrained one")
 
     def run(self):
-        from .evaluate import evaluate
-        from .files import replacing
+        from .evaluate import evaluate, in_words, write_card
 
         _positive("n", self.n)
         run = _run_of(self)
         out = self.out or (Path(f"{self.pretrained}-evaluation") if self.pretrained else run)
-        out.mkdir(parents=True, exist_ok=True)
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"{out} is a file: --out names the folder for the card")
         report = evaluate(
             run, n=self.n, scale=self.scale, sampler=self.sampler, steps=self.steps, seed=self.seed,
             device=self.device, features_of=self.features, spec=self.data, few=self.few, work=out / "evaluating",
         )  # fmt: skip
-        lines = []
-        for name, value in report.items():
-            numbers = value if isinstance(value, list) else [value]
-            lines.append(f"{name}: {' '.join(f'{v:.4f}' if isinstance(v, float) else str(v) for v in numbers)}")
-        for name, text in (("json", json.dumps(report, indent=2)), ("txt", "\n".join(lines))):
-            with replacing(out / f"evaluation.{name}") as f:
-                f.write_text(text + "\n")
-        print("\n".join(lines))
+        print("\n".join(in_words(report)), flush=True)
+        write_card(report, out)
 
 
 @dataclass
@@ -263,10 +256,11 @@ class Doctor:
         from .denoise import TIMES
         from .device import pick, to_device
         from .doctor import examine
-        from .generate import run_sampler
+        from .generate import check_sampling, run_sampler
         from .recipes import configure
 
         _positive("steps", self.steps)
+        check_sampling(self.sampler, self.steps)
         choices = {"net": self.net, "schedule": self.schedule, "prediction": self.prediction}
         config, dataset = configure(self.data, device=self.device, **choices)
         device = pick(self.device)

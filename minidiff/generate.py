@@ -78,15 +78,21 @@ def told(model: nn.Module, cond, n: int | None = None) -> Tensor:
     return found if n is not None else found[0]
 
 
+def check_sampling(sampler: str, steps: int, scale: float = 1.0) -> None:
+    """Raise ValueError, before minutes of training a judge or drawing, for what cannot be sampled by."""
+    if sampler not in SAMPLERS:
+        raise ValueError(f"unknown sampler {sampler!r}: choose from {', '.join(SAMPLERS)}")
+    whole("steps", steps)
+    if not (math.isfinite(scale) and scale >= 0):
+        raise ValueError(f"scale must be a number of at least 0 (1 is no guidance), got {scale}")
+
+
 def run_sampler(model, x: Tensor, sampler: str, steps: int, cond=None, generator=None):
     """The iterator of the sampler named `sampler` on the schedule's own grid of `steps` steps.
 
     langevin takes `steps` moves at each of 12 levels of the grid.
     """
-    if sampler not in SAMPLERS:
-        raise ValueError(f"unknown sampler {sampler!r}: choose from {', '.join(SAMPLERS)}")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
+    check_sampling(sampler, steps)
     if sampler == "langevin":
         return SAMPLERS[sampler](model, x, model.schedule.grid(12), cond, steps=steps, generator=generator)
     return SAMPLERS[sampler](model, x, model.schedule.grid(steps), cond)
@@ -104,8 +110,7 @@ def generate(
     same seed and batch give the same samples.
     """
     n, steps, batch, seed = whole("n", n), whole("steps", steps), whole("batch", batch), whole("seed", seed, 0, 64)
-    if not (math.isfinite(scale) and scale >= 0):
-        raise ValueError(f"scale must be a number of at least 0 (1 is no guidance), got {scale}")
+    check_sampling(sampler, steps, scale)
     device, generator = next(model.parameters()).device, torch.Generator().manual_seed(seed)
     options = {k: v for k, v in (("temperature", temperature), ("top_k", top_k)) if v is not None}
     noisy = hasattr(model, "schedule")
