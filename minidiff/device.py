@@ -56,6 +56,13 @@ def tune(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = True
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory: torch has a class for a GPU's, but none for a CPU's."""
+    words = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
+    said = isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    return said or isinstance(error, MemoryError)
+
+
 def peak_memory(device: torch.device) -> str:
     """What to say of the most memory in use so far: of the GPU, else of the process; nothing where that is unknown."""
     if device.type == "cuda":

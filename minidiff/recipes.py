@@ -178,5 +178,6 @@ def _for_captions(spec, dataset, choices, shape) -> dict:
     found = {"words": words, "length": length, "prompts": prompts}
     if choices["model"] != "diffusion":
         return found | {"way": "tokens" if choices["model"] == "ar" else "pooled"}
-    dit = CAPTIONED_DIT | {"patch": min(4, max(1, shape[-1] // 4))} if choices.get("net", "dit") == "dit" else {}
+    patch = next(p for p in (4, 3, 2, 1) if shape[-1] % p == 0 and p <= max(1, shape[-1] // 4))
+    dit = CAPTIONED_DIT | {"patch": patch} if choices.get("net", "dit") == "dit" else {}
     return found | CAPTIONED | dit

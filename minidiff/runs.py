@@ -233,7 +233,7 @@ def draw_samples(out: Path, config: Config, state, dataset=None) -> None:
     how = "dpmpp_2m, 10 calls, no guidance" if hasattr(state.model, "schedule") else config.model
     if isinstance(state.model, Autoencoder):
         how = "pictures and their reconstructions, in turn"
-    figure.suptitle(f"{config.data}, step {state.step}, {how}")
+    figure.suptitle(plot.plain(f"{config.data}, step {state.step}, {how}"))
     plot.save(figure, out / "samples" / f"step_{state.step:07d}.png")
 
 
