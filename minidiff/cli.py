@@ -34,6 +34,12 @@ def main(argv: list[str] | None = None) -> None:
         options.run()
     except (ValueError, OSError) as error:
         sys.exit(_refuse(error))
+    except (MemoryError, RuntimeError) as error:
+        from .device import out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        sys.exit(_refuse(error))
 
 
 def _valued(parser: _Parser, argv: list[str]) -> list[str]:
@@ -46,7 +52,10 @@ def _valued(parser: _Parser, argv: list[str]) -> list[str]:
 
 
 def _refuse(error: Exception) -> int:
-    if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError):
+    if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError | MemoryError | RuntimeError):
         return 2  # the first rank says the same
-    print("minidiff:", " ".join(str(error).split()) or type(error).__name__, file=sys.stderr)
+    message = " ".join(str(error).split())
+    if isinstance(error, MemoryError | RuntimeError) and not message.startswith("out of memory ("):
+        message = f"out of memory ({message[:120]}): fewer at a time need less, say a smaller --n or --batch"
+    print("minidiff:", message or type(error).__name__, file=sys.stderr)
     return 2

@@ -37,6 +37,13 @@ def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     return x.to(device, memory_format=torch.channels_last) if x.ndim == 4 else x.to(device)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory: torch has a class for a GPU's, but none for a CPU's."""
+    words = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
+    said = isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    return said or isinstance(error, MemoryError)
+
+
 def peak_memory(device: torch.device) -> str:
     """What to say of the most memory in use so far: of the GPU, else of the process; nothing where that is unknown."""
     if device.type == "cuda":
