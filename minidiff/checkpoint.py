@@ -229,7 +229,7 @@ def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, floa
         else:  # not the noise that the first steps had
             state.generators = [stream(config.seed + state.step, part) for part in _mine(config)]
     except Exception as error:  # a damaged pickle can raise nearly anything; what matters is which file it is
-        if isinstance(error, OSError) or out_of_memory(error):
+        if out_of_memory(error) or getattr(error, "filename", None):  # that one could not even be opened
             raise
         raise ValueError(
             f"{path} is damaged or of another model ({_first_line(error)}): copy it again, or begin a new run with the "

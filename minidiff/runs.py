@@ -114,7 +114,7 @@ def _enough_memory(out: Path):
     """Say what to do where the memory does not suffice."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if not out_of_memory(error):
             raise
         raise MemoryError(

@@ -1,21 +1,16 @@
-import itertools
 import json
 import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
+import types
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
+from PIL import Image
 from safetensors.torch import load_file
 
-from minidiff import checkpoint, data, denoise, optim, parallel, runs, train
+from minidiff import checkpoint, data, denoise, evaluate, runs
+from minidiff.cli import main
 from minidiff.files import locked
 from minidiff.generate import generate
 from minidiff.nets import NETS
@@ -23,11 +18,9 @@ from minidiff.recipes import configure
 from minidiff.runs import train_run
 from tests.test_cli import refused, snapshot
 
-TRAIN = [sys.executable, "-m", "minidiff", "train", "--data", "eight_gaussians", "--width", "32", "--batch", "32"]
 
-
-def command(out, *more):
-    return [*TRAIN, "--out", str(out), "--save-every", "0.02", "--device", "cpu", *more]
+def small(optimizer="adamw"):
+    return configure("eight_gaussians", width=16, batch=8, optimizer=optimizer)
 
 
 def test_a_run_holds_what_it_should(tmp_path):
@@ -65,181 +58,6 @@ def test_resuming_is_not_stopping(tmp_path):
     train_run(tmp_path / "halves", config, dataset, steps=60, **options)
     for name in ("model.safetensors", "ema.safetensors", "loss.csv"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "halves" / name).read_bytes(), name
-
-
-def small(optimizer="adamw"):
-    return configure("eight_gaussians", width=16, batch=8, optimizer=optimizer)
-
-
-STEP = {module.__file__ for module in (train, optim, denoise, parallel)}  # where the lines of a step are
-
-
-@contextmanager
-def at_lines(act):
-    """Within, call act(number) before each line of a step, numbered from when training begins."""
-    numbers, begun = itertools.count(1), False
-
-    def line(frame, event, _):
-        if event == "line":
-            act(next(numbers))
-        return line
-
-    def call(frame, *_):
-        nonlocal begun
-        begun = begun or frame.f_code is train.train.__code__
-        return line if begun and frame.f_code.co_filename in STEP else None
-
-    sys.settrace(call)
-    try:
-        yield
-    finally:
-        sys.settrace(None)
-
-
-def interrupt(number, at):
-    """Twice, as somebody in a hurry does."""
-    if number == at:
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-
-
-def interrupt_at_lines(tmp_path, monkeypatch, optimizer, times=None):
-    """Interrupted before a line of two steps, resumed, interrupted before another, ...: what it is without. Before all
-    of the lines, or so many."""
-    monkeypatch.setattr(runs, "draw_samples", lambda *_: None)
-    (config, dataset), options, lines = small(optimizer), {"device": "cpu", "progress": False}, []
-    with at_lines(lines.append):
-        train_run(tmp_path / "two", config, dataset, steps=2, **options)
-    assert len(lines) > 100
-    before = signal.getsignal(signal.SIGINT)
-    for at in lines if times is None else lines[:: len(lines) // times]:
-        with pytest.raises(KeyboardInterrupt), at_lines(lambda number, at=at: interrupt(number, at)):
-            train_run(tmp_path / "often", config, dataset, **options)
-    assert signal.getsignal(signal.SIGINT) is before
-    steps = checkpoint.resume(tmp_path / "often")[1].step + 1
-    for name in ("often", "never"):
-        train_run(tmp_path / name, config, dataset, steps=steps, **options)
-    for name in ("model.safetensors", "ema.safetensors", "loss.csv"):
-        assert (tmp_path / "often" / name).read_bytes() == (tmp_path / "never" / name).read_bytes(), name
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_interrupts_in_a_step_wait_for_its_end(optimizer, tmp_path, monkeypatch):
-    interrupt_at_lines(tmp_path, monkeypatch, optimizer, times=8)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_interrupts_at_every_line_of_a_step(optimizer, tmp_path, monkeypatch):
-    interrupt_at_lines(tmp_path, monkeypatch, optimizer)
-
-
-@pytest.mark.parametrize("where", ["state", "weights", "drawing"])
-def test_saving_and_drawing_are_not_interrupted(where, tmp_path, monkeypatch):
-    """Nor by SIGTERM, which afterwards does what it would have done."""
-    config, dataset = small()
-    module, name = {"state": (torch, "save"), "weights": (checkpoint, "save_file"), "drawing": (runs.plot, "save")}[
-        where
-    ]
-    real, came = getattr(module, name), []
-
-    def interrupted(*args):
-        signal.raise_signal(signal.SIGTERM)
-        assert not came
-        real(*args)
-
-    monkeypatch.setattr(module, name, interrupted)
-    before = signal.signal(signal.SIGTERM, lambda *_: came.append(1))
-    try:
-        train_run(tmp_path, config, dataset, steps=50, device="cpu", progress=False)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    step = checkpoint.resume(tmp_path)[1].step
-    assert came == [1] and (step == 50 if where == "drawing" else step < 50)
-    assert (tmp_path / "samples" / f"step_{step:07d}.png").exists() and not list(tmp_path.glob(".tmp-*"))
-
-
-def test_a_signal_that_is_ignored_stays_so(tmp_path):
-    """As of a command in the background of a script."""
-    config, dataset = small()
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with at_lines(lambda number: interrupt(number, 30)):
-            train_run(tmp_path, config, dataset, steps=3, device="cpu", progress=False)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert checkpoint.resume(tmp_path)[1].step == 3
-
-
-# a training process that kills itself in the middle of its fifth write of one kind, leaving half a file behind
-SUICIDE = """
-import os, signal, sys, torch, minidiff.checkpoint as c
-from minidiff.cli import main
-which, writes = sys.argv[1], 0
-real = torch.save if which == "state" else c.save_file
-def half(what, path, *rest):
-    global writes
-    writes += 1
-    real(what, path, *rest)
-    if writes == 5:
-        os.truncate(path, os.path.getsize(path) // 2)
-        os.kill(os.getpid(), signal.SIGKILL)
-if which == "state": torch.save = half
-else: c.save_file = half
-main(sys.argv[2:])
-"""
-
-
-def kill_and_resume(tmp_path, kills, every, number=signal.SIGKILL):
-    """Kill a run `kills` times: by SIGKILL once in the middle of writing the state, once of weights; then at random
-    moments. Go on to the end, and compare with a run that was never killed."""
-    suicides = 2 if number == signal.SIGKILL else 0
-    steps, rng, out, while_saving = 3 * every * kills, random.Random(0), tmp_path / "killed", 0
-    subprocess.run(command(tmp_path / "whole", "--steps", str(steps)), check=True, capture_output=True)
-    for i in range(kills):
-        arguments = command(out, "--steps", str(steps), *(["--resume"] if checkpoint.is_run(out) else []))
-        if i < suicides:
-            arguments = [sys.executable, "-c", SUICIDE, ("state", "weights")[i], *arguments[3:]]
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if i >= suicides:
-            stop = step_of(out) + rng.randint(1, 2 * every - 1)
-            wait_until(lambda stop=stop: step_of(out) >= stop, process)
-            time.sleep(0.05 * rng.random())
-            process.send_signal(number)
-        assert process.wait(60) in (-number, 128 + number)  # it was still training
-        while_saving += bool(list(out.glob(".tmp-*")))
-    assert while_saving >= suicides and (suicides or not while_saving)
-    result = subprocess.run(command(out, "--steps", str(steps), "--resume"), capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    for name in ("model.safetensors", "ema.safetensors", "loss.csv"):
-        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-    assert not list(out.glob(".tmp-*"))
-
-
-def step_of(run):
-    """The step of the last complete weights, read from their header; 0 before the first save."""
-    path = run / "model.safetensors"
-    if not path.exists():
-        return 0
-    with safe_open(path, "pt") as f:
-        return int(f.metadata()["step"])
-
-
-def wait_until(true, process):
-    until = time.monotonic() + 60
-    while not true():
-        assert process.poll() is None and time.monotonic() < until, "training ended or hung before the kill"
-        time.sleep(0.0005)
-
-
-def test_killed_three_times(tmp_path):
-    kill_and_resume(tmp_path, 3, 100)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_killed_twenty_times(number, tmp_path):
-    kill_and_resume(tmp_path, 20, 100, number)
 
 
 def test_bad_runs(tmp_path):
@@ -380,8 +198,6 @@ def test_two_trainings_in_one_folder(copied, capsys, finished):
 
 
 def test_nothing_left_to_do_is_said(copied, capsys):
-    from minidiff.cli import main
-
     main([*RESUME, "25", "--out", str(copied)])
     said = capsys.readouterr().out
     assert "at step 25 already, so nothing was left to do" in said and "nan" not in said
@@ -399,6 +215,7 @@ OUT_OF_MEMORY = [
     RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you"),
     RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"),
     MemoryError(),
+    OSError(12, "Cannot allocate memory"),
 ]
 
 
@@ -439,3 +256,84 @@ def test_a_full_disk_leaves_the_last_checkpoint(copied, capsys):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert snapshot(copied) == good
+
+
+def folder_of(path, n=12, captions=False):
+    """n pictures in two class folders, or with captions."""
+    noise = torch.Generator().manual_seed(0)
+    for i in range(n):
+        into = path if captions else path / "ab"[i % 2]
+        into.mkdir(parents=True, exist_ok=True)
+        pixels = torch.randint(256, (8, 8, 3), generator=noise, dtype=torch.uint8).numpy()
+        Image.fromarray(pixels).save(into / f"{i:03}.png")
+    if captions:
+        rows = "".join(f"{i:03}.png,picture {i}\n" for i in range(n))
+        (path / "captions.csv").write_text("file,caption\n" + rows)
+    return f"folder:{path}"
+
+
+def trained_on(spec, out):
+    small = ["--width", "16", "--batch", "4", "--steps", "2", "--device", "cpu"]
+    main(["train", "--data", spec, *small, "--out", str(out)])
+    return spec, out
+
+
+def add_pictures(path):
+    for i in range(117):
+        shutil.copy(path / "a" / "000.png", path / "b" / f"more{i}.png")
+
+
+def change_label(path):
+    (path / "a" / "000.png").rename(path / "b" / "000.png")
+
+
+def change_picture(path):
+    shutil.copy(path / "a" / "000.png", path / "a" / "002.png")
+
+
+def change_caption(path):
+    listed = path / "captions.csv"
+    listed.write_text(listed.read_text().replace("picture 3\n", "another\n").replace("picture 4\n", "another\n"))
+
+
+@pytest.mark.parametrize("change", [add_pictures, change_label, change_picture, change_caption])
+def test_data_that_are_others_are_noticed(change, tmp_path, capsys):
+    spec = folder_of(tmp_path / "data", captions=change is change_caption)
+    spec, out = trained_on(spec, tmp_path / "run")
+    change(tmp_path / "data")
+    for given in ([], ["--data", spec]):
+        refused(capsys, [*RESUME, 4, *given, "--out", out], "are others: bring those back, or begin", out)
+
+
+def test_data_that_moved_are_the_same(tmp_path, capsys):
+    """By another path, and as a file of another kind; then that is where the run finds them."""
+    spec, out = trained_on(folder_of(tmp_path / "data"), tmp_path / "run")
+    (tmp_path / "data").rename(tmp_path / "moved")
+    refused(capsys, [*RESUME, 4, "--out", out], "does not exist: if it has moved, say where to by --data folder:", out)
+    moved = f"folder:{tmp_path / 'moved'}/"
+    main([*RESUME, "4", "--data", moved, "--out", str(out)])
+    assert checkpoint.read_config(out).data == moved.rstrip("/")
+    main([*RESUME, "6", "--out", str(out)])
+    refused(capsys, [*RESUME, 8, "--data", "digits", "--out", out], "is not what the run was trained on", out)
+
+
+def test_a_run_from_before_fingerprints_goes_on(copied, tmp_path, capsys):
+    spec, out = trained_on(folder_of(tmp_path / "data"), tmp_path / "run")
+    config = json.loads((out / "config.json").read_text())
+    known = config.pop("fingerprint")
+    (out / "config.json").write_text(json.dumps(config))
+    other = folder_of(tmp_path / "other")
+    refused(capsys, [*RESUME, 4, "--data", other, "--out", out], f"was made with data {spec}", out)
+    main([*RESUME, "4", "--out", str(out)])
+    assert checkpoint.read_config(out).fingerprint == known
+    refused(capsys, [*RESUME, 30, "--data", "spirals", "--out", copied], "was made with data eight_gaussians", copied)
+
+
+def test_evaluate_measures_by_other_data_if_they_are_named(tmp_path, monkeypatch):
+    spec, out = trained_on(folder_of(tmp_path / "data"), tmp_path / "run")
+    change_picture(tmp_path / "data")
+    monkeypatch.setattr(evaluate, "features", lambda *_: types.SimpleNamespace(what="none"))
+    monkeypatch.setattr(evaluate, "evaluate_images", lambda *_, **__: {"measured": 1})
+    with pytest.raises(ValueError, match="are others"):
+        evaluate.evaluate(out, device="cpu")
+    assert evaluate.evaluate(out, device="cpu", spec=spec)["measured"] == 1
