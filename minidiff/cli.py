@@ -56,7 +56,7 @@ def _refuse(error: Exception) -> int:
     if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError | MemoryError | RuntimeError):
         return 2  # the first rank says the same
     message = " ".join(str(error).split())
-    if isinstance(error, RuntimeError):
+    if isinstance(error, MemoryError | RuntimeError) and not message.startswith("out of memory ("):
         message = f"out of memory ({message[:120]}): fewer at a time need less, say a smaller --n or --batch"
     return _say(message or type(error).__name__, 2)
 

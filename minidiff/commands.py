@@ -1,7 +1,7 @@
 """The commands of `python -m minidiff`: a dataclass each, whose fields are its options and whose run() does it."""
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from .options import option, seed
@@ -116,12 +116,15 @@ class Train:
             config = checkpoint.read_config(self.out)
             if self.autoencoder is not None:
                 raise ValueError(f"{self.out} holds its autoencoder already: leave --autoencoder out")
+            if config.fingerprint is not None:  # by which load_data knows the data, wherever they are
+                config.data = choices.pop("data") or config.data
             for name, value in choices.items():
                 if value is not None and value != getattr(config, name):
                     raise ValueError(
                         f"{self.out} was made with {name} {getattr(config, name)}, not {value}: leave it out"
                     )
-            return config, load_data(config)
+            dataset = load_data(config)
+            return replace(config, fingerprint=dataset.fingerprint()), dataset
         choices.pop("data")
         if self.start_from is not None:
             return configure_from(self.data, **choices)

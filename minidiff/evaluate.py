@@ -207,7 +207,8 @@ def evaluate(
     measured.
     """
     config = checkpoint.read_config(run)
-    config.data = spec or config.data
+    if spec is not None:
+        config.data, config.fingerprint = spec, None
     model = checkpoint.load(run, device=pick(device))
     dataset = load_data(config)
     points, noisy = isinstance(dataset, data.Points), hasattr(model, "schedule")

@@ -127,7 +127,12 @@ def train(
 
 
 def rate(step: int, warmup: int) -> float:
-    """The learning rate's factor: linear warm-up, then 1, then 1 / sqrt(step) (EDM2, Karras et al. 2024)."""
+    """The learning rate's factor: linear warm-up, then 1, then 1 / sqrt(step) (EDM2, Karras et al. 2024). Without a
+    warm-up, 0, it is 1."""
+    if warmup < 0:
+        raise ValueError(f"warmup is a number of steps, 0 or more, got {warmup}")
+    if warmup == 0:
+        return 1.0
     return min(1.0, (step + 1) / warmup) / max(1.0, (step + 1) / (10 * warmup)) ** 0.5
 
 

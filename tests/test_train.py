@@ -64,6 +64,9 @@ def test_ema_is_a_weighted_mean_of_all_past_weights():
 def test_learning_rate():
     assert [rate(s, 10) for s in (0, 4, 9, 50, 99)] == pytest.approx([0.1, 0.5, 1, 1, 1])
     assert rate(399, 10) == pytest.approx(0.5)
+    assert [rate(s, 0) for s in (0, 1, 1000)] == [1, 1, 1]
+    with pytest.raises(ValueError, match="warmup is a number of steps, 0 or more, got -1"):
+        rate(0, -1)
 
 
 def test_stops_at_the_first_loss_that_is_not_finite():

@@ -36,6 +36,9 @@ class Points:
         """n fresh points (n, 2) and their labels (n,)."""
         return self.draw(n, generator)
 
+    def fingerprint(self) -> None:
+        """They are drawn afresh, and known by their name."""
+
 
 Data = Points | Images | Captioned
 NAMES = (*toys.EXACT, *toys.SAMPLED, "digits", "photos", "shapes", *images.TORCHVISION)
@@ -50,7 +53,7 @@ def load(spec: str, part: str = "train", size: int | None = None) -> Data:
     read.
     """
     kind, _, path = spec.partition(":")
-    if size is not None and kind not in ("folder", "shapes") and spec != "photos":
+    if size is not None and not sizable(spec):
         raise ValueError(f"only a folder's pictures are resized: leave out the size for {spec}")
     if kind == "shapes":
         return _shapes(spec, part, size)
@@ -69,6 +72,11 @@ def load(spec: str, part: str = "train", size: int | None = None) -> Data:
     if spec in images.TORCHVISION:
         return images.from_torchvision(spec, part)
     raise ValueError(f"unknown data {spec!r}: choose from {', '.join(NAMES)}, folder:PATH or npz:PATH")
+
+
+def sizable(spec: str) -> bool:
+    """Whether the pictures of a data set are made at the size that is asked for."""
+    return spec.partition(":")[0] in ("folder", "shapes") or spec == "photos"
 
 
 def _shapes(spec, part, size) -> Captioned:

@@ -78,9 +78,10 @@ class Images:
         return Images(self.name, self.pictures[index], labels, self.classes, captions)
 
     def fingerprint(self) -> str:
-        """A hash of pictures and labels, to tell whether something computed from them is still theirs."""
+        """A hash of pictures, labels and captions, to tell whether something computed from them is still theirs."""
         digest = hashlib.sha256(self.pictures.numpy().tobytes())
         digest.update(b"" if self.labels is None else self.labels.numpy().tobytes())
+        digest.update("\n".join(self.captions or ()).encode())
         return digest.hexdigest()[:16]
 
 
