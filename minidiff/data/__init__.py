@@ -48,11 +48,13 @@ def load(spec: str, part: str = "train", size: int | None = None) -> Data:
     """The data set `spec`: a name in NAMES, folder:PATH, or npz:PATH; part 'train' or 'test'.
 
     "shapes" has scenes of up to three objects, "shapes:N" up to N, and the train part of "shapes:N:held_out" none
-    with a combination of datasets/held_out.csv, its test part no other. `size` resizes the pictures of a folder, and
+    with a combination of held_out.csv, its test part no other. `size` resizes the pictures of a folder, and
     is that of the crops of photos and of the shapes. Raises ValueError for an unknown name or data that cannot be
     read.
     """
     kind, _, path = spec.partition(":")
+    if part not in ("train", "test"):
+        raise ValueError(f"a data set has the parts train and test, not {part!r}")
     if size is not None and not sizable(spec):
         raise ValueError(f"only a folder's pictures are resized: leave out the size for {spec}")
     if kind == "shapes":
