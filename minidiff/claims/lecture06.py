@@ -151,7 +151,7 @@ def tree_sweep(smoke: bool) -> dict:
     """Model -> (seeds, gammas, 4) of `quality`: MLPs by width, the true score, and autoguidance of width 32 by width
     8.
     """
-    seeds, steps, n = (2, 3, 200) if smoke else (5, 800, 1500)
+    seeds, steps, n, calls = (2, 3, 100, 3) if smoke else (5, 800, 1500, 32)
     tree, out = branches(), {}
     labels = torch.arange(n) % 2
 
@@ -159,7 +159,7 @@ def tree_sweep(smoke: bool) -> dict:
         x, rows = start(model, (n, 2), torch.Generator().manual_seed(seed)), []
         for gamma in GAMMAS:
             guided = Guided(model, gamma, weak=weak)
-            rows.append(quality(last(dpmpp_2m(guided, x, model.schedule.grid(32), labels)), labels, tree, seed))
+            rows.append(quality(last(dpmpp_2m(guided, x, model.schedule.grid(calls), labels)), labels, tree, seed))
         return rows
 
     for seed in range(seeds):
@@ -175,8 +175,8 @@ def tree_sweep(smoke: bool) -> dict:
 
 
 def _tree_data(smoke):
-    steps, n = (3, 200) if smoke else (800, 1500)
-    return f"two trees (branches), MLP of depth 3, {steps} steps of 512, {n} samples, 32 calls"
+    steps, n, calls = (3, 100, 3) if smoke else (800, 1500, 32)
+    return f"two trees (branches), MLP of depth 3, {steps} steps of 512, {n} samples, {calls} calls"
 
 
 def small_nets_gain(smoke: bool) -> Outcome:
