@@ -32,8 +32,9 @@ def test_notebook_is_committed_executed(source):
 
 @pytest.fixture(scope="module")
 def cells_run(request, tmp_path_factory):
-    """Notebook -> its cells' results under nbval, of those that are asked for; two at a time, a pytest for each half."""
-    chosen = [i.callspec.params["source"].stem for i in request.session.items if i.name.startswith("test_notebook_runs")]
+    """Notebook -> its cells' results under nbval, of those that are asked for; a pytest for each half of them."""
+    asked = [item for item in request.session.items if item.name.startswith("test_notebook_runs")]
+    chosen = [item.callspec.params["source"].stem for item in asked]
     folder, running = tmp_path_factory.mktemp("nbval"), []
     for half in filter(None, (chosen[::2], chosen[1::2])):
         command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env",

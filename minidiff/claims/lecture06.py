@@ -50,17 +50,17 @@ def laws(gamma: float, narrow: Tensor, wide: Tensor) -> dict[str, Tensor]:
     }
 
 
-def guided_samples(gamma: float, narrow: Tensor, wide: Tensor, n: int, seed: int, fine: int = 1) -> dict[str, Tensor]:
+def guided_samples(gamma: float, narrow: Tensor, wide: Tensor, n: int, seed: int, fine: float = 1) -> dict[str, Tensor]:
     """Guided samples (n, D) in the axes of `pair`, by ODE, by SDE, and by the ODE followed by Langevin moves at sigma
     .05.
     """
     strong, weak, axes = pair(narrow, wide)
     model, generator = Guided(strong, gamma, weak=weak), torch.Generator().manual_seed(seed)
     x = start(model, (n, len(narrow)), generator).double()
-    ode = last(heun(model, x, model.schedule.grid(60 * fine)))
-    sde = last(ddim(model, x, model.schedule.grid(800 * fine), eta=1.0, generator=generator))
+    ode = last(heun(model, x, model.schedule.grid(round(60 * fine))))
+    sde = last(ddim(model, x, model.schedule.grid(round(800 * fine)), eta=1.0, generator=generator))
     level = torch.tensor([0.05 / model.schedule.sigma_max])
-    moved = last(langevin(model, ode, level, steps=400, step_size=4.0, generator=generator))
+    moved = last(langevin(model, ode, level, steps=round(400 * min(fine, 1)), step_size=4.0, generator=generator))
     return {"ODE": ode @ axes, "SDE": sde @ axes, "sharpened": moved @ axes}
 
 
@@ -75,7 +75,7 @@ def simulated(smoke: bool) -> list[dict]:
     for narrow, wide in (ONE, EIGHT):
         for gamma in (2.0, 3.0, 5.0):
             for seed in range(seeds):
-                found = guided_samples(gamma, narrow, wide, n // len(narrow), seed, 1 if smoke else 2)
+                found = guided_samples(gamma, narrow, wide, n // len(narrow), seed, 0.1 if smoke else 2)
                 found = {k: v.square().mean(0) for k, v in found.items()}
                 rows.append({"d": len(narrow), "gamma": gamma, "found": found, "derived": laws(gamma, narrow, wide)})
     return rows
