@@ -6,6 +6,9 @@ import torch
 from minidiff import classifier
 
 os.environ.setdefault("MPLBACKEND", "agg")
+# For nets this small a second thread gains nothing, and beside another busy process each waits for the other: a suite
+# of minutes takes half an hour. Set OMP_NUM_THREADS to test with more; processes that tests start inherit it.
+torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "1")))
 
 
 @pytest.fixture(autouse=True, scope="session")

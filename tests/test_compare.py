@@ -49,15 +49,17 @@ def test_drawing_goes_on_where_it_was_killed(model, tmp_path, monkeypatch):
 class Inception(torch.nn.Module):
     """torch-fidelity's interface: uint8 pictures in three channels -> the features that were asked for by name."""
 
+    width = 2048
+
     def __init__(self, name, features_list, feature_extractor_weights_path=None):
         super().__init__()
         assert features_list == ["2048", "logits_unbiased"]
-        self.maps = torch.nn.Parameter(torch.randn(1008 + 2048, 192, generator=torch.Generator().manual_seed(0)))
+        self.maps = torch.nn.Parameter(torch.randn(1008 + self.width, 192, generator=torch.Generator().manual_seed(0)))
 
     def forward(self, x):
         assert x.dtype == torch.uint8 and x.shape[1] == 3
         small = torch.nn.functional.adaptive_avg_pool2d(x.float() / 255, 8).flatten(1)
-        return tuple(v.detach() for v in torch.tanh(small @ self.maps.T).split([2048, 1008], 1))
+        return tuple(v.detach() for v in torch.tanh(small @ self.maps.T).split([self.width, 1008], 1))
 
 
 @pytest.fixture
@@ -70,7 +72,8 @@ def stand_in(monkeypatch):
     return module
 
 
-def test_fid_is_with_inception_alone(stand_in, tmp_path, quick_judge):
+def test_fid_is_with_inception_alone(stand_in, tmp_path, quick_judge, monkeypatch):
+    monkeypatch.setattr(Inception, "width", 64)  # the distance of 2,048 features takes a minute
     config, dataset = configure("digits", width=16, batch=16)
     train_run(tmp_path / "run", config, dataset, steps=3, device="cpu", progress=False)
     options = {"n": 40, "few": True, "steps": 2, "device": "cpu"}

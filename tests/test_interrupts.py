@@ -1,16 +1,15 @@
 """Training that is interrupted or killed at any moment goes on as if it had not been."""
 
 import itertools
+import json
 import random
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import pytest
 import torch
-from safetensors import safe_open
 
 from minidiff import checkpoint, denoise, optim, parallel, runs, train
 from minidiff.runs import train_run
@@ -20,7 +19,7 @@ TRAIN = [sys.executable, "-m", "minidiff", "train", "--data", "eight_gaussians",
 
 
 def command(out, *more):
-    return [*TRAIN, "--out", str(out), "--save-every", "0.02", "--device", "cpu", *more]
+    return [*TRAIN, "--out", str(out), "--device", "cpu", *more]
 
 
 STEP = {module.__file__ for module in (train, optim, denoise, parallel)}  # where the lines of a step are
@@ -123,72 +122,83 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
     assert checkpoint.resume(tmp_path)[1].step == 3
 
 
-# a training process that kills itself in the middle of its fifth write of one kind, leaving half a file behind
-SUICIDE = """
-import os, signal, sys, torch, minidiff.checkpoint as c
+# Trains as often as it is told to die, and then to the end. It dies in the middle of its fifth write of the state or of
+# weights, half a file left behind, or by a signal at a random moment after some step. Each training is a fork: as good
+# as a new process, and sooner there. Its clock counts steps, and it waits for its death, so no machine is too fast.
+KILLED = """
+import itertools, json, os, signal, sys, threading, time
+import torch, torch._dynamo, minidiff.checkpoint as checkpoint, minidiff.runs as runs
 from minidiff.cli import main
-which, writes = sys.argv[1], 0
-real = torch.save if which == "state" else c.save_file
-def half(what, path, *rest):
-    global writes
-    writes += 1
-    real(what, path, *rest)
-    if writes == 5:
-        os.truncate(path, os.path.getsize(path) // 2)
-        os.kill(os.getpid(), signal.SIGKILL)
-if which == "state": torch.save = half
-else: c.save_file = half
-main(sys.argv[2:])
+
+class Clock:
+    now = 0
+    monotonic = staticmethod(lambda: Clock.now)
+
+def die_writing(module, name):
+    write, calls = getattr(module, name), itertools.count(1)
+    def half(what, path, *rest):
+        write(what, path, *rest)
+        if next(calls) == 5:
+            os.truncate(path, os.path.getsize(path) // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+    setattr(module, name, half)
+
+def counted(*args, steps_left=None, seconds=0, **options):
+    for i, step in enumerate(train(*args, **options)):
+        Clock.now = step.step
+        yield step
+        if i == steps_left:
+            threading.Timer(seconds, os.kill, (os.getpid(), number)).start()
+        if steps_left is not None and i == steps_left + 20:
+            signal.pause()
+
+train, runs.train, runs.time = runs.train, counted, Clock
+number, arguments = int(sys.argv[1]), sys.argv[2:]
+for death in [*json.loads(sys.stdin.read()), None]:
+    if (child := os.fork()) == 0:
+        os.dup2(2, 1)
+        if death == "state":
+            die_writing(torch, "save")
+        elif death == "weights":
+            die_writing(checkpoint, "save_file")
+        elif death is not None:
+            runs.train = lambda *args, **options: counted(*args, **options, steps_left=death[0], seconds=death[1])
+        main(arguments)
+        sys.exit()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    left = [p for p in os.listdir(arguments[arguments.index("--out") + 1]) if p.startswith(".tmp-")]
+    print(json.dumps([status, len(left)]))
+    arguments += [] if "--resume" in arguments else ["--resume"]
 """
 
 
 def kill_and_resume(tmp_path, kills, every, number=signal.SIGKILL):
     """Kill a run `kills` times: by SIGKILL once in the middle of writing the state, once of weights; then at random
     moments. Go on to the end, and compare with a run that was never killed."""
-    suicides = 2 if number == signal.SIGKILL else 0
-    steps, rng, out, while_saving = 3 * every * kills, random.Random(0), tmp_path / "killed", 0
-    subprocess.run(command(tmp_path / "whole", "--steps", str(steps)), check=True, capture_output=True)
-    for i in range(kills):
-        arguments = command(out, "--steps", str(steps), *(["--resume"] if checkpoint.is_run(out) else []))
-        if i < suicides:
-            arguments = [sys.executable, "-c", SUICIDE, ("state", "weights")[i], *arguments[3:]]
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if i >= suicides:
-            stop = step_of(out) + rng.randint(1, 2 * every - 1)
-            wait_until(lambda stop=stop: step_of(out) >= stop, process)
-            time.sleep(0.05 * rng.random())
-            process.send_signal(number)
-        assert process.wait(60) in (-number, 128 + number)  # it was still training
-        while_saving += bool(list(out.glob(".tmp-*")))
-    assert while_saving >= suicides and (suicides or not while_saving)
-    result = subprocess.run(command(out, "--steps", str(steps), "--resume"), capture_output=True, text=True)
+    steps, rng = str(kills * (2 * every + 20)), random.Random(0)  # enough for every one of them
+    subprocess.run(command(tmp_path / "whole", "--steps", steps), check=True, capture_output=True)
+    deaths = [(rng.randint(1, 2 * every - 1), 0.05 * rng.random()) for _ in range(kills)]
+    if number == signal.SIGKILL:
+        deaths[:2] = "state", "weights"
+    out, arguments = tmp_path / "killed", ["--steps", steps, "--save-every", str(every)]
+    result = subprocess.run(
+        [sys.executable, "-c", KILLED, str(int(number)), *command(out)[3:], *arguments],
+        input=json.dumps(deaths), capture_output=True, text=True,
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
+    (*killed, (status, left)) = map(json.loads, result.stdout.splitlines())
+    assert len(killed) == kills and all(code in (-number, 128 + number) for code, _ in killed)  # still training
+    assert all(left for _, left in killed[:2]) if number == signal.SIGKILL else not any(left for _, left in killed)
+    assert status == 0 and not left, result.stderr
     for name in ("model.safetensors", "ema.safetensors", "loss.csv"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-    assert not list(out.glob(".tmp-*"))
-
-
-def step_of(run):
-    """The step of the last complete weights, read from their header; 0 before the first save."""
-    path = run / "model.safetensors"
-    if not path.exists():
-        return 0
-    with safe_open(path, "pt") as f:
-        return int(f.metadata()["step"])
-
-
-def wait_until(true, process):
-    until = time.monotonic() + 60
-    while not true():
-        assert process.poll() is None and time.monotonic() < until, "training ended or hung before the kill"
-        time.sleep(0.0005)
 
 
 def test_killed_three_times(tmp_path):
-    kill_and_resume(tmp_path, 3, 100)
+    kill_and_resume(tmp_path, 3, 30)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_killed_twenty_times(number, tmp_path):
-    kill_and_resume(tmp_path, 20, 100, number)
+    kill_and_resume(tmp_path, 20, 30, number)

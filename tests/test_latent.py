@@ -168,7 +168,7 @@ def test_only_what_must_invent_has_a_critic(digits, monkeypatch):
         asked.clear()
 
 
-def test_the_way_through(runs, tmp_path, capsys):
+def test_the_way_through(runs, tmp_path, capsys, quick_judge):
     """Both second stages from the command line: the run holds its autoencoder, and draws pictures."""
     few = ["--data", "digits", "--steps", "3", "--width", "16"]
     for kind, first in (("diffusion", "vae"), ("ar", "vq")):

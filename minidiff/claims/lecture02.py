@@ -103,7 +103,7 @@ _digits = {}
 def digits_grid(smoke: bool) -> dict:
     """Train {told, blind} x {norm} x {prediction} on the digits: pixel Frechet distances and log denoising
     errors, each (seeds, 2, norms, predictions)."""
-    seeds, steps = (2, 3) if smoke else (3, 250)
+    seeds, steps, batch = (2, 3, 8) if smoke else (3, 250, 64)
     train_set, held_out = data.load("digits"), data.load("digits", "test")
     real, _ = held_out.batch(16 if smoke else len(held_out), torch.Generator().manual_seed(0))
     real_train, _ = train_set.batch(len(real), torch.Generator().manual_seed(1))
@@ -113,8 +113,8 @@ def digits_grid(smoke: bool) -> dict:
         how = "modulate" if told else "none"
         net = seeded(lambda i=i, how=how: CNN(1, None, 32, 8, norm=NORMS[i], how=how), seed)
         model = Denoiser(net, VP(), LEARNED[j], data.std(train_set)).to(memory_format=torch.channels_last)
-        model = fit(model, lambda g: train_set.batch(64, g)[0], steps, seed, warmup=50)
-        far[seed, told, i, j] = pixel_distance(model, real, seed)
+        model = fit(model, lambda g: train_set.batch(batch, g)[0], steps, seed, warmup=50)
+        far[seed, told, i, j] = pixel_distance(model, real, seed, 2 if smoke else 20)
         error[seed, told, i, j] = level_error(model, real, LEVELS).log().mean()
     floor = frechet_distance(real_train.flatten(1), real.flatten(1))
     return {
@@ -189,7 +189,7 @@ def band_times(low: float, high: float):
 def one_or_five(smoke: bool) -> Outcome:
     seeds, steps = (2, 5) if smoke else (3, 1000)
     train_set, held_out = data.load("digits"), data.load("digits", "test")
-    x0, _ = held_out.batch(len(held_out), torch.Generator().manual_seed(0))
+    x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
     levels = torch.stack(
         [torch.logspace(a.log10(), b.log10(), 5)[1:-1] for a, b in zip(EDGES, EDGES[1:], strict=False)]
     )

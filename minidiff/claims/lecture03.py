@@ -71,7 +71,7 @@ LEVELS = torch.logspace(-1.3, 0.7, 9)
 def ways_of_conditioning(smoke: bool) -> Outcome:
     seeds, steps = (2, 3) if smoke else (5, 400)
     train_set, held_out = data.load("digits"), data.load("digits", "test")
-    x0, _ = held_out.batch(len(held_out), torch.Generator().manual_seed(0))
+    x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
     errors, sizes = torch.zeros(seeds, len(HOW), len(LEVELS)), {}
     for seed in range(seeds):
         for i, (how, ratio) in enumerate(HOW.items()):
@@ -137,7 +137,7 @@ def train_on_halves(how: str, steps: int, seed: int, factor: float, train_set, x
 def style_or_map(smoke: bool) -> Outcome:
     seeds, steps = (2, 3) if smoke else (3, 600)
     train_set, held_out = data.load("digits"), data.load("digits", "test")
-    x0, _ = held_out.batch(len(held_out), torch.Generator().manual_seed(0))
+    x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
     found = torch.tensor(
         [
             [[train_on_halves(how, steps, seed, factor, train_set, x0) for how in ("modulate", "channel")]

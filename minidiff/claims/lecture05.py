@@ -89,7 +89,7 @@ def compressed(smoke: bool) -> dict:
 
     The tokens of the autoregressive prior come from an autoencoder of its own, with a codebook.
     """
-    seeds, n = (2, 40) if smoke else (3, 1000)
+    seeds, n, calls = (2, 10, 2) if smoke else (3, 1000, 10)
     _, judge, _ = judges(smoke)
     real = judged(judge, held_out())[0]
 
@@ -128,7 +128,7 @@ def compressed(smoke: bool) -> dict:
                         seed=seed,
                         lr=2e-3 if name == "diffusion" else 1e-3,
                     )
-                    x = generate(model, digits.shape, n, steps=10, seed=seed)
+                    x = generate(model, digits.shape, n, steps=calls, seed=seed)
                     found.setdefault((name, f), []).append(distance(x))
                     found["pictures"].setdefault((name, f), x[:8])
     return found

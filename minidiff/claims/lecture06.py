@@ -50,17 +50,17 @@ def laws(gamma: float, narrow: Tensor, wide: Tensor) -> dict[str, Tensor]:
     }
 
 
-def guided_samples(gamma: float, narrow: Tensor, wide: Tensor, n: int, seed: int, fine: int = 1) -> dict[str, Tensor]:
+def guided_samples(gamma: float, narrow: Tensor, wide: Tensor, n: int, seed: int, fine: float = 1) -> dict[str, Tensor]:
     """Guided samples (n, D) in the axes of `pair`, by ODE, by SDE, and by the ODE followed by Langevin moves at sigma
     .05.
     """
     strong, weak, axes = pair(narrow, wide)
     model, generator = Guided(strong, gamma, weak=weak), torch.Generator().manual_seed(seed)
     x = start(model, (n, len(narrow)), generator).double()
-    ode = last(heun(model, x, model.schedule.grid(60 * fine)))
-    sde = last(ddim(model, x, model.schedule.grid(800 * fine), eta=1.0, generator=generator))
+    ode = last(heun(model, x, model.schedule.grid(round(60 * fine))))
+    sde = last(ddim(model, x, model.schedule.grid(round(800 * fine)), eta=1.0, generator=generator))
     level = torch.tensor([0.05 / model.schedule.sigma_max])
-    moved = last(langevin(model, ode, level, steps=400, step_size=4.0, generator=generator))
+    moved = last(langevin(model, ode, level, steps=round(400 * min(fine, 1)), step_size=4.0, generator=generator))
     return {"ODE": ode @ axes, "SDE": sde @ axes, "sharpened": moved @ axes}
 
 
@@ -75,7 +75,7 @@ def simulated(smoke: bool) -> list[dict]:
     for narrow, wide in (ONE, EIGHT):
         for gamma in (2.0, 3.0, 5.0):
             for seed in range(seeds):
-                found = guided_samples(gamma, narrow, wide, n // len(narrow), seed, 1 if smoke else 2)
+                found = guided_samples(gamma, narrow, wide, n // len(narrow), seed, 0.1 if smoke else 2)
                 found = {k: v.square().mean(0) for k, v in found.items()}
                 rows.append({"d": len(narrow), "gamma": gamma, "found": found, "derived": laws(gamma, narrow, wide)})
     return rows
@@ -151,7 +151,7 @@ def tree_sweep(smoke: bool) -> dict:
     """Model -> (seeds, gammas, 4) of `quality`: MLPs by width, the true score, and autoguidance of width 32 by width
     8.
     """
-    seeds, steps, n = (2, 3, 200) if smoke else (5, 800, 1500)
+    seeds, steps, n, calls = (2, 3, 100, 3) if smoke else (5, 800, 1500, 32)
     tree, out = branches(), {}
     labels = torch.arange(n) % 2
 
@@ -159,7 +159,7 @@ def tree_sweep(smoke: bool) -> dict:
         x, rows = start(model, (n, 2), torch.Generator().manual_seed(seed)), []
         for gamma in GAMMAS:
             guided = Guided(model, gamma, weak=weak)
-            rows.append(quality(last(dpmpp_2m(guided, x, model.schedule.grid(32), labels)), labels, tree, seed))
+            rows.append(quality(last(dpmpp_2m(guided, x, model.schedule.grid(calls), labels)), labels, tree, seed))
         return rows
 
     for seed in range(seeds):
@@ -175,8 +175,8 @@ def tree_sweep(smoke: bool) -> dict:
 
 
 def _tree_data(smoke):
-    steps, n = (3, 200) if smoke else (800, 1500)
-    return f"two trees (branches), MLP of depth 3, {steps} steps of 512, {n} samples, 32 calls"
+    steps, n, calls = (3, 100, 3) if smoke else (800, 1500, 32)
+    return f"two trees (branches), MLP of depth 3, {steps} steps of 512, {n} samples, {calls} calls"
 
 
 def small_nets_gain(smoke: bool) -> Outcome:

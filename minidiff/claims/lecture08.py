@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import checkpoint, classifier, data, pretrained
 from ..generate import generate
-from . import Claim
+from . import Claim, mode
 from .tools import Outcome, benched, ratio_interval
 
 PUBLISHED = Path(__file__).parents[2] / "datasets" / "published"
@@ -78,8 +78,10 @@ def steps_of(sampler: str, calls: int) -> int:
 
 
 def drawn(n: int, seed: int = 0, calls: int = 10, sampler: str = "dpmpp_2m", **options) -> Tensor:
-    """n pictures, as many of each class, from the noise of `seed`: pictures of one seed belong together."""
+    """n pictures, as many of each class, from the noise of `seed`: pictures of one seed belong together. Smoke takes a
+    tenth of the calls."""
     net, config = model()
+    calls = -(-calls // 10) if mode() == "smoke" else calls
     steps = steps_of(sampler, calls)
     labels = torch.arange(n) % len(config.classes)
     return generate(net, config.shape, n, cond=labels, sampler=sampler, steps=steps, seed=seed, **options)
