@@ -75,7 +75,7 @@ def main() -> None:
         warm = names(device) if "speed" in parts else ["small", "unet-minutes"]
         waiting += [subprocess.Popen([sys.executable, __file__, "-", "--warm", name]) for name in warm]
     if "tests" in parts:
-        keep("tests", run_tests(options.out / "tests.txt", device, min(150, left())))
+        keep("tests", run_tests(options.out / "tests.txt", device, min(120, left() / 2)))
     for process in waiting:
         process.wait()
     keep("waited for the pictures and for compiling", round(time.monotonic() - began, 1))

@@ -5,5 +5,5 @@
 # `--device cpu` after OUT tries the script itself without a GPU, in seconds for minutes.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-4}" PYTHONPATH="$PWD" PYTHONUNBUFFERED=1 MPLBACKEND=agg
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}" TORCHINDUCTOR_COMPILE_THREADS=4 PYTHONPATH="$PWD" PYTHONUNBUFFERED=1 MPLBACKEND=agg
 exec python3 tests/gpu/measure.py "$@" --cifar "${CIFAR:-}"

@@ -88,7 +88,7 @@ class Killed(BaseException):
 def test_trains_is_killed_resumes_samples_and_is_evaluated(kind, tmp_path, monkeypatch, quick_judge, first_stages):
     """A run that is killed at step 13 and resumed has the steps of one that is not; then all that can be done with it
     is done."""
-    spec, choices = KINDS[kind]
+    (spec, choices), run = KINDS[kind], tmp_path / "run"
     choices = dict(choices)
     autoencoder = first_stages(choices.pop("on")) if "on" in choices else None
     config, dataset = configure(spec, batch=16, autoencoder=autoencoder, **choices)
@@ -103,13 +103,13 @@ def test_trains_is_killed_resumes_samples_and_is_evaluated(kind, tmp_path, monke
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(runs, "train", killed)
-        train_run(tmp_path, config, dataset, **options)
-    assert checkpoint.resume(tmp_path, DEVICE)[1].step == 0  # the first save
-    train_run(tmp_path, checkpoint.read_config(tmp_path), dataset, **options)
-    config, state, rows, _ = checkpoint.resume(tmp_path, DEVICE)
+        train_run(run, config, dataset, **options)
+    assert checkpoint.resume(run, DEVICE)[1].step == 0  # the first save
+    train_run(run, checkpoint.read_config(run), dataset, **options)
+    config, state, rows, _ = checkpoint.resume(run, DEVICE)
     assert state.step == STEPS and [step for step, _ in rows] == [20] and rows[0][1] < 1e3
     assert all(p.device.type == DEVICE.type for p in state.model.parameters())
-    model = checkpoint.load(tmp_path, device=DEVICE)
+    model = checkpoint.load(run, device=DEVICE)
     if config.model not in ("vae", "vq"):
         cond = torch.arange(6) % len(config.classes) if config.classes else None
         if config.prompts:
@@ -119,7 +119,7 @@ def test_trains_is_killed_resumes_samples_and_is_evaluated(kind, tmp_path, monke
         if config.model == "diffusion":
             again = generate(model, config.shape, 6, cond=cond, steps=3, scale=2.0, sampler="heun")
             assert again.isfinite().all() and not torch.equal(x, again)
-    report = evaluate(tmp_path, n=64, few=True, steps=3, device=str(DEVICE))
+    report = evaluate(run, n=64, few=True, steps=3, device=str(DEVICE))
     assert report["device"].startswith(DEVICE.type)
 
 
