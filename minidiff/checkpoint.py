@@ -126,7 +126,7 @@ def save(run: Path, config: Config, state: State, losses: list[tuple[int, float]
         return
     run.mkdir(parents=True, exist_ok=True)
     with replacing(run / "config.json") as f:
-        f.write_text(json.dumps(asdict(config), indent=2) + "\n")
+        f.write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
     with replacing(run / "loss.csv") as f:
         f.write_text("step,loss\n" + "".join(f"{step},{loss!r}\n" for step, loss in losses))
     with replacing(run / "state.pt") as f:
@@ -157,7 +157,7 @@ def read_config(run: Path) -> Config:
     if not is_run(run):
         raise ValueError(f"{run} is not a run: it has no config.json")
     try:
-        raw = json.loads((run / "config.json").read_text())
+        raw = json.loads((run / "config.json").read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"{run / 'config.json'} is not JSON ({error})") from None
     if not isinstance(raw, dict):

@@ -32,14 +32,12 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(_valued(parser, sys.argv[1:] if argv is None else argv)).options
     try:
         options.run()
-    except (ValueError, OSError) as error:
-        sys.exit(_refuse(error))
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         from .device import out_of_memory
 
-        if not out_of_memory(error):
+        if not isinstance(error, ValueError | OSError) and not out_of_memory(error):
             raise
-        sys.exit(_refuse(error))
+        sys.exit(_refuse(error, out_of_memory(error)))
 
 
 def _valued(parser: _Parser, argv: list[str]) -> list[str]:
@@ -51,11 +49,11 @@ def _valued(parser: _Parser, argv: list[str]) -> list[str]:
     return argv
 
 
-def _refuse(error: Exception) -> int:
-    if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError | MemoryError | RuntimeError):
+def _refuse(error: Exception, lack: bool) -> int:
+    if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError) and not lack:
         return 2  # the first rank says the same
     message = " ".join(str(error).split())
-    if isinstance(error, MemoryError | RuntimeError) and not message.startswith("out of memory ("):
+    if lack and not message.startswith("out of memory ("):
         message = f"out of memory ({message[:120]}): fewer at a time need less, say a smaller --n or --batch"
     print("minidiff:", message or type(error).__name__, file=sys.stderr)
     return 2
