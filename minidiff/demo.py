@@ -43,6 +43,8 @@ def demo(out: Path, minutes: float = 3.8, seed: int = 0, device: str = "auto", n
         raise ValueError(f"{out} exists and was not made by demo: choose another --out")
     if checkpoint.is_run(run):
         config = checkpoint.read_config(run)
+        if config.data != "shapes:2":
+            raise ValueError(f"{run} is a run on {config.data}, not one of demo's: choose another --out")
         dataset = load_data(config)
     else:
         config, dataset = configure("shapes:2", seed=seed)

@@ -1,6 +1,7 @@
 """Where to compute, and in which precision: decided by what the hardware does natively."""
 
 import sys
+from contextlib import contextmanager
 
 import torch
 
@@ -49,11 +50,18 @@ def follower(generator: torch.Generator, device: torch.device) -> torch.Generato
     return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
 
 
-def tune(device: torch.device) -> None:
-    """For training: let a GPU round float32 products to TF32, and try which convolution is the fastest."""
+@contextmanager
+def tuned(device: torch.device):
+    """For training: within, a GPU rounds float32 products to TF32, and tries which convolution is the fastest."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.benchmark = before[1]
 
 
 def out_of_memory(error: BaseException) -> bool:

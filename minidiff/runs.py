@@ -16,7 +16,7 @@ from tqdm import tqdm
 from . import checkpoint, data, parallel, plot, pretrained
 from .checkpoint import Config
 from .denoise import TIMES, Denoiser
-from .device import out_of_memory, peak_memory, pick, tune
+from .device import out_of_memory, peak_memory, pick, tuned
 from .files import locked
 from .generate import generate
 from .models import attach
@@ -97,10 +97,9 @@ def train_run(
             raise ValueError(f"{out} is at step {state.step} already, beyond --steps {steps}, which is the total")
         with parallel.first():
             material = _prepare(state, dataset, where)
-        if where.type == "cuda":
-            tune(where)
-            material = material.to(where) if hasattr(material, "to") else material  # toys and shapes are drawn anew
-        with parallel.deferred() as stops:
+        if where.type == "cuda" and hasattr(material, "to"):  # toys and shapes are drawn anew
+            material = material.to(where)
+        with tuned(where), parallel.deferred() as stops:
             checkpoint.save(out, config, state, rows, recent)
             if pays(where, minutes) if compiled is None else compiled:
                 compile_net(state.model)
@@ -285,4 +284,4 @@ def draw_samples(out: Path, config: Config, state, dataset=None) -> None:
 def pairs(model: Autoencoder, dataset, n: int = 32) -> torch.Tensor:
     """n pictures of the data set, each followed by what the autoencoder makes of it."""
     x, _ = dataset.batch(n, torch.Generator().manual_seed(0))
-    return torch.stack([x, reconstruct(model, x)[0]], 1).flatten(0, 1)
+    return torch.stack([x.cpu(), reconstruct(model, x)[0]], 1).flatten(0, 1)

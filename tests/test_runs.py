@@ -240,6 +240,12 @@ def test_out_of_memory_is_said_and_costs_nothing(place, error, copied, capsys, m
     assert checkpoint.resume(copied)[1].step == (30 if place == "drawing" else 25)
 
 
+def test_demo_does_not_train_what_is_not_its_own(copied, capsys):
+    out = copied.with_name("run").parent
+    copied.rename(out / "run")
+    refused(capsys, ["demo", "--out", out, "--minutes", 0.01], "is a run on eight_gaussians, not one of demo's", out)
+
+
 def test_more_than_any_memory(tmp_path, finished, capsys):
     """Beyond all addresses, so that no machine has it."""
     train = ["train", "--data", "eight_gaussians", "--steps", 2, "--device", "cpu", "--out", tmp_path / "run"]

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from minidiff import checkpoint, classifier, data, metrics, plot, pretrained
-from minidiff.device import native_bf16, tune
+from minidiff.device import native_bf16, tuned
 from minidiff.features import features
 from minidiff.files import replacing
 from minidiff.generate import generate
@@ -34,7 +34,7 @@ from minidiff.train import new_state, train
 
 HERE = Path(__file__).parent
 SMALL = {"batch": 512, "lr": 2e-3, "cooldown": 0.4, "seed": 3}
-SAMPLES = 5000
+SAMPLES = 2500
 
 
 def main() -> None:
@@ -44,12 +44,14 @@ def main() -> None:
     parser.add_argument("--cifar", default="")
     parser.add_argument("--seconds", type=float, default=530)
     parser.add_argument("--parts", default="tests,speed,small,large")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of training in part small")
+    parser.add_argument("--compiled", help="the recipes to measure compiled as well; by default all")
     parser.add_argument("--warm", help="only compile this recipe's net, for the cache")
     options = parser.parse_args()
     device = torch.device(options.device)
-    tune(device)
     if options.warm:
         return print(options.warm, speed_of(options.warm, device, compiled=True, seconds=0))
+    compiled = options.compiled.split(",") if options.compiled else names(device)
     options.out.mkdir(parents=True, exist_ok=True)
     began, results = time.monotonic(), {"machine": machine(device)}
     parts = set(options.parts.split(",")) - (set() if options.cifar else {"small", "large"})
@@ -72,7 +74,7 @@ def main() -> None:
     if device.type == "cuda":
         code = f"from minidiff import classifier, data; classifier.for_data(data.load({pictures!r}), 'cuda')"
         waiting = [subprocess.Popen([sys.executable, "-c", code])] if {"small", "large"} & parts else []
-        warm = names(device) if "speed" in parts else ["small", "unet-minutes"]
+        warm = compiled if "speed" in parts else ["small", "unet-minutes"]
         waiting += [subprocess.Popen([sys.executable, __file__, "-", "--warm", name]) for name in warm]
     if "tests" in parts:
         keep("tests", run_tests(options.out / "tests.txt", device, min(120, left() / 2)))
@@ -82,10 +84,10 @@ def main() -> None:
     if "speed" in parts:
         keep("matrix product, TFLOP/s", matrix_rate(device))
         for name in names(device):
-            for compiled in (False, True):
-                if left() > 60 and (compiled is False or device.type == "cuda"):
-                    keep(f"{name}, {'compiled' if compiled else 'plain'}", speed_of(name, device, compiled))
-    minutes = 3.0 if device.type == "cuda" else 0.2
+            keep(f"{name}, plain", speed_of(name, device, False))
+            if name in compiled and device.type == "cuda":
+                keep(f"{name}, compiled", speed_of(name, device, True))
+    minutes = options.minutes if device.type == "cuda" else 0.2
     judge = Judge(pictures, device) if {"small", "large"} & parts else None
     if judge:
         keep("floor", judge.floor)
@@ -103,7 +105,7 @@ def main() -> None:
     if "large" in parts:
         config, dataset = configure(pictures, recipe="unet-minutes", device=options.device,
                                     **({} if device.type == "cuda" else {"batch": 8, "width": 32}))  # fmt: skip
-        minutes = (left() - 45) / 60 if device.type == "cuda" else minutes
+        minutes = (left() - 40) / 60 if device.type == "cuda" else minutes
         train_run(work / "large", config, dataset, minutes=minutes, device=options.device, save_every=60)
         model = checkpoint.load(work / "large", device=device)
         keep("large", trained(work / "large") | judge.card(model, config, options.out / "large.png"))
@@ -154,59 +156,53 @@ def _has(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def wait(device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
 def matrix_rate(device, side: int | None = None, seconds: float = 1.0) -> float:
     """TFLOP/s of products of two bfloat16 matrices of normal numbers."""
     side = side or (8192 if device.type == "cuda" else 1024)
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    for _ in range(3):
-        a @ b
-    wait(device)
-    began, n = time.monotonic(), 0
-    while time.monotonic() - began < seconds:
-        for _ in range(10):
-            a @ b
-        n += 10
-        wait(device)
-    return round(2 * side**3 * n / (time.monotonic() - began) / 1e12, 2)
+    products = iter(lambda: a @ b, None)
+    took(products, 20, device)
+    n, spent = 0, 0.0
+    while spent < seconds:
+        n, spent = n + 10, spent + took(products, 10, device)
+    return round(2 * side**3 * n / spent / 1e12, 2)
 
 
-def speed_of(name: str, device, compiled: bool, seconds: float = 2.0) -> dict:
+def speed_of(name: str, device, compiled: bool, seconds: float = 1.5) -> dict:
     """Images a second of training by a recipe, at its batch, and what it needs at the peak."""
     config, dataset = subject(name, device)
     model = checkpoint.new_model(config, device)
     state = new_state(model, 0, range(config.parts), config.optimizer)
     net = getattr(model, "prior", model).net
+    found = {"batch": config.batch, "parameters": parameters(net)}
     cost = 3 * flops(net, dataset.shape) / 1e12
     if compiled:
         compile_net(model)
     batches = data.batches(dataset.to(device), config.batch // config.parts, state.generators, flip=config.flip)
     steps = train(model, batches, 10**9, lr=1e-4, state=state, check=None, check_every=20)
-    began = time.monotonic()
-    next(steps)
-    wait(device)
-    first = time.monotonic() - began
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    for _ in range(5 if seconds else 0):
-        next(steps)
-    wait(device)
-    began, n = time.monotonic(), 0
-    while time.monotonic() - began < seconds:
-        for _ in range(20 if device.type == "cuda" else 1):
-            next(steps)
-            n += 1
-        wait(device)
-    rate = n * config.batch / max(time.monotonic() - began, 1e-9)
-    found = {"images a second": round(rate), "TFLOP/s": round(cost * rate, 1), "batch": config.batch}
-    found |= {"parameters": parameters(net), "seconds of the first step": round(first, 1)}
+    with tuned(device):
+        found["seconds of the first step"] = round(took(steps, 1, device), 1)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        took(steps, 5 if seconds else 0, device)
+        n, spent, each = 0, 0.0, 20 if device.type == "cuda" else 1
+        while spent < seconds:
+            n, spent = n + each, spent + took(steps, each, device)
+    rate = n * config.batch / max(spent, 1e-9)
+    found |= {"images a second": round(rate), "TFLOP/s": round(cost * rate, 1)}
     if device.type == "cuda":
         found["GiB at the peak"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
     return found
+
+
+def took(steps, n: int, device) -> float:
+    """The seconds of n steps."""
+    began = time.monotonic()
+    for _ in range(n):
+        next(steps)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.monotonic() - began
 
 
 def subject(name: str, device):
@@ -230,7 +226,7 @@ class Judge:
         self.n = SAMPLES if device.type == "cuda" else 40
         self.eyes = features("classifier", train_part, device)
         self.real = self.eyes.look(held_out.at(torch.arange(len(held_out))))[0]
-        other = torch.randperm(len(train_part), generator=torch.Generator().manual_seed(0))[: len(held_out)]
+        other = torch.randperm(len(train_part), generator=torch.Generator().manual_seed(0))[: self.n]
         self.floor = round(metrics.frechet_distance(self.eyes.look(train_part.at(other))[0], self.real), 3)
 
     def card(self, model, config, path: Path) -> dict:

@@ -58,6 +58,14 @@ KINDS = {  # name -> (data, choices)
 STEPS = 20
 
 
+@pytest.fixture(autouse=True)
+def float32_in_full():
+    """What is compared with the CPU is not rounded to TF32."""
+    cudnn, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+    yield
+    torch.backends.cudnn.allow_tf32 = cudnn
+
+
 @pytest.fixture(scope="module")
 def first_stages(tmp_path_factory):
     """Trained autoencoders by kind, made when asked for."""
@@ -168,9 +176,8 @@ def every_net():
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("name, net, cond", list(every_net()), ids=[name for name, *_ in every_net()])
-def test_forward_is_the_cpus(name, net, cond, half, monkeypatch):
+def test_forward_is_the_cpus(name, net, cond, half):
     """In float32 to rounding (a few thousand sums of 1e-7 each), in bfloat16 to its 8 bits through some 20 layers."""
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     if half and not native_bf16(DEVICE):
         pytest.skip("no bfloat16 here")
     net, generator = randomised(net), torch.Generator().manual_seed(1)
