@@ -24,7 +24,6 @@ def main(argv: list[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a code page without some letter costs the letter, not the results
     try:
-<<<<<<< HEAD
         try:
             _parse(argv).run()
         finally:
@@ -34,13 +33,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(PIPE)
     except KeyboardInterrupt:
         sys.exit(_say("stopped", STOPPED))
-    except (ValueError, OSError) as error:
-        sys.exit(_refuse(error))
-    except (MemoryError, RuntimeError) as error:
-=======
-        options.run()
     except Exception as error:
->>>>>>> h-runs
         from .device import out_of_memory
 
         if not isinstance(error, ValueError | OSError) and not out_of_memory(error):

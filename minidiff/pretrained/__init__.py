@@ -48,12 +48,8 @@ def ship(run: Path, name: str, data: str, how: str, limits: str) -> Path:
         raise ValueError(f"{run}: {size / 1e6:.1f} MB of weights are more than the {LIMIT / 1e6:g} that may be shipped")
     name_of_data = {"data": data, "size": config.size if data.startswith("shapes") else None, "fingerprint": None}
     config = replace(config, **name_of_data, first_stage=config.first_stage and config.first_stage | name_of_data)
-<<<<<<< HEAD
     measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8")) | {"run": name, "data": data}
-=======
-    measured = json.loads((run / "evaluation.json").read_text()) | {"run": name, "data": data}
     losses = (run / "loss.csv").read_text(encoding="utf-8")
->>>>>>> h-runs
     out.mkdir(exist_ok=True)
     half = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in weights.items()}
     with replacing(out / "ema.safetensors") as f:
@@ -65,11 +61,7 @@ def ship(run: Path, name: str, data: str, how: str, limits: str) -> Path:
         ("README.md", card(name, how, limits, measured)),
     ):
         with replacing(out / file) as f:
-<<<<<<< HEAD
-            f.write_text(text + "\n", encoding="utf-8")
-=======
             f.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
->>>>>>> h-runs
     return out
 
 
