@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from minidiff import files
 from minidiff.files import data_folder, locked, replacing
 
 
@@ -127,3 +128,25 @@ def test_a_file_system_without_locks_does_not_stop_training(tmp_path, monkeypatc
     monkeypatch.setattr(fcntl, "flock", flock)
     with locked(tmp_path):
         pass
+
+
+def test_the_data_folder_is_one_that_can_be_written(tmp_path, monkeypatch):
+    """The tests may run as a user who may write everything: a file where a folder should be stops anyone."""
+    home, installed = tmp_path / "home", tmp_path / "site" / "minidiff" / "files.py"
+    monkeypatch.delenv("MINIDIFF_DATA")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(files, "__file__", str(installed))
+    (tmp_path / "site" / "datasets").mkdir(parents=True)  # another package of this name
+    assert data_folder() == home / ".cache" / "minidiff"
+    (tmp_path / "site" / "datasets" / "README.md").write_text("ours")
+    assert data_folder() == tmp_path / "site" / "datasets" / "cache"
+    (tmp_path / "site" / "datasets" / "cache").rmdir()
+    (tmp_path / "site" / "datasets" / "cache").write_text("in the way")
+    with pytest.warns(UserWarning, match="cache cannot be written: .*home.* is used, or what MINIDIFF_DATA names"):
+        assert data_folder() == home / ".cache" / "minidiff"
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(ValueError, match="cannot be written: set MINIDIFF_DATA"):
+        data_folder()
+    monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path / "site" / "datasets" / "cache" / "below"))
+    with pytest.raises(ValueError, match="below cannot be written: set MINIDIFF_DATA"):
+        data_folder()

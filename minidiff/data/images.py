@@ -181,7 +181,7 @@ def from_npz(path: str, part: str = "train") -> Images:
     if not path:
         raise ValueError("which file? Give npz:PATH, an .npz with an array named images")
     try:
-        with np.load(os.path.expanduser(path), allow_pickle=False) as f:
+        with open(os.path.expanduser(path), "rb") as raw, np.load(raw, allow_pickle=False) as f:
             there, images, labels = f.files, f["images"] if "images" in f.files else None, None
             if "labels" in there:
                 labels = f["labels"]
