@@ -8,6 +8,8 @@ import torch
 from minidiff.stages.autoregressive import Causal, pick
 from minidiff.text import Tokenizer
 
+pytestmark = pytest.mark.usefixtures("float64")  # with a cache sums are taken in another order; tokens must not change
+
 
 def small(shape=(3, 3), codes=8, **options):
     torch.manual_seed(0)
@@ -36,7 +38,7 @@ def test_probabilities_of_all_grids_sum_to_one():
     drawn = net.sample(4000, generator=torch.Generator().manual_seed(1)).flatten(1)
     numbers = (drawn * torch.tensor([8, 4, 2, 1])).sum(1)
     share = torch.bincount(numbers, minlength=16) / 4000
-    torch.testing.assert_close(share, log_p.exp().detach(), atol=0.03, rtol=0)
+    torch.testing.assert_close(share, log_p.exp().detach().to(share), atol=0.03, rtol=0)
 
 
 @pytest.mark.parametrize("text", [False, True])

@@ -14,7 +14,7 @@ from minidiff.schedules import VP
 
 
 @pytest.fixture
-def model(generator):
+def model(generator, float64):
     net = build("mlp", (2,), 8, width=32)
     for p in net.parameters():
         torch.nn.init.normal_(p, std=0.3, generator=generator)
@@ -32,7 +32,8 @@ class Counted:
         return self.model(x, t, cond)
 
 
-X, LABELS, T = torch.linspace(-1, 1, 16).reshape(8, 2), torch.arange(8), torch.tensor(0.4)
+X, LABELS = torch.linspace(-1, 1, 16, dtype=torch.float64).reshape(8, 2), torch.arange(8)
+T = torch.tensor(0.4, dtype=torch.float64)
 
 
 def test_scale_one_is_the_model(model):
@@ -56,7 +57,7 @@ def test_scale_extrapolates_in_one_batched_call(model, scale):
 
 def test_gamma_three_has_exponents_three_and_minus_two():
     """On exact scores: the guided score is 3 grad log p(x|c) - 2 grad log p(x)."""
-    exact = MixtureDenoiser(eight_gaussians(), VP())
+    exact = MixtureDenoiser(eight_gaussians().to(X), VP())
     cond, null, ours = exact(X, T, LABELS), exact(X, T), Guided(exact, 3.0)(X, T, LABELS)
     torch.testing.assert_close(ours.eps, 3 * cond.eps - 2 * null.eps)
 
@@ -107,7 +108,7 @@ def test_a_model_that_does_not_tell_its_null_takes_two_calls(model):
 def test_an_unconditional_model_cannot_be_guided():
     unconditional = Denoiser(build("mlp", (2,), width=32), VP())
     with pytest.raises(ValueError, match="unconditional net"):
-        Guided(unconditional, 2.0)(X, T, LABELS)
+        Guided(unconditional, 2.0)(X.float(), T, LABELS)
 
 
 def test_negative_takes_the_place_of_the_null(model):
@@ -167,7 +168,7 @@ class Unconditional:
 
 def test_classifier_guidance_with_an_exact_classifier_is_classifier_free():
     exact = MixtureDenoiser(eight_gaussians(), VP())
-    x, t = X.double() * 0.5, torch.tensor(0.5, dtype=torch.float64)
+    x, t = X * 0.5, torch.tensor(0.5, dtype=torch.float64)
     for scale in (1.0, 3.0):
         ours = ClassifierGuided(Unconditional(exact), Bayes(), scale)(x, t, LABELS)
         theirs = Guided(exact, scale)(x, t, LABELS)

@@ -75,7 +75,7 @@ def test_denoising_error_of_the_exact_denoiser():
     torch.testing.assert_close(found, 0.25 * levels**2 / (0.25 + levels**2), rtol=0.02, atol=0)
 
 
-def test_attention_is_local_to_its_heads():
+def test_attention_is_local_to_its_heads(float64):
     q = k = torch.zeros(1, 2, 3, 4)
     v = torch.arange(24.0).reshape(1, 2, 3, 4)
     torch.testing.assert_close(attend(q, k, v), v.mean(2, keepdim=True).expand_as(v))

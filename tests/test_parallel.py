@@ -8,6 +8,7 @@ import time
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from minidiff import checkpoint, data
@@ -16,14 +17,16 @@ from minidiff.runs import train_run
 from minidiff.stages.vq import Codebook
 from minidiff.train import new_state, train
 
-DATA = ["--data", "digits", "--width", "16", "--batch", "16", "--device", "cpu"]
+# points are computed in float32 on every machine, pictures in bfloat16 where that is native
+DATA = ["--data", "eight_gaussians", "--width", "16", "--batch", "16", "--device", "cpu"]
 
 # what one rank does: three steps of the global batch, and the gradient that the optimizer was given last
 GRADIENT = """
 import sys, torch
-from minidiff import checkpoint, data, parallel
+from minidiff import checkpoint, data, device, parallel
 from minidiff.recipes import configure
 from minidiff.train import train
+device.native_bf16 = lambda _: False
 config, dataset = configure("digits", width=16, batch=16, parts=2)
 with parallel.joined(torch.device("cpu")):
     config, state = checkpoint.start(config)
@@ -41,13 +44,23 @@ def torchrun(*arguments, ranks=2):
     )
 
 
+def step_of(run):
+    """The step of the last weights that were saved whole; 0 before."""
+    path = run / "model.safetensors"
+    if not path.exists():
+        return 0
+    with safe_open(path, "pt") as f:
+        return int(f.metadata()["step"])
+
+
 def finished(process):
-    out, err = process.communicate(timeout=180)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     return out
 
 
-def test_gradients_of_two_ranks_are_those_of_one(tmp_path):
+def test_gradients_of_two_ranks_are_those_of_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("minidiff.device.native_bf16", lambda _: False)
     (tmp_path / "rank.py").write_text(GRADIENT)
     finished(torchrun(str(tmp_path / "rank.py"), str(tmp_path / "two.pt")))
     config, dataset = configure("digits", width=16, batch=16, parts=2)
@@ -57,8 +70,10 @@ def test_gradients_of_two_ranks_are_those_of_one(tmp_path):
     theirs = torch.load(tmp_path / "two.pt")
     largest = max(g.abs().max().item() for g in ours[: len(ours) // 2])
     assert largest > 0.01
-    for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+    # sums in another order: about 100 eps of the largest; and where a gradient is nothing else, Adam makes of it a part
+    # of its three steps, of 6e-5 in all
+    for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-5 * largest if i < len(ours) // 2 else 1e-5)
 
 
 def test_two_ranks_train_what_one_does_and_one_goes_on(tmp_path):
@@ -68,7 +83,7 @@ def test_two_ranks_train_what_one_does_and_one_goes_on(tmp_path):
     out = finished(torchrun(*arguments, "--steps", "4"))
     assert out.count("images/s") == 1 and "each of 2 ranks" in out  # the first rank speaks
     assert checkpoint.read_config(two).parts == 2
-    config, dataset = configure("digits", width=16, batch=16, parts=2)
+    config, dataset = configure("eight_gaussians", width=16, batch=16, parts=2)
     train_run(two, checkpoint.read_config(two), dataset, steps=8, device="cpu", progress=False)
     train_run(one, config, dataset, steps=8, device="cpu", progress=False)
     a, b = (load_file(run / "model.safetensors") for run in (one, two))
@@ -77,7 +92,7 @@ def test_two_ranks_train_what_one_does_and_one_goes_on(tmp_path):
 
 
 def test_a_run_of_one_goes_on_with_two_ranks(tmp_path):
-    config, dataset = configure("digits", width=16, batch=16)
+    config, dataset = configure("eight_gaussians", width=16, batch=16)
     train_run(tmp_path, config, dataset, steps=3, device="cpu", progress=False)
     finished(torchrun("-m", "minidiff", "train", "--resume", "--out", str(tmp_path), "--steps", "6", "--device", "cpu"))
     config, state, _, _ = checkpoint.resume(tmp_path)
@@ -88,21 +103,19 @@ def test_a_run_of_one_goes_on_with_two_ranks(tmp_path):
 
 def test_a_killed_rank_ends_the_other_with_a_message(tmp_path):
     run = tmp_path / "run"
-    process = torchrun("-m", "minidiff", "train", *DATA, "--out", str(run), "--save-every", "0.1", "--minutes", "5")
-    until = time.monotonic() + 90
-    while not (run / "model.safetensors").exists():
-        assert process.poll() is None and time.monotonic() < until
+    process = torchrun("-m", "minidiff", "train", *DATA, "--out", str(run), "--save-every", "0.1", "--minutes", "60")
+    while step_of(run) == 0:  # it saves before the first step too
+        assert process.poll() is None
         time.sleep(0.1)
-    time.sleep(1)
     ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
     assert len(ranks) == 2
     os.kill(int(ranks[1]), signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert process.returncode != 0 and "minidiff: another rank has ended" in err
     alive = [pid for pid in ranks if os.path.exists(f"/proc/{pid}")]
     assert not alive
     config, state, _, _ = checkpoint.resume(run)  # the last checkpoint is whole
-    train_run(run, config, data.load("digits"), steps=state.step + 2, device="cpu", progress=False)
+    train_run(run, config, data.load("eight_gaussians"), steps=state.step + 2, device="cpu", progress=False)
 
 
 def test_parts_are_an_average(generator):
