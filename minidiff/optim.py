@@ -69,14 +69,14 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
     Newton and Schulz's iteration with a polynomial of fifth degree, steep at 0, in bfloat16 where that is native
     (Jordan et al. 2024). The norm is 1 before, so that no singular value is larger.
     """
-    x = matrices.bfloat16() if native_bf16(matrices.device) else matrices.float()
+    x = (matrices.bfloat16() if native_bf16(matrices.device) else matrices.float()).reshape(-1, *matrices.shape[-2:])
     tall = x.shape[-2] > x.shape[-1]
     wide = x.mT if tall else x
     wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
         gram = wide @ wide.mT
-        wide = 3.4445 * wide + (2.0315 * gram @ gram - 4.7750 * gram) @ wide
-    return (wide.mT if tall else wide).to(matrices.dtype)
+        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), wide, beta=3.4445)
+    return (wide.mT if tall else wide).to(matrices.dtype).reshape(matrices.shape)
 
 
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "muon": Muon}
