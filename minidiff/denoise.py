@@ -94,7 +94,7 @@ def condition(cond, x: Tensor, most: int | None = None, tokens: bool = False) ->
         raise ValueError(f"expected {what} for {len(x)} samples, got shape {tuple(cond.shape)}")
     if cond.device.type == "cpu" and not tokens:
         check_labels(cond, most)
-    return cond.to(x.device, torch.long, non_blocking=x.is_cuda).expand(len(x), *cond.shape[1:])
+    return cond.to(x.device, non_blocking=x.is_cuda).expand(len(x), *cond.shape[1:])
 
 
 def whole_numbers(cond) -> Tensor:
@@ -103,9 +103,9 @@ def whole_numbers(cond) -> Tensor:
         cond = torch.as_tensor(cond)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"expected labels or tokens, whole numbers ({error})") from None
-    if cond.is_floating_point() or cond.is_complex():
-        raise ValueError(f"expected labels or tokens, whole numbers, got {cond.dtype}")
-    return cond
+    if cond.is_complex() or (cond.is_floating_point() and (cond % 1 != 0).any()):
+        raise ValueError(f"expected labels or tokens, whole numbers, got {str(cond.tolist())[:60]}")
+    return cond.long()
 
 
 def check_labels(cond: Tensor, most: int | None, but: str = "") -> None:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -203,7 +205,7 @@ def test_labels_and_points_of_any_kind(name, generator):
     labels = torch.tensor([0, 1, 2, 1])
     wanted = model(x, t, labels)
     for same in (labels.numpy(), labels.tolist(), tuple(labels.tolist()), labels[:, None], labels.int(),
-                 labels.to(torch.uint8), labels.numpy().astype("int16")[:, None]):  # fmt: skip
+                 labels.to(torch.uint8), labels.float(), labels.numpy().astype("int16")[:, None]):  # fmt: skip
         torch.testing.assert_close(model(x, t, same), wanted)
     torch.testing.assert_close(model(x, t, 1), model(x, t, torch.ones(4, dtype=torch.long)))
     torch.testing.assert_close(model(x.numpy(), 0.5, labels), wanted)
@@ -215,9 +217,10 @@ def test_labels_and_points_of_any_kind(name, generator):
 @pytest.mark.parametrize("name", models_of_labels())
 @pytest.mark.parametrize(
     "labels",
-    [[0.0, 1.0, 2.0, 1.0], torch.eye(4, 3), [0, 1], [[0, 1], [1, 2], [2, 0], [0, 0]], [0, 1, 2, -1], [0, 1, 2, 9],
+    [[0.5, 1.0, 2.0, 1.0], [0.0, 1.0, math.nan, math.inf], torch.eye(4, 3), [0, 1], [[0, 1]] * 4,
+     [0, 1, 2, -1], [0, 1, 2, 9],
      ["a", "b", "c", "d"], [0, 1, None, 2], torch.zeros(4, 2, 1, dtype=torch.long)],
-    ids=["floats", "one-hot", "too few", "pairs", "negative", "too large", "words", "None", "pictures"],
+    ids=["halves", "not finite", "one-hot", "too few", "pairs", "negative", "too large", "words", "None", "pictures"],
 )  # fmt: skip
 def test_labels_that_are_refused(name, labels):
     with pytest.raises(ValueError, match="labels|label .* is out of range|whole numbers"):
@@ -254,7 +257,7 @@ def test_tokens_of_any_kind(generator):
     torch.testing.assert_close(model(x, 0.5, tokens.tolist()), wanted)
     torch.testing.assert_close(model(x, 0.5, tokens.short().numpy()), wanted)
     torch.testing.assert_close(model(x, 0.5, [2]), model(x, 0.5, tokens[[0, 0, 0]]))
-    for bad in (tokens.float(), tokens[:2], [["red"]] * 3):
+    for bad in (tokens + 0.5, tokens[:2], [["red"]] * 3):
         with pytest.raises(ValueError, match="expected .*tokens"):
             model(x, 0.5, bad)
 
