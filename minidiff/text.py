@@ -5,6 +5,7 @@ captions, or CLIP's, loaded from a folder and left as it is. Tokens are a LongTe
 the null condition.
 """
 
+import copy
 import functools
 import unicodedata
 import warnings
@@ -168,7 +169,10 @@ class ClipEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, tokens: Tensor) -> Words:
-        model = load_clip(self.path)[1].to(tokens.device)
+        model = load_clip(self.path)[1]
+        if tokens.is_meta:  # only its shapes are asked for: the one that is shared keeps its numbers
+            model = copy.deepcopy(model)
+        model = model.to(tokens.device)
         out = model(input_ids=tokens)
         end = (tokens == model.config.eos_token_id).int().argmax(1)  # what comes after the first end is padding
         there = torch.arange(tokens.shape[1], device=tokens.device) <= end[:, None]

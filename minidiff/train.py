@@ -4,6 +4,7 @@ It trains a Denoiser, and as well whatever else has `loss(x0, cond, generator=..
 """
 
 import copy
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -54,8 +55,11 @@ def new_state(model: nn.Module, seed: int = 0, parts: Iterable[int] = (0,), opti
 
 
 def stream(seed: int, part: int) -> torch.Generator:
-    """The generator of one part of the batch: its data and its noise."""
-    return torch.Generator().manual_seed(seed + 1_000_003 * part)
+    """The generator of one part of the batch: its data and its noise. `seed` may be numpy's."""
+    try:
+        return torch.Generator().manual_seed(operator.index(seed) + 1_000_003 * part)
+    except (TypeError, RuntimeError, OverflowError):
+        raise ValueError(f"a seed is a whole number, and of less than 64 bits, got {seed!r}") from None
 
 
 def train(
@@ -91,7 +95,8 @@ def train(
     state = state or new_state(model)
     if state.model is not model:
         raise ValueError("the state belongs to another model: make it with new_state(model)")
-    device, loss_of = next(model.parameters()).device, parallel.shared(model)
+    like, loss_of = next(model.parameters()), parallel.shared(model)
+    device, dtype = like.device, like.dtype
     model.train()
     batches, parts, unseen = iter(batches), len(state.generators), []
     while state.step < steps:  # asks for no batch beyond the last step: it would move the random state on
@@ -101,13 +106,16 @@ def train(
             if (batch := next(batches, None)) is None:
                 return
             x0, cond = batch if isinstance(batch, tuple | list) else (batch, None)
+            x0 = torch.as_tensor(x0)
+            if x0.is_floating_point():
+                x0 = x0.to(dtype)  # points are often float64
             if state.step == 0 and x0.ndim == 4 and check is not None:
                 check(x0, "the first batch")
             noise, generator = {}, follower(generator, device)
             if hasattr(model, "schedule"):
                 t = times(len(x0), model.schedule, generator)
                 noise = {"t": t, "p_uncond": p_uncond, "weight": weight}
-            x0, cond = to_device(x0, device), None if cond is None else to_device(cond, device)
+            x0, cond = to_device(x0, device), None if cond is None else to_device(torch.as_tensor(cond), device)
             with parallel.syncing(loss_of, last=part == parts):
                 with autocast(device, x0):
                     losses = loss_of(x0, cond, generator=generator, **noise)

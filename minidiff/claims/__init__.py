@@ -175,7 +175,12 @@ def _range(predicted) -> str:
 
 
 def show(claim_id: str | None, write: bool) -> None:
-    """Print the ledger; with an id, the record and then the same measured anew."""
+    """Print the ledger; with an id, the record and then the same measured anew. Raises ValueError where neither the
+    ledger nor what the claims compare with is: outside the repository."""
+    if not LEDGER.is_file():
+        raise ValueError(
+            "the ledger of claims is not in the installed package: clone minidiff's repository, run it there"
+        )
     rows = ledger()
     if claim_id is None:
         for r in rows.values():
