@@ -121,7 +121,7 @@ def test_seeds_have_a_range(run, tmp_path, capsys):
             ["train", "--data", "digits"],
         ):
             refused(capsys, [*command, "--seed", seed], f"a seed is a whole number from 0 to {2**63 - 1}", run)
-    refused(capsys, ["sample", run, "--n", 2**63], "is too large", run)
+    refused(capsys, ["sample", run, "--n", 2**31], "is too large", run)
     main(["sample", str(run), "--n", "2", "--seed", str(2**63 - 1), "--out", str(tmp_path / "x.npz")])
 
 
@@ -288,6 +288,7 @@ def test_bad_numbers(run, tmp_path, capsys):
     refused(capsys, ["train", "--data", "digits", "--steps", 5, "--p-uncond", 2, "--out", out], "probability")
     refused(capsys, ["sample", run, "--n", 0], "n must be at least 1", run)
     refused(capsys, ["sample", run, "--scale", "nan"], "scale must be a number", run)
+    refused(capsys, ["sample", run, "--device", "meta"], "not available here", run)
     refused(capsys, ["sample", run, "--label", 8], "label '8' is out of range", run)
     refused(capsys, ["evaluate", run, "--n", 0], "--n must be more than 0", run)
     assert not out.exists()
