@@ -33,14 +33,12 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(PIPE)
     except KeyboardInterrupt:
         sys.exit(_say("stopped", STOPPED))
-    except (ValueError, OSError) as error:
-        sys.exit(_refuse(error))
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         from .device import out_of_memory
 
-        if not out_of_memory(error):
+        if not isinstance(error, ValueError | OSError) and not out_of_memory(error):
             raise
-        sys.exit(_refuse(error))
+        sys.exit(_refuse(error, out_of_memory(error)))
 
 
 def _parse(argv):
@@ -52,11 +50,11 @@ def _parse(argv):
     return COMMANDS[given.pop("command")](**given)
 
 
-def _refuse(error: Exception) -> int:
-    if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError | MemoryError | RuntimeError):
+def _refuse(error: Exception, lack: bool) -> int:
+    if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError) and not lack:
         return 2  # the first rank says the same
     message = " ".join(str(error).split())
-    if isinstance(error, RuntimeError):
+    if lack and not message.startswith("out of memory ("):
         message = f"out of memory ({message[:120]}): fewer at a time need less, say a smaller --n or --batch"
     return _say(message or type(error).__name__, 2)
 

@@ -40,7 +40,7 @@ def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there was not enough memory: torch has a class for a GPU's, but none for a CPU's."""
     words = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
-    said = isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    said = isinstance(error, RuntimeError | OSError) and any(word in str(error).lower() for word in words)
     return said or isinstance(error, MemoryError)
 
 
