@@ -70,7 +70,8 @@ def told(model: nn.Module, cond, n: int | None = None) -> Tensor:
     if tuple(found.shape) != shape:
         what = "labels" if reader is None else "tokens of captions"
         raise ValueError(f"a condition of {rows} samples is {what} {shape}, got {tuple(given.shape)}")
-    if table is not None and not 0 <= found.min() <= found.max() < (most := table.num_embeddings):
+    most = None if table is None else table.num_embeddings
+    if table is not None and not 0 <= found.min() <= found.max() < most:
         null = (
             ", and there is no null condition" if found.max() == most and getattr(model, "null", None) is None else ""
         )

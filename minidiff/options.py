@@ -5,7 +5,7 @@ from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, BooleanOptiona
 from dataclasses import field, fields
 from typing import get_args, get_type_hints
 
-MOST = 2**63 - 1  # the largest int that torch takes
+MOST, LARGEST_SEED = 2**31 - 1, 2**63 - 1  # more steps or samples than that nobody waits for
 
 
 def option(default, about: str, **settings):
@@ -18,14 +18,14 @@ def whole(text: str) -> int:
     """An int, if it is one."""
     number = int(text)
     if abs(number) > MOST:
-        raise ArgumentTypeError(f"{text} is too large")
+        raise ArgumentTypeError(f"{text} is too large: the most is {MOST}")
     return number
 
 
 def seed(text: str) -> int:
     number = int(text)
-    if not 0 <= number <= MOST:
-        raise ArgumentTypeError(f"a seed is a whole number from 0 to {MOST}, got {text}")
+    if not 0 <= number <= LARGEST_SEED:
+        raise ArgumentTypeError(f"a seed is a whole number from 0 to {LARGEST_SEED}, got {text}")
     return number
 
 
