@@ -649,6 +649,9 @@ def test_files_that_are_no_arrays(tmp_path):
     np.savez(tmp_path / "x.npz", samples=np.zeros(3))
     refuse("needs an array named images, has samples", data.load, f"npz:{tmp_path / 'x.npz'}")
     refuse("train and test, not 'val'", data.load, "digits", "val")
+    refuse(r"x\.npz is not a folder", data.load, f"folder:{tmp_path / 'x.npz'}")
+    refuse("too few to hold one out, each being", data.load, arrays(tmp_path / "x.npz", labels=np.arange(20)))
+    refuse("4 pictures, but 3 captions", Images, "x", torch.zeros(4, 1, 8, 8), None, [], ["a"] * 3)
 
 
 def test_other_captions_are_other_data(tmp_path):

@@ -33,10 +33,9 @@ def read(path: Path) -> tuple[Image.Image, list[str]]:
                 flat, transparent = _flat(_turned(image))
                 return flat, [TRANSPARENT] * transparent + [ANIMATED] * _moves(raw)
     except Exception as error:  # of a broken file the library raises anything: AttributeError, struct.error, ...
-        why = "its format is unknown" if isinstance(error, UnidentifiedImageError) else str(error).strip()
-        raise ValueError(
-            f"{path}: cannot be read as a picture ({why or type(error).__name__}): repair or remove it"
-        ) from None
+        why = {UnidentifiedImageError: "its format is unknown", MemoryError: "it needs more memory than there is"}
+        why = why.get(type(error)) or " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: cannot be read as a picture ({why}): repair or remove it") from None
     raise ValueError(f"{path}: has {image.mode} pixels, not 8 bits a channel: convert it to 8 bits")
 
 
@@ -65,10 +64,9 @@ def _load(raw: bytes) -> Image.Image:
 
 
 def _moves(raw: bytes) -> bool:
-    """Whether there are several frames; but a phone's MPO has one picture twice."""
+    """Whether there are several frames; but a phone's JPEG with a second picture has the first twice."""
     with suppress(Exception):  # they may be broken, while the first is read
-        image = Image.open(io.BytesIO(raw))
-        return image.format != "MPO" and getattr(image, "is_animated", False)
+        return not raw.startswith(JPEG) and getattr(Image.open(io.BytesIO(raw)), "is_animated", False)
     return False
 
 
