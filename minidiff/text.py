@@ -72,9 +72,13 @@ def check_length(texts: list[str], rows: list[list], length: int, what: str) -> 
 def split_words(text: str) -> list[str]:
     """The words of a text, in lower case, without punctuation: letters with their marks, digits, and - ' _ among
     them."""
-    composed = unicodedata.normalize("NFC", text.lower())
-    words = "".join(c if c.isalnum() or c in INNER or unicodedata.category(c)[0] == "M" else " " for c in composed)
-    return [word for word in words.split() if any(map(str.isalnum, word))]
+    words = "".join(map(_in_words, unicodedata.normalize("NFC", text.lower()))).split()
+    return [word for word in words if any(map(str.isalnum, word))]
+
+
+@functools.cache
+def _in_words(c: str) -> str:
+    return c if c.isalnum() or c in INNER or unicodedata.category(c)[0] == "M" else " "
 
 
 def vocabulary_of(captions: list[str], most: int = 4000) -> tuple[list[str], int]:

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image, features
+from PIL import Image, TiffImagePlugin, features
 
 from minidiff import data
 from minidiff.data import Images, images, picture, toys
@@ -353,13 +353,15 @@ MISTYPED = [struct.pack("<HHI", 0x11A, 2, 4) + b"72\0\0", struct.pack("<HHIHH", 
      (b"Exif\0\0II*\0\xff\xff\xff\xff", False), (b"Exif\0\0junk", False), (exif(TURN)[:20], False),
      (exif(struct.pack("<HHI", 0x112, 2, 4) + b"six\0"), False)],
 )  # fmt: skip
-@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 def test_broken_metadata_never_costs_a_good_picture(tmp_path, metadata, turned, suffix):
     plain = Image.new("RGB", (8, 8), "black")
     plain.paste("white", (0, 0, 8, 4))
 
     def save(path):
         path = path.with_suffix(f".{suffix}")
+        if suffix == "webp":
+            return plain.save(path, lossless=True, exif=metadata)
         plain.save(path, quality=95)
         raw = path.read_bytes()
         segment = b"\xff\xe1" + struct.pack(">H", len(metadata) + 2) + metadata
@@ -386,6 +388,22 @@ def test_broken_chunks_beside_the_pixels_never_cost_a_good_picture(tmp_path, chu
     whole = png(8, 2, bytes((1, 2, 3)) * 8, *chunks)
     x = several(tmp_path / "in", lambda p: p.with_suffix(".png").write_bytes(whole)).pictures
     assert x[0, :, 0, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [{282: (2, "72"), 283: (2, "72"), 296: (3, 3)}, {700: (3, 5)}, {296: (2, "cm")}, {34675: (2, "x")},
+     {34665: (2, "x")}, {34665: (4, 10**9)}, {305: (3, 7)}, {700: (3, 5), 274: (3, 6)}],
+)  # fmt: skip
+def test_broken_tags_of_a_tiff_never_cost_a_good_picture(tmp_path, tags):
+    kept = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, (kind, value) in tags.items():
+        kept.tagtype[tag], kept[tag] = kind, value
+    plain = Image.new("RGB", (8, 8), "black")
+    plain.paste("white", (0, 0, 8, 4))
+    x = several(tmp_path / "in", lambda p: plain.save(p.with_suffix(".tif"), tiffinfo=kept)).pictures
+    bright, dark = (x[..., 4:], x[..., :4]) if 274 in tags else (x[..., :4, :], x[..., 4:, :])
+    assert (bright == 255).all() and (dark == 0).all()
 
 
 # --- which files of a folder are read ---
@@ -649,6 +667,9 @@ def test_files_that_are_no_arrays(tmp_path):
     np.savez(tmp_path / "x.npz", samples=np.zeros(3))
     refuse("needs an array named images, has samples", data.load, f"npz:{tmp_path / 'x.npz'}")
     refuse("train and test, not 'val'", data.load, "digits", "val")
+    refuse(r"x\.npz is not a folder", data.load, f"folder:{tmp_path / 'x.npz'}")
+    refuse("too few to hold one out, each being", data.load, arrays(tmp_path / "x.npz", labels=np.arange(20)))
+    refuse("4 pictures, but 3 captions", Images, "x", torch.zeros(4, 1, 8, 8), None, [], ["a"] * 3)
 
 
 def test_other_captions_are_other_data(tmp_path):

@@ -41,7 +41,8 @@ def from_folder(path: str, part: str = "train", size: int | None = None) -> Imag
         raise ValueError(f"size must be at least 4, got {size}")
     root = Path(os.path.expanduser(path))
     if not os.path.isdir(root):
-        raise ValueError(f"folder {path} does not exist: --data folder:PATH needs PATH/class/picture files")
+        what = "is not a folder" if os.path.exists(root) else "does not exist"
+        raise ValueError(f"folder {path} {what}: --data folder:PATH needs PATH/class/picture files")
     try:
         train, test = _splits(root)
         where = test if test and part == "test" else train

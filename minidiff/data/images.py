@@ -34,6 +34,8 @@ class Images:
 
     def __post_init__(self):
         check_pictures(self.pictures, self.name)
+        if self.captions is not None and len(self.captions) != len(self.pictures):
+            raise ValueError(f"{self.name}: {len(self.pictures)} pictures, but {len(self.captions)} captions")
         if self.labels is not None:
             if self.labels.shape != (len(self.pictures),):
                 raise ValueError(f"{self.name}: {len(self.pictures)} pictures, but labels {tuple(self.labels.shape)}")
@@ -112,7 +114,8 @@ def split(images: Images, part: str, held_out: float) -> Images:
         seen = torch.isin(images.labels[held], images.labels[kept])
         kept, held = torch.cat([kept, held[~seen]]), held[seen]
     if not (len(kept) and len(held)):
-        raise ValueError(f"{images.name}: {len(images)} picture(s) are too few to hold one out")
+        alone = ", each being the only one of its class" if len(images) > 1 else ""
+        raise ValueError(f"{images.name}: {len(images)} picture(s) are too few to hold one out{alone}")
     return images.keep(held if part == "test" else kept)
 
 

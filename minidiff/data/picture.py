@@ -15,6 +15,7 @@ SUFFIXES = (
 TRANSPARENT = "have transparent parts: they are laid on white"
 ANIMATED = "have several frames: the first is taken"
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+BESIDE = {270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 700, 33432, 33723, 34377, 34665, 34675, 34853}
 TURNS = dict(enumerate(  # what undoes each number that a camera writes beside the pixels
     (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
      Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90), 2,
@@ -33,10 +34,9 @@ def read(path: Path) -> tuple[Image.Image, list[str]]:
                 flat, transparent = _flat(_turned(image))
                 return flat, [TRANSPARENT] * transparent + [ANIMATED] * _moves(raw)
     except Exception as error:  # of a broken file the library raises anything: AttributeError, struct.error, ...
-        why = "its format is unknown" if isinstance(error, UnidentifiedImageError) else str(error).strip()
-        raise ValueError(
-            f"{path}: cannot be read as a picture ({why or type(error).__name__}): repair or remove it"
-        ) from None
+        why = {UnidentifiedImageError: "its format is unknown", MemoryError: "it needs more memory than there is"}
+        why = why.get(type(error)) or " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: cannot be read as a picture ({why}): repair or remove it") from None
     raise ValueError(f"{path}: has {image.mode} pixels, not 8 bits a channel: convert it to 8 bits")
 
 
@@ -65,15 +65,14 @@ def _load(raw: bytes) -> Image.Image:
 
 
 def _moves(raw: bytes) -> bool:
-    """Whether there are several frames; but a phone's MPO has one picture twice."""
+    """Whether there are several frames; but a phone's JPEG with a second picture has the first twice."""
     with suppress(Exception):  # they may be broken, while the first is read
-        image = Image.open(io.BytesIO(raw))
-        return image.format != "MPO" and getattr(image, "is_animated", False)
+        return not raw.startswith(JPEG) and getattr(Image.open(io.BytesIO(raw)), "is_animated", False)
     return False
 
 
 def _bare(raw: bytes) -> tuple[bytes, bytes]:
-    """A PNG or JPEG without its texts, profiles and the like, any of which may be broken; and its EXIF, or b""."""
+    """A PNG, JPEG or TIFF without its texts, profiles and the like, any of which may be broken; and its EXIF."""
     i, exif = 8 if raw.startswith(PNG) else 2, b""
     kept = [raw[:i]]
     if raw.startswith(PNG):
@@ -86,7 +85,7 @@ def _bare(raw: bytes) -> tuple[bytes, bytes]:
             i += 12 + size
         return b"".join(kept), exif
     if not raw.startswith(JPEG):
-        return raw, exif
+        return _bare_tiff(raw), exif
     while raw[i : i + 1] == b"\xff" and raw[i + 1 : i + 2] != b"\xda" and i + 4 <= len(raw):
         end = i + 2 + int.from_bytes(raw[i + 2 : i + 4], "big")
         if raw[i + 4 : i + 10] == b"Exif\0\0":
@@ -95,6 +94,19 @@ def _bare(raw: bytes) -> tuple[bytes, bytes]:
             kept.append(raw[i:end])
         i = end
     return b"".join([*kept, raw[i:]]), exif
+
+
+def _bare_tiff(raw: bytes) -> bytes:
+    """A TIFF with the tags in BESIDE, none of the pixels, renamed to one that nobody reads; other files as they are."""
+    if not raw.startswith((b"II*\0", b"MM\0*")):
+        return raw
+    out, order = bytearray(raw), "<" if raw.startswith(b"I") else ">"
+    (at,) = struct.unpack_from(order + "I", raw, 4)
+    (entries,) = struct.unpack_from(order + "H", raw, at)
+    for i in range(at + 2, at + 2 + 12 * entries, 12):
+        if struct.unpack_from(order + "H", raw, i)[0] in BESIDE:
+            struct.pack_into(order + "H", out, i, 65000)
+    return bytes(out)
 
 
 def _turned(image: Image.Image) -> Image.Image:
