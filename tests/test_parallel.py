@@ -20,19 +20,29 @@ from minidiff.train import new_state, train
 # points are computed in float32 on every machine, pictures in bfloat16 where that is native
 DATA = ["--data", "eight_gaussians", "--width", "16", "--batch", "16", "--device", "cpu"]
 
-# what one rank does: three steps of the global batch, and the gradient that the optimizer was given last
-GRADIENT = """
+# What one rank does, all with one start of torchrun: three steps of the global batch, for the gradient that the
+# optimizer was given last; codes that follow vectors; and going on with a run.
+RANK = """
 import sys, torch
 from minidiff import checkpoint, data, device, parallel
+from minidiff.cli import main
 from minidiff.recipes import configure
+from minidiff.stages.vq import Codebook
 from minidiff.train import train
+out, run = sys.argv[1:]
 device.native_bf16 = lambda _: False
 config, dataset = configure("digits", width=16, batch=16, parts=2)
 with parallel.joined(torch.device("cpu")):
     config, state = checkpoint.start(config)
     list(train(state.model, data.batches(dataset, 8, state.generators), 3, clip=1e9, state=state))
     if parallel.rank() == 0:
-        torch.save([p.grad for p in state.model.parameters()] + list(state.model.parameters()), sys.argv[1])
+        torch.save([p.grad for p in state.model.parameters()] + list(state.model.parameters()), out + "/two.pt")
+    book = Codebook(8, 2)
+    book.vectors.copy_(torch.arange(16.0).reshape(8, 2))
+    x = torch.rand(2, 40, 2, generator=torch.Generator().manual_seed(0)) * 16
+    book.follow(x[parallel.rank()], book.nearest(x[parallel.rank()]))
+    torch.save([x, book.counts], f"{out}/codes-{parallel.rank()}.pt")
+    main(["train", "--resume", "--out", run, "--steps", "6", "--device", "cpu"])
 """
 
 
@@ -59,15 +69,24 @@ def finished(process):
     return out
 
 
-def test_gradients_of_two_ranks_are_those_of_one(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    """The folder in which two ranks left what RANK does, and in it a run of one, at step 3, that they went on with."""
+    folder = tmp_path_factory.mktemp("ranks")
+    config, dataset = configure("eight_gaussians", width=16, batch=16)
+    train_run(folder / "run", config, dataset, steps=3, device="cpu", progress=False)
+    (folder / "rank.py").write_text(RANK)
+    finished(torchrun(str(folder / "rank.py"), str(folder), str(folder / "run")))
+    return folder
+
+
+def test_gradients_of_two_ranks_are_those_of_one(two_ranks, monkeypatch):
     monkeypatch.setattr("minidiff.device.native_bf16", lambda _: False)
-    (tmp_path / "rank.py").write_text(GRADIENT)
-    finished(torchrun(str(tmp_path / "rank.py"), str(tmp_path / "two.pt")))
     config, dataset = configure("digits", width=16, batch=16, parts=2)
     config, state = checkpoint.start(config)
     list(train(state.model, data.batches(dataset, 8, state.generators), 3, clip=1e9, state=state))
     ours = [p.grad for p in state.model.parameters()] + list(state.model.parameters())
-    theirs = torch.load(tmp_path / "two.pt")
+    theirs = torch.load(two_ranks / "two.pt")
     largest = max(g.abs().max().item() for g in ours[: len(ours) // 2])
     assert largest > 0.01
     # sums in another order: about 100 eps of the largest; and where a gradient is nothing else, Adam makes of it a part
@@ -81,7 +100,7 @@ def test_two_ranks_train_what_one_does_and_one_goes_on(tmp_path):
     two, one = tmp_path / "two", tmp_path / "one"
     arguments = ["-m", "minidiff", "train", *DATA, "--out", str(two)]
     out = finished(torchrun(*arguments, "--steps", "4"))
-    assert out.count("images/s") == 1 and "each of 2 ranks" in out  # the first rank speaks
+    assert out.count("points/s") == 1 and "each of 2 ranks" in out  # the first rank speaks
     assert checkpoint.read_config(two).parts == 2
     config, dataset = configure("eight_gaussians", width=16, batch=16, parts=2)
     train_run(two, checkpoint.read_config(two), dataset, steps=8, device="cpu", progress=False)
@@ -91,11 +110,8 @@ def test_two_ranks_train_what_one_does_and_one_goes_on(tmp_path):
         torch.testing.assert_close(a[name], b[name], rtol=1e-3, atol=2e-5)
 
 
-def test_a_run_of_one_goes_on_with_two_ranks(tmp_path):
-    config, dataset = configure("eight_gaussians", width=16, batch=16)
-    train_run(tmp_path, config, dataset, steps=3, device="cpu", progress=False)
-    finished(torchrun("-m", "minidiff", "train", "--resume", "--out", str(tmp_path), "--steps", "6", "--device", "cpu"))
-    config, state, _, _ = checkpoint.resume(tmp_path)
+def test_a_run_of_one_goes_on_with_two_ranks(two_ranks):
+    config, state, _, _ = checkpoint.resume(two_ranks / "run")
     assert config.parts == 2 and state.step == 6
     first, second = (g.get_state() for g in state.generators)
     assert not torch.equal(first, second)
@@ -131,23 +147,8 @@ def test_parts_are_an_average(generator):
     assert (first - second).norm() > 0.1 * both.norm()
 
 
-CODES = """
-import sys, torch
-from minidiff import parallel
-from minidiff.stages.vq import Codebook
-with parallel.joined(torch.device("cpu")):
-    book = Codebook(8, 2)
-    book.vectors.copy_(torch.arange(16.0).reshape(8, 2))
-    x = torch.rand(2, 40, 2, generator=torch.Generator().manual_seed(0)) * 16
-    book.follow(x[parallel.rank()], book.nearest(x[parallel.rank()]))
-    torch.save([x, book.counts], f"{sys.argv[1]}-{parallel.rank()}.pt")
-"""
-
-
-def test_codes_follow_the_vectors_of_all_ranks(tmp_path):
-    (tmp_path / "rank.py").write_text(CODES)
-    finished(torchrun(str(tmp_path / "rank.py"), str(tmp_path / "codes")))
-    (x, first), (_, second) = (torch.load(tmp_path / f"codes-{rank}.pt") for rank in (0, 1))
+def test_codes_follow_the_vectors_of_all_ranks(two_ranks):
+    (x, first), (_, second) = (torch.load(two_ranks / f"codes-{rank}.pt") for rank in (0, 1))
     book = Codebook(8, 2)
     book.vectors.copy_(torch.arange(16.0).reshape(8, 2))
     both = x.flatten(0, 1)
