@@ -162,7 +162,7 @@ def _recipe(choices: dict, dataset: data.Data, first: Config | None, device: str
             return {}
         if choices["model"] != "diffusion" or net not in ("unet", "dit") or (first and (net, first.f) != ("unet", 2)):
             return {}
-        name = "latents-laptop" if first else f"{net}-{_machine(device)}"
+        name = "latents-laptop" if first else _recipe_for(net, device)
     if name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}: choose from {', '.join(RECIPES)}")
     if dataset.captioned or len(dataset.shape) != 3:
@@ -175,11 +175,13 @@ def _recipe(choices: dict, dataset: data.Data, first: Config | None, device: str
     return found | {"recipe": name}
 
 
-def _machine(device: str) -> str:
+def _recipe_for(net: str, device: str) -> str:
     where = pick(device)
     if where.type != "cuda":
-        return "laptop"
-    return "24gb" if torch.cuda.get_device_properties(where).total_memory > 20e9 else "8gb"
+        return f"{net}-laptop"
+    if net == "unet":
+        return "unet-minutes"  # the larger ones are for hours
+    return f"{net}-24gb" if torch.cuda.get_device_properties(where).total_memory > 20e9 else f"{net}-8gb"
 
 
 def _for_captions(spec, dataset, choices, shape) -> dict:

@@ -80,7 +80,7 @@ def train_run(
     """Train the run at `out` until `steps` in all, or for `minutes` from now; start it, or go on where it stopped.
 
     A new run on latents takes the weights of its `autoencoder`, a run, with it. `compiled` is by default where it pays:
-    on a GPU, and on a CPU with a compiler from a quarter of an hour on. Started by torchrun, the ranks share the work
+    from five minutes on on a GPU, from a quarter of an hour on on a CPU. Started by torchrun, the ranks share the work
     (see `parallel`) and the first one writes.
 
     Saves every `save_every` seconds, or less often if that would take more than a twentieth of the time; at the end,
@@ -192,12 +192,13 @@ def _train(out, config, state, material, rows, recent, steps, minutes, save_ever
 
 
 def pays(device: torch.device, minutes: float | None) -> bool:
-    """Whether compiling the net saves more than it takes, and what it takes is there: a C++ compiler, for a GPU
-    Triton."""
+    """Whether compiling the net, a minute or so, saves more than it takes, and what it takes is there: a C++ compiler,
+    for a GPU Triton. It makes a GPU's steps up to 1.8 times as fast, a CPU's up to 1.3 times."""
     if not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
         return False
     if device.type == "cuda":
-        return importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (7, 0)
+        able = importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (7, 0)
+        return able and (minutes or 0) >= 5
     return device.type == "cpu" and (minutes or 0) >= 15
 
 

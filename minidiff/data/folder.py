@@ -225,7 +225,7 @@ def _read_cached(root: Path, files: list[Path], size: int | None) -> Tensor:
 def _read_pictures(root: Path, files: list[Path], size: int | None) -> np.ndarray:
     """uint8 (N, C, size, size); C is 1 if every picture is grey, else 3."""
     loaded, grey, said = [], True, Counter()
-    for f in tqdm(files, desc="reading pictures", leave=False, disable=len(files) < 1000):
+    for f in tqdm(files, desc="reading pictures", leave=False, disable=None if len(files) >= 1000 else True):
         picture, notes = read(f)
         said.update(notes)
         grey = grey and picture.mode == "L"

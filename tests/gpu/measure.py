@@ -206,13 +206,17 @@ def took(steps, n: int, device) -> float:
 
 
 def subject(name: str, device):
-    """A config and data of its shape: of a recipe, or of what part "small" trains."""
-    small = {} if device.type == "cuda" else {"batch": 8}
-    if name != "small":
-        return configure("photos", recipe=name, device=str(device), **small)
-    config = replace(checkpoint.read_config(pretrained.folder("cifar10")), **SMALL | small)
-    latents = torch.randn(4096, *checkpoint.new_model(config).latent_shape)
-    return config, Latents("random", latents, torch.arange(4096) % 10, config.classes)
+    """A config and data like CIFAR-10's: of a recipe, or of what part "small" trains. What is compiled is then the same
+    net as in the trainings, to the number of its labels."""
+    small, labels = {} if device.type == "cuda" else {"batch": 8}, torch.arange(4096) % 10
+    like = checkpoint.read_config(pretrained.folder("cifar10"))
+    if name == "small":
+        config = replace(like, **SMALL | small)
+        latents = torch.randn(4096, *checkpoint.new_model(config).latent_shape)
+        return config, Latents("random", latents, labels, config.classes)
+    config, photos = configure("photos", recipe=name, device=str(device), **small)
+    return replace(config, classes=like.classes), replace(photos.keep(torch.arange(4096)), labels=labels,
+                                                          classes=like.classes)  # fmt: skip
 
 
 class Judge:
