@@ -213,9 +213,9 @@ def evaluate(
     dataset = load_data(config)
     points, noisy = isinstance(dataset, data.Points), hasattr(model, "schedule")
     usual = 1.0 if points or not noisy else 2.0 if dataset.captioned else 1.5 if labelled(config) else 1.0
-    n, scale = whole("n", n or (10_000 if points else ENOUGH)), usual if scale is None else scale
-    steps, seed = whole("steps", steps), whole("seed", seed, 0, 64)
-    check_sampling(sampler, steps, scale)
+    n, seed = whole("n", n or (10_000 if points else ENOUGH)), whole("seed", seed, 0, 64)
+    scale = usual if scale is None else scale
+    steps = check_sampling(sampler, steps, scale)
     options = {"n": n, "scale": scale, "sampler": sampler, "steps": steps, "seed": seed}
     head = {"run": str(run), "data": config.data} | _card(config, model, run, options)
     if isinstance(model, Autoencoder):

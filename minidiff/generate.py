@@ -79,13 +79,13 @@ def told(model: nn.Module, cond, n: int | None = None) -> Tensor:
     return found if n is not None else found[0]
 
 
-def check_sampling(sampler: str, steps: int, scale: float = 1.0) -> None:
-    """Raise ValueError, before minutes of training a judge or drawing, for what cannot be sampled by."""
+def check_sampling(sampler: str, steps: int, scale: float = 1.0) -> int:
+    """The steps. Raises ValueError, before minutes of training a judge or of drawing, for what cannot be sampled by."""
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}: choose from {', '.join(SAMPLERS)}")
-    whole("steps", steps)
     if not (math.isfinite(scale) and scale >= 0):
         raise ValueError(f"scale must be a number of at least 0 (1 is no guidance), got {scale}")
+    return whole("steps", steps)
 
 
 def run_sampler(model, x: Tensor, sampler: str, steps: int, cond=None, generator=None):
@@ -93,7 +93,7 @@ def run_sampler(model, x: Tensor, sampler: str, steps: int, cond=None, generator
 
     langevin takes `steps` moves at each of 12 levels of the grid.
     """
-    check_sampling(sampler, steps)
+    steps = check_sampling(sampler, steps)
     if sampler == "langevin":
         return SAMPLERS[sampler](model, x, model.schedule.grid(12), cond, steps=steps, generator=generator)
     return SAMPLERS[sampler](model, x, model.schedule.grid(steps), cond)
@@ -110,8 +110,8 @@ def generate(
     by its own `sample`, which knows no scale, sampler or steps; temperature and top_k are for the autoregressive. The
     same seed and batch give the same samples.
     """
-    n, steps, batch, seed = whole("n", n), whole("steps", steps), whole("batch", batch), whole("seed", seed, 0, 64)
-    check_sampling(sampler, steps, scale)
+    n, batch, seed = whole("n", n), whole("batch", batch), whole("seed", seed, 0, 64)
+    steps = check_sampling(sampler, steps, scale)
     device, generator = next(model.parameters()).device, torch.Generator().manual_seed(seed)
     options = {k: v for k, v in (("temperature", temperature), ("top_k", top_k)) if v is not None}
     noisy = hasattr(model, "schedule")
@@ -121,10 +121,9 @@ def generate(
         raise ValueError("temperature and top_k are for an autoregressive model, and this is none")
     if not noisy and (scale != 1 or negative is not None):
         raise ValueError("guidance is for diffusion models, and this is none: leave the scale at 1, and negative out")
-    if negative is not None:
-        if cond is None:
-            raise ValueError("a negative condition is the other end of a condition: give that as well")
-        negative = told(model, negative)
+    if negative is not None and cond is None:
+        raise ValueError("a negative condition is the other end of a condition: give that as well")
+    negative = None if negative is None else told(model, negative)
     cond = None if cond is None else told(model, cond, n)
     if noisy:
         x = start(model, (n, *getattr(model, "latent_shape", shape)), generator)
