@@ -52,7 +52,8 @@ class GaussianMixture:
 
     def sample_labelled(self, n: int, generator=None) -> tuple[Tensor, Tensor]:
         """n samples (n, D) and their classes (n,)."""
-        k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        where = self.weights.device if generator is None else generator.device
+        k = torch.multinomial(self.weights.to(where), n, replacement=True, generator=generator).to(self.weights.device)
         z = normal_like(self.means[k], generator) * self.variances[k].clamp(min=0).sqrt()
         return self.means[k] + torch.einsum("nij,nj->ni", self.axes[k], z), self.labels[k]
 

@@ -58,7 +58,7 @@ def stream(seed: int, part: int) -> torch.Generator:
     """The generator of one part of the batch: its data and its noise. `seed` may be numpy's."""
     try:
         return torch.Generator().manual_seed(operator.index(seed) + 1_000_003 * part)
-    except (TypeError, RuntimeError, OverflowError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise ValueError(f"a seed is a whole number, and of less than 64 bits, got {seed!r}") from None
 
 

@@ -76,7 +76,7 @@ def training_memory(
     moments or Muon's one, and the moving average, in float32) and the activations that autograd keeps of one part of
     the batch.
 
-    Measured on one and on two pictures on the CPU, where attention keeps its matrices (a GPU's does not): the rest is
+    Measured on one and on two pictures where the model is (on a CPU attention keeps its matrices): the rest is
     proportional. Workspaces and fragmentation come on top, some 10 to 20%. cond is a label or tokens of one picture.
     """
 
@@ -87,7 +87,7 @@ def training_memory(
             sizes[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
             return x
 
-        x = torch.zeros(n, *shape)
+        x = torch.zeros(n, *shape, device=next(model.parameters()).device)
         given = () if cond is None else (torch.as_tensor(cond).expand(n, *torch.as_tensor(cond).shape).clone(),)
         with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x), autocast(x.device, x):
             loss = model.loss(x, *(given or (None,)), generator=generator)
