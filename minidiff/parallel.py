@@ -63,7 +63,7 @@ def joined(device: torch.device):
 def deferred():
     """Let Ctrl-C and SIGTERM wait until this is left, and then take their course. Yields a list, not empty any more as
     soon as one has come. (torchrun's SIGTERM does not wait: it tells that another rank has ended.)"""
-    came, before = [], {}
+    came, before, broke = [], {}, None
 
     def note(number, _):
         if not came:
@@ -79,11 +79,17 @@ def deferred():
         for number in before:
             signal.signal(number, note)
         yield came
+    except RuntimeError as error:  # of a compiler, say: Ctrl-C ends every process of the terminal
+        if not came:
+            raise
+        broke = error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     if came:
         signal.raise_signal(came[0])
+    if broke is not None:
+        raise broke
 
 
 def _is_of_the_wire(error: RuntimeError) -> bool:

@@ -110,6 +110,21 @@ def test_saving_and_drawing_are_not_interrupted(where, tmp_path, monkeypatch):
     assert (tmp_path / "samples" / f"step_{step:07d}.png").exists() and not list(tmp_path.glob(".tmp-*"))
 
 
+def test_ctrl_c_that_breaks_a_step_is_no_other_error(tmp_path, monkeypatch):
+    """It ends a compiler too, whose end is then an error of the step."""
+    config, dataset = small()
+    train_run(tmp_path, config, dataset, steps=5, device="cpu", progress=False)
+
+    def broken(*_, **__):
+        signal.raise_signal(signal.SIGINT)
+        raise RuntimeError("the compiler has ended")
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(denoise.Denoiser, "loss", broken)
+        train_run(tmp_path, config, dataset, steps=9, device="cpu", progress=False)
+    assert checkpoint.resume(tmp_path)[1].step == 5
+
+
 def test_a_signal_that_is_ignored_stays_so(tmp_path):
     """As of a command in the background of a script."""
     config, dataset = small()
