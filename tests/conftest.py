@@ -17,6 +17,12 @@ def own_data_folder(tmp_path_factory):
     os.environ["MINIDIFF_DATA"] = str(tmp_path_factory.mktemp("data"))
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """Weights drawn from the global state are the same in any order of tests."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def quick_judge(monkeypatch, tmp_path):
     """Classifiers of 60 steps, kept apart from the others'."""

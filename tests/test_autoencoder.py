@@ -116,7 +116,8 @@ def test_digits_come_back(codes):
     assert codes is None or usage(z, codes)[0] > 0.8
 
 
-def test_perceptual_distance_grows_with_damage(generator, monkeypatch):
+def test_perceptual_distance_grows_with_damage(generator, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path))  # other tests' classifiers are trained
     untrained = perceptual.classifier.Classifier(1, 8, 10).eval()
     monkeypatch.setattr(perceptual.classifier, "fit", lambda train, **_: untrained)
     distance = perceptual.distance_for(data.load("digits"))

@@ -117,19 +117,30 @@ def test_a_run_of_one_goes_on_with_two_ranks(two_ranks):
     assert not torch.equal(first, second)
 
 
+NAMED = """
+import os, sys
+from pathlib import Path
+from minidiff.cli import main
+Path(sys.argv[1], "rank" + os.environ["RANK"]).write_text(str(os.getpid()))
+main(sys.argv[2:])
+"""
+
+
 def test_a_killed_rank_ends_the_other_with_a_message(tmp_path):
     run = tmp_path / "run"
-    process = torchrun("-m", "minidiff", "train", *DATA, "--out", str(run), "--save-every", "0.1", "--minutes", "60")
+    (tmp_path / "named.py").write_text(NAMED)
+    train = ["train", *DATA, "--out", str(run), "--save-every", "0.1", "--minutes", "60"]
+    process = torchrun(str(tmp_path / "named.py"), str(tmp_path), *train)
     while step_of(run) == 0:  # it saves before the first step too
         assert process.poll() is None
         time.sleep(0.1)
-    ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
-    assert len(ranks) == 2
-    os.kill(int(ranks[1]), signal.SIGKILL)
+    ranks = [int((tmp_path / f"rank{i}").read_text()) for i in (0, 1)]
+    os.kill(ranks[1], signal.SIGKILL)
     _, err = process.communicate(timeout=600)
     assert process.returncode != 0 and "minidiff: another rank has ended" in err
-    alive = [pid for pid in ranks if os.path.exists(f"/proc/{pid}")]
-    assert not alive
+    for pid in ranks:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
     config, state, _, _ = checkpoint.resume(run)  # the last checkpoint is whole
     train_run(run, config, data.load("eight_gaussians"), steps=state.step + 2, device="cpu", progress=False)
 

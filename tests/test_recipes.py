@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -74,6 +76,7 @@ def test_cooldown_falls_to_zero(tmp_path, monkeypatch):
     assert factors == [1.0] * 5 + [0.75, 0.5, 0.25]
 
 
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))), reason="there is no C++ compiler")
 def test_compiling_changes_speed_alone(tmp_path):
     """Names of weights stay what they are, and losses what they were."""
     config, dataset = configure("eight_gaussians", width=32, batch=32)

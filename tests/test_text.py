@@ -51,7 +51,7 @@ def test_nets_read_every_way(name, way, generator):
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.text.embed.parameters())
 
 
-def test_words_that_are_not_there_are_not_read(generator):
+def test_words_that_are_not_there_are_not_read(generator, float64):
     x, words = torch.randn(2, 5, 16, generator=generator), torch.randn(2, 4, 8, generator=generator)
     there = torch.tensor([[True, True, False, False], [True, False, True, False]])
     other = torch.where(there[..., None], words, 100.0)
