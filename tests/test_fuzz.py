@@ -157,20 +157,10 @@ def test_folders(entries, part):
                         path.symlink_to(root)
             except (OSError, ValueError):
                 continue  # no such name, or it is there already
-        found = good_or_one_line_of_names(f"folder:{root}", root, part)
+        found = good_or_one_line(f"folder:{root}", root, part)
         if found is not None and not found.captioned and part == "train":
             there = {p for p in root.rglob("*.png") if p.is_file() and p.stat().st_size and not p.name.startswith(".")}
             assert len(found) <= max(1, len(there)) + len(entries)
-
-
-def good_or_one_line_of_names(spec, root, part):
-    """As good_or_one_line, but where names have line breaks the message may: the command line joins its lines."""
-    try:
-        return good_or_one_line(spec, root, part)
-    except AssertionError as error:
-        if any("\n" in str(p) or "\r" in str(p) for p in root.rglob("*")) and "\n" in str(error):
-            return None
-        raise
 
 
 CELLS = st.one_of(

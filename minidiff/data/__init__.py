@@ -52,6 +52,13 @@ def load(spec: str, part: str = "train", size: int | None = None) -> Data:
     is that of the crops of photos and of the shapes. Raises ValueError for an unknown name or data that cannot be
     read.
     """
+    try:
+        return _load(spec, part, size)
+    except ValueError as error:
+        raise ValueError(" ".join(str(error).splitlines())) from error  # names of files may have line breaks
+
+
+def _load(spec: str, part: str, size: int | None) -> Data:
     kind, _, path = spec.partition(":")
     if part not in ("train", "test"):
         raise ValueError(f"a data set has the parts train and test, not {part!r}")

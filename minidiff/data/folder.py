@@ -45,28 +45,30 @@ def from_folder(path: str, part: str = "train", size: int | None = None) -> Imag
         raise ValueError(f"folder {path} {what}: --data folder:PATH needs PATH/class/picture files")
     try:
         train, test = _splits(root)
-        where = test if test and part == "test" else train
-        pictures, others = _walk(where)
-        if not pictures:
-            raise ValueError(
-                f"folder {where} has no pictures in it: expected PATH/class/picture ({' '.join(SUFFIXES)})"
-            )
-        captioned = [(p / "captions.csv").is_file() for p in (train, where)]
-        if captioned[0] != captioned[1]:
-            raise ValueError(f"captions.csv is in only one of {train} and {where}: put one into each, or remove it")
-        labels, classes, captions = None, [], None
-        if captioned[0]:
-            others.remove(where / "captions.csv")
-            pictures, captions = _read_captions(where / "captions.csv", pictures)
-        elif folders := _class_folders(train):
-            labels, classes = _labels(where, pictures, folders), list(folders)
-        _say_left_out(where, others)
-        images = Images(f"folder:{path}", _read_cached(where, pictures, size), labels, classes, captions)
+        images = _read(f"folder:{path}", train, test if test and part == "test" else train, size)
     except OSError as error:  # it may not be read, or is gone since it was listed
         raise ValueError(f"{error.filename or path}: {error.strerror or error}") from None
     if test:  # mixed: else the first would be of one class
         return images.keep(torch.randperm(len(images), generator=torch.Generator().manual_seed(0)))
     return split(images, part, 0.1)
+
+
+def _read(name: str, train: Path, where: Path, size: int | None) -> Images:
+    """The pictures in `where`, train/ or test/, with the labels that those in train/ have, or with captions as they."""
+    pictures, others = _walk(where)
+    if not pictures:
+        raise ValueError(f"folder {where} has no pictures in it: expected PATH/class/picture ({' '.join(SUFFIXES)})")
+    captioned = [(p / "captions.csv").is_file() for p in (train, where)]
+    if captioned[0] != captioned[1]:
+        raise ValueError(f"captions.csv is in only one of {train} and {where}: put one into each, or remove it")
+    labels, classes, captions = None, [], None
+    if captioned[0]:
+        others.remove(where / "captions.csv")
+        pictures, captions = _read_captions(where / "captions.csv", pictures)
+    elif folders := _class_folders(train):
+        labels, classes = _labels(where, pictures, folders), list(folders)
+    _say_left_out(where, others)
+    return Images(name, _read_cached(where, pictures, size), labels, classes, captions)
 
 
 def _splits(root: Path) -> tuple[Path, Path | None]:
@@ -111,7 +113,7 @@ def _is_picture(path: Path) -> bool:
 
 
 def _few(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if names[5:] else "")
+    return ", ".join(name if len(name) < 80 else name[:77] + "..." for name in names[:5]) + ", ..." * (len(names) > 5)
 
 
 def _say_left_out(root: Path, others: list[Path]) -> None:
@@ -164,9 +166,9 @@ def _read_captions(listed: Path, pictures: list[Path]) -> tuple[list[Path], list
             raise ValueError(f"{listed}: line {number} lacks its file or its caption")
         name = posixpath.normpath(normalize("NFC", name).replace("\\", "/"))
         if name in captions:
-            raise ValueError(f"{listed}: {name} is listed twice, the second time in line {number}")
+            raise ValueError(f"{listed}: {_few([name])} is listed twice, the second time in line {number}")
         if not split_words(caption):
-            raise ValueError(f"{listed}: line {number}: the caption of {name}, {caption[:60]!r}, has no word in it")
+            raise ValueError(f"{listed}: line {number}: {_few([name])} has a caption without a word, {caption[:60]!r}")
         captions[name] = caption
     for names, what in (
         (sorted(set(captions) - set(there)), "rows without a picture"),

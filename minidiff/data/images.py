@@ -189,7 +189,7 @@ def from_npz(path: str, part: str = "train") -> Images:
             if "labels" in there:
                 labels = f["labels"]
     except Exception as error:  # numpy raises OSError, ValueError, EOFError or BadZipFile for a file it cannot read
-        why = " ".join(str(error).split())
+        why = " ".join(str(error).split())[:200]  # some repeat the file
         raise ValueError(f"{path}: not a readable .npz ({type(error).__name__}: {why})") from None
     if images is None:
         raise ValueError(f"{path}: needs an array named images, has {', '.join(there) or 'none'}")

@@ -35,7 +35,7 @@ def read(path: Path) -> tuple[Image.Image, list[str]]:
                 return flat, [TRANSPARENT] * transparent + [ANIMATED] * _moves(raw)
     except Exception as error:  # of a broken file the library raises anything: AttributeError, struct.error, ...
         why = {UnidentifiedImageError: "its format is unknown", MemoryError: "it needs more memory than there is"}
-        why = why.get(type(error)) or " ".join(str(error).split()) or type(error).__name__
+        why = why.get(type(error)) or " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"{path}: cannot be read as a picture ({why}): repair or remove it") from None
     raise ValueError(f"{path}: has {image.mode} pixels, not 8 bits a channel: convert it to 8 bits")
 
