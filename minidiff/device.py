@@ -13,7 +13,9 @@ def pick(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # meta, which computes nothing, is none
-    except (RuntimeError, AssertionError, NotImplementedError):
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        if out_of_memory(error):
+            raise
         raise ValueError(f"device {name!r} is not available here: use auto, cpu, cuda or mps") from None
     return device
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from . import classifier, plot
 from .data import Data
+from .device import out_of_memory
 
 NAMES = ("classifier", "inception")
 
@@ -62,6 +63,8 @@ def inception(device) -> torch.nn.Module:
     try:
         net = FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"])
     except (URLError, OSError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
         raise ValueError(
             f"Inception's weights could not be loaded ({' '.join(str(error).split())[:200]}): they are downloaded "
             f"once, into {torch.hub.get_dir()}/checkpoints; without a network compare by --features classifier"

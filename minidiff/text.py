@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from .device import out_of_memory
 from .nets.layers import Attention
 
 INNER = "_'-\u200c\u200d"  # of a word; the last two join the letters of Indian and Persian ones, or do not
@@ -196,5 +197,7 @@ def load_clip(path: str):
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         model = CLIPTextModel.from_pretrained(path, local_files_only=True)
     except Exception as error:  # transformers raises many kinds for files it cannot use
+        if out_of_memory(error):
+            raise
         raise ValueError(f"{path}: transformers cannot load CLIP from it ({str(error).splitlines()[0]})") from None
     return tokenizer, model.eval().requires_grad_(False)

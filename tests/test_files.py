@@ -4,12 +4,15 @@ import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from minidiff import files
+from minidiff import data, files
+from minidiff.device import pick
 from minidiff.files import data_folder, locked, replacing
+from minidiff.stages import latent
 
 
 def test_replacing_is_all_or_nothing(tmp_path):
@@ -150,3 +153,22 @@ def test_the_data_folder_is_one_that_can_be_written(tmp_path, monkeypatch):
     monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path / "site" / "datasets" / "cache" / "below"))
     with pytest.raises(ValueError, match="below cannot be written: set MINIDIFF_DATA"):
         data_folder()
+
+
+def test_lack_of_memory_is_not_blamed_on_a_file(tmp_path, monkeypatch):
+    """What reads a file and says that it is damaged lets an error of memory pass."""
+
+    def lacking(*_, **__):
+        raise MemoryError("not enough memory")
+
+    np.savez(tmp_path / "x.npz", images=np.zeros((20, 8, 8, 1), np.uint8))
+    monkeypatch.setattr(np, "load", lacking)
+    monkeypatch.setattr(latent, "safe_open", lacking)
+    monkeypatch.setattr(torch, "empty", lacking)
+    for read in (
+        lambda: data.load(f"npz:{tmp_path / 'x.npz'}"),
+        lambda: latent.read_latents(tmp_path / "latents.safetensors", ""),
+        lambda: pick("cpu"),
+    ):
+        with pytest.raises(MemoryError):
+            read()

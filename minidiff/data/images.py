@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..device import to_device
+from ..device import out_of_memory, to_device
 from ..files import data_folder
 from ..text import vocabulary_of
 
@@ -169,6 +169,8 @@ def from_torchvision(name: str, part: str = "train") -> Images:
     try:
         raw = getattr(torchvision.datasets, cls)(data_folder(), train=part == "train", download=True)
     except Exception as error:  # no network, or files that are broken in one of many ways
+        if out_of_memory(error):
+            raise
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise ValueError(
             f"{name} could not be downloaded or read ({reason}); without a network use digits, a toy, folder:PATH or "
@@ -189,6 +191,8 @@ def from_npz(path: str, part: str = "train") -> Images:
             if "labels" in there:
                 labels = f["labels"]
     except Exception as error:  # numpy raises OSError, ValueError, EOFError or BadZipFile for a file it cannot read
+        if out_of_memory(error):
+            raise
         why = " ".join(str(error).split())[:200]  # some repeat the file
         raise ValueError(f"{path}: not a readable .npz ({type(error).__name__}: {why})") from None
     if images is None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..data import Captioned, Data
-from ..device import autocast, to_device
+from ..device import autocast, out_of_memory, to_device
 from ..files import data_folder, replacing
 from ..text import vocabulary_of
 from .autoencoder import Autoencoder
@@ -140,6 +140,8 @@ def read_latents(path: Path, own: str) -> tuple[Tensor, list[str] | None]:
         with safe_open(path, "pt") as f:
             about, z = f.metadata() or {}, f.get_tensor("z")
     except (SafetensorError, OSError) as error:
+        if out_of_memory(error):
+            raise
         raise ValueError(f"{path} is not a readable file of latents ({error}): delete it") from None
     if about.get("autoencoder") != own:
         raise ValueError(
