@@ -164,7 +164,7 @@ def test_lack_of_memory_is_not_blamed_on_a_file(tmp_path, monkeypatch):
     np.savez(tmp_path / "x.npz", images=np.zeros((20, 8, 8, 1), np.uint8))
     monkeypatch.setattr(np, "load", lacking)
     monkeypatch.setattr(latent, "safe_open", lacking)
-    monkeypatch.setattr(torch, "empty", lacking)
+    monkeypatch.setattr(torch, "zeros", lacking)
     for read in (
         lambda: data.load(f"npz:{tmp_path / 'x.npz'}"),
         lambda: latent.read_latents(tmp_path / "latents.safetensors", ""),
