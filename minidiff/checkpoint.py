@@ -15,12 +15,13 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from . import models, parallel
 from .denoise import PREDICTIONS, TIMES
+from .device import out_of_memory
 from .files import replacing
 from .models import MODELS
 from .optim import OPTIMIZERS
@@ -66,6 +67,7 @@ class Config:
     codes: int | None = None  # in its codebook, if it has one
     first_stage: dict | None = None  # the config of the autoencoder whose latents this models
     start_from: str | None = None  # the run, or the model that comes with minidiff, with whose weights this began
+    fingerprint: str | None = None  # of the data, by which they are known again; None of points, and of old runs
 
     def __post_init__(self):
         self.shape, self.classes = tuple(self.shape), list(self.classes)
@@ -124,9 +126,9 @@ def save(run: Path, config: Config, state: State, losses: list[tuple[int, float]
         return
     run.mkdir(parents=True, exist_ok=True)
     with replacing(run / "config.json") as f:
-        f.write_text(json.dumps(asdict(config), indent=2) + "\n")
+        f.write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
     with replacing(run / "loss.csv") as f:
-        f.write_text("step,loss\n" + "".join(f"{step},{loss!r}\n" for step, loss in losses))
+        f.write_text("step,loss\n" + "".join(f"{step},{loss!r}\n" for step, loss in losses), encoding="utf-8")
     with replacing(run / "state.pt") as f:
         torch.save(
             {
@@ -155,7 +157,7 @@ def read_config(run: Path) -> Config:
     if not is_run(run):
         raise ValueError(f"{run} is not a run: it has no config.json")
     try:
-        raw = json.loads((run / "config.json").read_text())
+        raw = json.loads((run / "config.json").read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"{run / 'config.json'} is not JSON ({error})") from None
     if not isinstance(raw, dict):
@@ -183,7 +185,9 @@ def load(run: str | Path, ema: bool = True, device="cpu") -> nn.Module:
         raise ValueError(f"{path} is missing: the run has not saved yet, or train --resume --out {run} writes it again")
     try:
         model.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError, OSError) as error:
+    except (SafetensorError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
         raise ValueError(f"{path} does not hold this run's weights ({_first_line(error)})") from None
     return model.eval().requires_grad_(False)
 
@@ -197,12 +201,19 @@ def start(config: Config, device="cpu") -> tuple[Config, State]:
 def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, float]], list[float]]:
     """Config, state, loss rows and recent losses of a run, to go on training exactly as if it had never stopped.
 
-    With a number of ranks that does not divide its parts, they are made anew: as good, but not the same.
+    With a number of ranks that does not divide its parts, they are made anew: as good, but not the same. A run that
+    stopped before its first save starts over. Raises ValueError for a damaged file, and if the files are of different
+    steps or state.pt is missing, as after a copy that was cut: going on would replace what is there by less.
     """
     was = read_config(run)
     config, state = start(was, device)
     path = run / "state.pt"
-    if not path.exists():  # stopped before the first save: start over
+    if not path.exists():
+        if kept := _beside_state(run):
+            raise ValueError(
+                f"{run} has {kept} but no state.pt to go on from: copy that too, or begin a new run with the weights "
+                f"of this one, by --start-from {run}"
+            )
         if config.first_stage is not None and config.start_from is None:  # its weights are in no file of the run yet
             raise ValueError(f"{run} stopped before it had saved its autoencoder: remove it and train it anew")
         return config, state, [], []
@@ -218,8 +229,36 @@ def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, floa
         else:  # not the noise that the first steps had
             state.generators = [stream(config.seed + state.step, part) for part in _mine(config)]
     except Exception as error:  # a damaged pickle can raise nearly anything; what matters is which file it is
-        raise ValueError(f"{path} is damaged or of another model ({_first_line(error)})") from None
+        if out_of_memory(error) or getattr(error, "filename", None):  # that one could not even be opened
+            raise
+        raise ValueError(
+            f"{path} is damaged or of another model ({_first_line(error)}): copy it again, or begin a new run with the "
+            f"weights of this one, by --start-from {run}"
+        ) from None
+    _check_weights(run, state.step)
     return config, state, read_losses(run, state.step), recent
+
+
+def _beside_state(run: Path) -> str | None:
+    """A file that only a run which has saved can have."""
+    early = ("config.json", "loss.csv", ".lock")
+    found = sorted(p.name for p in run.iterdir() if p.name not in early and not p.name.startswith(".tmp-"))
+    return next(iter(found), "loss.csv" if read_losses(run) else None)
+
+
+def _check_weights(run: Path, step: int) -> None:
+    """Raise ValueError if there are weights of a later step than that of state.pt, which is saved before them."""
+    for path in (run / "model.safetensors", run / "ema.safetensors"):
+        try:
+            with safe_open(path, "pt") as f:
+                found = int((f.metadata() or {}).get("step", 0))
+        except (FileNotFoundError, SafetensorError):  # they are written again
+            continue
+        if found > step:
+            raise ValueError(
+                f"{path} is of step {found}, state.pt of step {step}, and going on would replace it: copy the state.pt "
+                f"that it is of, or begin a new run with these weights, by --start-from {run}"
+            )
 
 
 def _shared(config: Config) -> Config:
@@ -237,10 +276,13 @@ def read_losses(run: Path, upto: int | None = None) -> list[tuple[int, float]]:
     if not path.exists():
         return []
     try:
-        with open(path, newline="") as f:
-            rows = [(int(r["step"]), float(r["loss"])) for r in csv.DictReader(f)]
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{path} is damaged: expected rows of step,loss") from None
+        with open(path, newline="", encoding="utf-8") as f:
+            reader = csv.DictReader(f)
+            if reader.fieldnames != ["step", "loss"]:
+                raise ValueError
+            rows = [(int(r["step"]), float(r["loss"])) for r in reader]
+    except (KeyError, TypeError, ValueError, csv.Error):
+        raise ValueError(f"{path} is damaged: expected rows of step,loss; repair it, or move it away") from None
     return [r for r in rows if upto is None or r[0] <= upto]
 
 

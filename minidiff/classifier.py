@@ -57,9 +57,14 @@ class Classifier(nn.Module):
         return self.head(self.features(x))
 
 
+def labelled(train: Data) -> bool:
+    """Whether there are labels to tell apart: one class is none."""
+    return len(train.classes) > 1
+
+
 def outputs(train: Data) -> int:
     """How many logits a classifier of `train` has: see `lesson`."""
-    return len(train.classes) or (len(KINDS) if isinstance(train, Captioned) else 4)
+    return len(train.classes) if labelled(train) else len(KINDS) if isinstance(train, Captioned) else 4
 
 
 def lesson(train: Data, n: int, generator) -> tuple[Tensor, Tensor]:
@@ -68,7 +73,7 @@ def lesson(train: Data, n: int, generator) -> tuple[Tensor, Tensor]:
     if isinstance(train, Captioned):
         return train.kinds(n, generator)
     x, label = train.batch(n, generator)
-    if train.classes:
+    if labelled(train):
         return x, label
     turns = torch.randint(4, (n,), generator=generator)
     return torch.stack([p.rot90(k, (1, 2)) for p, k in zip(x, turns.tolist(), strict=True)]), turns
@@ -112,7 +117,7 @@ def for_data(train: Data, device="cpu", seed: int = 0) -> Classifier:
 
     Seed 0 is the judge. What models learn from is of seed 1: they are not judged by the net that taught them.
     """
-    path = data_folder() / f"classifier-{train.fingerprint()}{f'-{seed}' if seed else ''}.safetensors"
+    path = data_folder() / f"classifier-{train.fingerprint()}-{outputs(train)}{f'-{seed}' if seed else ''}.safetensors"
     if path.exists():
         net = Classifier(train.shape[0], train.shape[1], outputs(train))
         net.load_state_dict(load_file(path))

@@ -3,50 +3,78 @@
 import os
 import sys
 import warnings
-
-from simple_parsing import ArgumentParser, DashVariant
+from argparse import ArgumentParser
 
 from .commands import COMMANDS
+from .options import add_options, described
 
-FLAGS = ("help", "resume", "write", "flip", "compiled", "few")  # options without a value
+STOPPED, PIPE = 130, 141  # exit statuses that shells give to what ended by SIGINT and by SIGPIPE
 
 
 class _Parser(ArgumentParser):
     def error(self, message):
-        message = message.replace("options.", "").replace("run_folder", "RUN")  # a dataclass's name for an argument
+        message = " ".join(message.replace("expected one argument", "expected a value").split())
         self.exit(2, f"minidiff: {message}; see {self.prog} --help\n")
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Run the command of argv, by default of the command line; other exit statuses than 0 by SystemExit."""
     warnings.formatwarning = lambda message, *_, **__: f"minidiff: {message}\n"  # one line, as errors are
-    parser = _Parser(prog="python -m minidiff", description="Diffusion models from scratch, in small.")
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
-    for name, cls in COMMANDS.items():
-        sub = commands.add_parser(
-            name,
-            help=cls.__doc__,
-            description=cls.__doc__,
-            add_option_string_dash_variants=DashVariant.DASH,
-        )
-        sub.add_arguments(cls, "options")
-    options = parser.parse_args(_valued(parser, sys.argv[1:] if argv is None else argv)).options
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a code page without some letter costs the letter, not the results
     try:
-        options.run()
-    except (ValueError, OSError) as error:
-        sys.exit(_refuse(error))
+        try:
+            _parse(argv).run()
+        finally:
+            _flush()
+    except BrokenPipeError:  # whoever read it has read enough
+        _mute(sys.stdout, sys.stderr)
+        sys.exit(PIPE)
+    except KeyboardInterrupt:
+        sys.exit(_say("stopped", STOPPED))
+    except Exception as error:
+        from .device import out_of_memory
+
+        if not isinstance(error, ValueError | OSError) and not out_of_memory(error):
+            raise
+        sys.exit(_refuse(error, out_of_memory(error)))
 
 
-def _valued(parser: _Parser, argv: list[str]) -> list[str]:
-    """argv, if every option but the flags has a value: an optional one would pass for absent without it."""
-    for name, after in zip(argv, [*argv[1:], "--"], strict=True):
-        flag = "=" in name or name.removeprefix("--").removeprefix("no") in FLAGS
-        if name.startswith("--") and after.startswith("--") and not flag:
-            parser.error(f"argument {name}: expected a value")
-    return argv
+def _parse(argv):
+    parser = _Parser("python -m minidiff", description="Diffusion models from scratch, in small.", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, cls in COMMANDS.items():
+        add_options(commands.add_parser(name, allow_abbrev=False, **described(cls)), cls)
+    given = vars(parser.parse_args(argv))
+    return COMMANDS[given.pop("command")](**given)
 
 
-def _refuse(error: Exception) -> int:
-    if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError):
+def _refuse(error: Exception, lack: bool) -> int:
+    if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError) and not lack:
         return 2  # the first rank says the same
-    print("minidiff:", " ".join(str(error).split()) or type(error).__name__, file=sys.stderr)
-    return 2
+    message = " ".join(str(error).split())
+    if lack and not message.startswith("out of memory ("):
+        message = f"out of memory ({message[:120]}): fewer at a time need less, say a smaller --n or --batch"
+    return _say(message or type(error).__name__, 2)
+
+
+def _say(message: str, status: int) -> int:
+    print("minidiff:", message, file=sys.stderr)
+    return status
+
+
+def _flush() -> None:
+    """Write out what print has kept, while there is someone to tell that it failed."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _mute(sys.stdout)
+        raise
+
+
+def _mute(*streams) -> None:
+    """Write nothing more, not even what a stream holds when Python ends, which would fail once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())

@@ -1,13 +1,17 @@
 """The commands of `python -m minidiff`: a dataclass each, whose fields are its options and whose run() does it."""
 
-import json
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from simple_parsing import field as option
+from .options import option, seed
 
 # what a command needs is imported when it runs, so that --help and a misspelt option answer at once
+
+DEVICES = "auto, cpu, cuda or mps"
+SAMPLERS = "ddim, euler, heun, dpmpp_2m or langevin"
+SCHEDULES = "vp, ve, cosine, linear or edm (default vp)"
+PREDICTIONS = "x0, eps, v, score, flow or edm (default edm)"
 
 
 def _positive(name: str, value) -> None:
@@ -19,11 +23,11 @@ def _positive(name: str, value) -> None:
 class Demo:
     """Train text-to-image on captioned shapes for some minutes, draw what prompts ask for, and check it."""
 
-    out: Path = Path("demo")  # folder for the run and the pictures
-    minutes: float = 3.8  # of training
-    n: int = 500  # captions to check by
-    seed: int = 0
-    device: str = "auto"  # auto, cpu, cuda or mps
+    out: Path = option(Path("demo"), "folder for the run and the pictures")
+    minutes: float = option(3.8, "of training")
+    n: int = option(500, "captions to check by")
+    seed: int = option(0, "of the noise", read=seed)
+    device: str = option("auto", DEVICES)
 
     def run(self):
         from .demo import demo
@@ -37,40 +41,44 @@ class Demo:
 class Train:
     """Train a model into a run folder; kill it whenever you like, --resume goes on exactly."""
 
-    data: str | None = None  # a name (an unknown one lists them), folder:PATH or npz:PATH
-    model: str | None = None  # diffusion (default), gan, stacked_gan, vae or vq (autoencoders), ar (on a vq's tokens)
-    autoencoder: Path | None = None  # a run of a vae, to diffuse in its latents, or of a vq, for ar
-    start_from: str | None = None  # a run, or a model that comes with minidiff: with its net, from its weights
-    net: str | None = None  # mlp (points), unet, cnn, encoder_decoder, ncsn, transformer, dit; of GANs: dcgan, style
-    steps: int | None = None  # train until this many steps in all
-    minutes: float | None = None  # or for this long from now, the last drawing not counted (the default: 3)
-    out: Path | None = None  # the run folder; by default runs/DATA
-    resume: bool = field(default=False)  # go on with the run at --out, if there is one already
-    device: str = "auto"  # auto, cpu, cuda or mps
-    seed: int | None = None  # of weights, batches and noise (default 0)
-    schedule: str | None = None  # vp, ve, cosine, linear or edm (default vp)
-    prediction: str | None = None  # x0, eps, v, score, flow or edm (default edm)
-    times: str | None = None  # training times: uniform, logit_normal, lognormal (default) or noisy_lognormal (captions)
-    width: int | None = None  # channels of the net
-    batch: int | None = None  # batch size
-    lr: float | None = None  # learning rate
-    optimizer: str | None = None  # adamw or muon (default adamw, in a laptop's recipes muon)
-    p_uncond: float | None = None  # how often the label is dropped (default 0.1)
-    size: int | None = None  # resize the pictures of a folder, crop photos, or draw shapes, to this
-    recipe: str | None = None  # unet-laptop, unet-8gb, unet-24gb, dit-laptop, ...; by default what suits the machine
-    patch: int | None = None  # pixels that a U-Net or transformer takes together (default 4 for captions)
-    depth: int | None = None  # blocks of a transformer, or of each level of a U-Net
-    levels: int | None = None  # of a U-Net
-    parts: int | None = None  # cut each batch into so many parts, one after the other (default 1, or the ranks)
-    flip: bool | None = field(default=None)  # mirror half the pictures (by default with a recipe in pixels)
-    cooldown: float | None = None  # share of the time, at the end, over which the learning rate falls to 0
-    compiled: bool | None = field(default=None)  # compile the net; by default where it pays
-    way: str | None = None  # to read captions: cross, tokens or pooled (default cross)
-    f: int | None = None  # by which an autoencoder divides the side: 1, 2, 4 (default) or 8
-    dim: int | None = None  # channels of its latents (default 4, of a vq 8)
-    codes: int | None = None  # in the codebook of a vq (default 256)
-    text_encoder: str | None = None  # clip:PATH, a folder with CLIP; by default a small one is trained with the net
-    save_every: float = 10.0  # seconds between checkpoints
+    data: str | None = option(None, "a name (an unknown one lists them), folder:PATH or npz:PATH")
+    model: str | None = option(None, "diffusion (default), gan, stacked_gan, vae or vq (autoencoders), ar (of a vq)")
+    autoencoder: Path | None = option(None, "a run of a vae, to diffuse in its latents, or of a vq, for ar")
+    start_from: str | None = option(None, "a run, or a model that comes with minidiff: with its net, from its weights")
+    net: str | None = option(
+        None, "mlp (points), unet, cnn, ncsn, dit, ...; of GANs dcgan, style; by default what fits"
+    )
+    steps: int | None = option(None, "train until this many steps in all; by default for --minutes")
+    minutes: float | None = option(None, "or for this long from now, the last drawing not counted (default 3)")
+    out: Path | None = option(None, "the run folder; by default runs/DATA")
+    resume: bool = option(False, "go on with the run at --out, if there is one already")
+    device: str = option("auto", DEVICES)
+    seed: int | None = option(None, "of weights, batches and noise (default 0)", read=seed)
+    schedule: str | None = option(None, SCHEDULES)
+    prediction: str | None = option(None, PREDICTIONS)
+    times: str | None = option(None, "uniform, logit_normal, lognormal (default), noisy_lognormal (with captions)")
+    width: int | None = option(None, "channels of the net (default 32 to 128, by net and data)")
+    batch: int | None = option(None, "batch size (default 64, of points 512, of captions 32)")
+    lr: float | None = option(None, "learning rate (default 0.002, or 0.001, by net)")
+    optimizer: str | None = option(None, "adamw or muon (default adamw, in a laptop's recipes muon)")
+    p_uncond: float | None = option(None, "how often the label is dropped (default 0.1)")
+    size: int | None = option(
+        None, "resize a folder's pictures, crop photos, draw shapes to this (default 32, of shapes 16)"
+    )
+    recipe: str | None = option(None, "unet-laptop, unet-8gb, dit-laptop, ...; by default what suits the machine")
+    patch: int | None = option(None, "pixels that a U-Net or transformer takes together (default 4 for captions)")
+    depth: int | None = option(None, "blocks of a transformer (default 6), or of each level of a U-Net (default 1)")
+    levels: int | None = option(None, "of a U-Net (default 2 or 3, by size)")
+    parts: int | None = option(None, "cut each batch into so many parts, one after the other (default 1, or the ranks)")
+    flip: bool | None = option(None, "mirror half the pictures (by default with a recipe in pixels)")
+    cooldown: float | None = option(None, "share of the time, at its end, in which the rate falls to 0 (default 0)")
+    compiled: bool | None = option(None, "compile the net; by default where it pays")
+    way: str | None = option(None, "to read captions: cross, tokens or pooled (default cross)")
+    f: int | None = option(None, "by which an autoencoder divides the side: 1, 2, 4 (default) or 8")
+    dim: int | None = option(None, "channels of its latents (default 4, of a vq 8)")
+    codes: int | None = option(None, "in the codebook of a vq (default 256)")
+    text_encoder: str | None = option(None, "clip:PATH, a folder with CLIP; by default one is trained with the net")
+    save_every: float = option(10.0, "seconds between checkpoints")
 
     def run(self):
         from . import data, parallel
@@ -108,12 +116,15 @@ class Train:
             config = checkpoint.read_config(self.out)
             if self.autoencoder is not None:
                 raise ValueError(f"{self.out} holds its autoencoder already: leave --autoencoder out")
+            if config.fingerprint is not None:  # by which load_data knows the data, wherever they are
+                config.data = choices.pop("data") or config.data
             for name, value in choices.items():
                 if value is not None and value != getattr(config, name):
                     raise ValueError(
                         f"{self.out} was made with {name} {getattr(config, name)}, not {value}: leave it out"
                     )
-            return config, load_data(config)
+            dataset = load_data(config)
+            return replace(config, fingerprint=dataset.fingerprint()), dataset
         choices.pop("data")
         if self.start_from is not None:
             return configure_from(self.data, **choices)
@@ -127,31 +138,31 @@ class Train:
 class Sample:
     """Draw samples from a run, or from a model that comes with minidiff, as a picture (.png) or as arrays (.npz)."""
 
-    run_folder: Path | None = option(default=None, positional=True, nargs="?")  # the folder that train wrote
-    pretrained: str | None = None  # or a model that comes with minidiff (an unknown name lists them)
-    n: int = 64  # how many
-    label: str | None = None  # a class by name or number, or none; by default each class in turn
-    prompt: str | None = None  # what to draw, for a model of captions; by default eight captions of its data
-    negative: str | None = None  # what to stay away from; takes the place of the empty prompt, and needs a --scale
-    scale: float = 1.0  # guidance: 1 is off, 1.5 to 3 is usual
-    sampler: str = "dpmpp_2m"  # ddim, euler, heun, dpmpp_2m or langevin
-    steps: int = 20  # of the sampler
-    temperature: float | None = None  # of an autoregressive model: below 1 the likely is likelier (default 1)
-    top_k: int | None = None  # of an autoregressive model: draw from so many of the likeliest tokens (default all)
-    seed: int = 0
-    out: Path | None = None  # .png or .npz; by default RUN/sample.png, or NAME.png of a pretrained one
-    device: str = "auto"  # auto, cpu, cuda or mps
+    run_folder: Path | None = option(None, "the folder that train wrote", metavar="RUN")
+    pretrained: str | None = option(None, "or a model that comes with minidiff (an unknown name lists them)")
+    n: int = option(64, "how many")
+    label: str | None = option(None, "a class by name or number, or none; by default each class in turn")
+    prompt: str | None = option(None, "what to draw, for a model of captions; by default eight captions of its data")
+    negative: str | None = option(None, "what to stay away from (default: no words at all); needs a --scale")
+    scale: float = option(1.0, "guidance: 1 is off, 1.5 to 3 is usual")
+    sampler: str = option("dpmpp_2m", SAMPLERS)
+    steps: int = option(20, "of the sampler")
+    temperature: float | None = option(None, "of an autoregressive model: below 1 the likely is likelier (default 1)")
+    top_k: int | None = option(None, "of an autoregressive model: so many of the likeliest tokens (default all)")
+    seed: int = option(0, "of the noise", read=seed)
+    out: Path | None = option(None, ".png or .npz; by default RUN/sample.png, or NAME.png of a pretrained one")
+    device: str = option("auto", DEVICES)
 
     def run(self):
         import torch
 
         from . import checkpoint
         from .device import pick
-        from .generate import check_output, generate, parse_label, write
+        from .generate import check_output, free, generate, parse_label, write
 
         run = _run_of(self)
         config = checkpoint.read_config(run)
-        out = self.out or (Path(f"{self.pretrained}.png") if self.pretrained else run / "sample.png")
+        out = self.out or (free(Path(f"{self.pretrained}.png")) if self.pretrained else run / "sample.png")
         check_output(out)
         tokenizer, labels, negative = checkpoint.tokenizer(config), None, None
         if tokenizer is None and (self.prompt is not None or self.negative is not None):
@@ -200,52 +211,46 @@ class Evaluate:
     Writes evaluation.json and the same as text, evaluation.txt, into the run.
     """
 
-    run_folder: Path | None = option(default=None, positional=True, nargs="?")  # the folder that train wrote
-    pretrained: str | None = None  # or a model that comes with minidiff
-    n: int | None = None  # samples: by default 10,000 points or 2,048 pictures
-    few: bool = field(default=False)  # allow less than 2,048 pictures
-    features: str = "classifier"  # or inception, for an FID (pip install -e '.[fid]')
-    data: str | None = None  # compare with other data of the same shape and classes, say a copy of it
-    scale: float | None = None  # guidance, beside 1: by default 1 for points and 1.5 for pictures with labels
-    sampler: str = "dpmpp_2m"  # ddim, euler, heun, dpmpp_2m or langevin
-    steps: int = 20  # of the sampler
-    seed: int = 0
-    device: str = "auto"  # auto, cpu, cuda or mps
-    out: Path | None = None  # the folder for the card; by default RUN, or NAME-evaluation of a pretrained one
+    run_folder: Path | None = option(None, "the folder that train wrote", metavar="RUN")
+    pretrained: str | None = option(None, "or a model that comes with minidiff")
+    n: int | None = option(None, "samples: by default 10,000 points or 2,048 pictures")
+    few: bool = option(False, "allow less than 2,048 pictures")
+    features: str = option("classifier", "or inception, for an FID (pip install -e '.[fid]')")
+    data: str | None = option(None, "compare with other data of the same shape and classes, say a copy of it")
+    scale: float | None = option(None, "guidance, beside 1: by default 1 for points and 1.5 for pictures with labels")
+    sampler: str = option("dpmpp_2m", SAMPLERS)
+    steps: int = option(20, "of the sampler")
+    seed: int = option(0, "of the noise", read=seed)
+    device: str = option("auto", DEVICES)
+    out: Path | None = option(None, "the folder for the card; by default RUN, or NAME-evaluation of a pretrained one")
 
     def run(self):
-        from .evaluate import evaluate
-        from .files import replacing
+        from .evaluate import evaluate, in_words, write_card
 
         _positive("n", self.n)
         run = _run_of(self)
         out = self.out or (Path(f"{self.pretrained}-evaluation") if self.pretrained else run)
-        out.mkdir(parents=True, exist_ok=True)
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"{out} is a file: --out names the folder for the card")
         report = evaluate(
             run, n=self.n, scale=self.scale, sampler=self.sampler, steps=self.steps, seed=self.seed,
             device=self.device, features_of=self.features, spec=self.data, few=self.few, work=out / "evaluating",
         )  # fmt: skip
-        lines = []
-        for name, value in report.items():
-            numbers = value if isinstance(value, list) else [value]
-            lines.append(f"{name}: {' '.join(f'{v:.4f}' if isinstance(v, float) else str(v) for v in numbers)}")
-        for name, text in (("json", json.dumps(report, indent=2)), ("txt", "\n".join(lines))):
-            with replacing(out / f"evaluation.{name}") as f:
-                f.write_text(text + "\n")
-        print("\n".join(lines))
+        print("\n".join(in_words(report)), flush=True)
+        write_card(report, out)
 
 
 @dataclass
 class Doctor:
     """Samples are noise? Overfit one batch, run the sampler on the exact denoiser, and tell which half is at fault."""
 
-    data: str = "digits"  # a name, folder:PATH or npz:PATH
-    net: str | None = None  # mlp or unet
-    schedule: str | None = None  # vp, ve, cosine, linear or edm
-    prediction: str | None = None  # x0, eps, v, score, flow or edm
-    sampler: str = "dpmpp_2m"  # ddim, euler, heun or dpmpp_2m
-    steps: int = 300  # of overfitting
-    device: str = "auto"  # auto, cpu, cuda or mps
+    data: str = option("digits", "a name, folder:PATH or npz:PATH")
+    net: str | None = option(None, "mlp, unet or another that train knows; by default what suits the data")
+    schedule: str | None = option(None, SCHEDULES)
+    prediction: str | None = option(None, PREDICTIONS)
+    sampler: str = option("dpmpp_2m", "ddim, euler, heun or dpmpp_2m")
+    steps: int = option(300, "of overfitting")
+    device: str = option("auto", DEVICES)
 
     def run(self):
         import torch
@@ -254,10 +259,11 @@ class Doctor:
         from .denoise import TIMES
         from .device import pick, to_device
         from .doctor import examine
-        from .generate import run_sampler
+        from .generate import check_sampling, run_sampler
         from .recipes import configure
 
         _positive("steps", self.steps)
+        check_sampling(self.sampler, self.steps)
         choices = {"net": self.net, "schedule": self.schedule, "prediction": self.prediction}
         config, dataset = configure(self.data, device=self.device, **choices)
         device = pick(self.device)
@@ -278,8 +284,8 @@ class Doctor:
 class Claims:
     """The ledger of the lecture's claims; with an ID, measure that claim anew and show both."""
 
-    id: str | None = option(default=None, positional=True, nargs="?")  # say 1.1; without, list all
-    write: bool = field(default=False)  # put what was measured into the ledger
+    id: str | None = option(None, "say 1.1; by default all are listed", metavar="ID")
+    write: bool = option(False, "put what was measured into the ledger")
 
     def run(self):
         from .claims import show

@@ -67,8 +67,7 @@ def distances(real: Tensor, features: Tensor, labels: Tensor, size: int) -> tupl
 
 
 def compared(name: str, eyes: Features, real, found, logits, labels, size: int) -> dict:
-    """All that one set of features says of another, in words; logits of None are not of classes that exclude another,
-    and have no score."""
+    """All that one set of features says of another, in words; without logits there is no score."""
     few = balanced(labels, size, torch.Generator().manual_seed(0))
     frechet, precision, recall = distances(real, found, labels, size)
     report = {

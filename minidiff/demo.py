@@ -43,6 +43,8 @@ def demo(out: Path, minutes: float = 3.8, seed: int = 0, device: str = "auto", n
         raise ValueError(f"{out} exists and was not made by demo: choose another --out")
     if checkpoint.is_run(run):
         config = checkpoint.read_config(run)
+        if config.data != "shapes:2":
+            raise ValueError(f"{run} is a run on {config.data}, not one of demo's: choose another --out")
         dataset = load_data(config)
     else:
         config, dataset = configure("shapes:2", seed=seed)
@@ -56,7 +58,7 @@ def demo(out: Path, minutes: float = 3.8, seed: int = 0, device: str = "auto", n
         print(f"guidance {scale:g}: " + ", ".join(f"{k} {v:.0%}" for k, v in rows[scale].items()), flush=True)
     print(f"({n} captions, {STEPS} steps of dpmpp_2m, {time.monotonic() - began:.0f} s)")
     with replacing(out / "accuracy.json") as f:
-        f.write_text(json.dumps({f"{k:g}": v for k, v in rows.items()}, indent=1) + "\n")
+        f.write_text(json.dumps({f"{k:g}": v for k, v in rows.items()}, indent=1) + "\n", encoding="utf-8")
     draw_accuracy(rows, n, out / "accuracy.png")
     draw_prompts(model, tokenizer, config, out / "prompts.png", seed)
     draw_animation(model, tokenizer, config, out / "noise_to_picture.gif", seed)
@@ -102,7 +104,7 @@ def draw_animation(model, tokenizer, config, path: Path, seed: int, scale: float
     frames = []
     for step in path_of_x:
         shown = step / step.abs().amax((1, 2, 3), keepdim=True).clamp(min=1)
-        sheet = plot.tile(shown.view(6, 3, *config.shape).transpose(0, 1).flatten(0, 1).cpu(), 6)
-        frames.append(Image.fromarray(sheet.repeat(6, 0).repeat(6, 1)))
+        sheet = plot.sheet(shown.view(6, 3, *config.shape).transpose(0, 1).flatten(0, 1), 6)
+        frames.append(Image.fromarray(sheet))
     with replacing(path) as temporary:
         frames[0].save(temporary, save_all=True, append_images=frames[1:], loop=0, duration=[120] * steps + [2500])

@@ -59,7 +59,59 @@ def coefficients(prediction: str, schedule: Schedule, t: Tensor, sigma_data: flo
 def normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Standard normal noise like x, drawn on the generator's device so that a CPU seed serves every device."""
     device = generator.device if generator is not None else x.device
-    return torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype).to(x.device)
+    noise = torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype)
+    return noise.to(x.device, non_blocking=x.is_cuda)
+
+
+def numbers(x, like: Tensor | None = None) -> Tensor:
+    """x as a tensor of floats, of `like`'s kind and where that is if given: an array or a list is welcome.
+
+    Raises ValueError for whole numbers: pictures of 256 levels are not what a model works on.
+    """
+    try:
+        x = torch.as_tensor(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"expected numbers ({error})") from None
+    if not x.is_floating_point():
+        raise ValueError(f"expected floats, pictures in [-1, 1], got {x.dtype}: convert them first")
+    return x if like is None else x.to(like)
+
+
+def condition(cond, x: Tensor, most: int | None = None, tokens: bool = False) -> Tensor | None:
+    """The condition for each of x (B, ...), where x is: labels (B,) of 0 to `most`, or tokens (B, L).
+
+    A list, an array, one for all, and labels (B, 1) are welcome. Raises ValueError for anything else. Labels that are
+    on a GPU already are not looked at, as that would wait for it.
+    """
+    if cond is None:
+        return None
+    what, ndim = ("tokens (B, L)", 2) if tokens else ("labels (B,)", 1)
+    cond = whole_numbers(cond)
+    if not tokens and cond.ndim == 2 and cond.shape[1] == 1:
+        cond = cond[:, 0]
+    cond = cond[None] if cond.ndim == ndim - 1 else cond
+    if cond.ndim != ndim or len(cond) not in (1, len(x)):
+        raise ValueError(f"expected {what} for {len(x)} samples, got shape {tuple(cond.shape)}")
+    if cond.device.type == "cpu" and not tokens:
+        check_labels(cond, most)
+    return cond.to(x.device, non_blocking=x.is_cuda).expand(len(x), *cond.shape[1:])
+
+
+def whole_numbers(cond) -> Tensor:
+    """Labels or tokens as a tensor of whole numbers, or ValueError."""
+    try:
+        cond = torch.as_tensor(cond)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"expected labels or tokens, whole numbers ({error})") from None
+    if cond.is_complex() or (cond.is_floating_point() and (cond % 1 != 0).any()):
+        raise ValueError(f"expected labels or tokens, whole numbers, got {str(cond.tolist())[:60]}")
+    return cond.long()
+
+
+def check_labels(cond: Tensor, most: int | None, but: str = "") -> None:
+    """Raise ValueError unless labels lie between 0 and `most`, if that is given. On a GPU it waits."""
+    if bad := [] if most is None or cond.is_meta else cond[(cond < 0) | (cond > most)].tolist():
+        raise ValueError(f"label {bad[0]} is out of range: this model's labels are 0 to {most}{but}")
 
 
 class Denoiser(nn.Module):
@@ -83,17 +135,25 @@ class Denoiser(nn.Module):
     def null(self) -> int | Tensor | None:
         return getattr(self.net, "null", None)
 
-    def output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
-        """The network's raw output at x_t (B, ...) and t (B,) or ()."""
+    def given(self, cond, x: Tensor) -> Tensor | None:
+        """The condition as the network takes it, for each of x (see `condition`)."""
         if cond is not None and self.null is None:
             raise ValueError("a condition was given to an unconditional net: leave cond out, or build it with classes")
+        if getattr(self.net, "text", None) is not None or not isinstance(self.null, int):
+            return condition(cond, x, tokens=True)
+        return condition(cond, x, most=self.null)
+
+    def output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """The network's raw output at x_t (B, ...) and t (B,) or (): of x_t's type, computed in that of the weights."""
         alpha, sigma = self.schedule(t)
         c_noise = (torch.log(sigma / alpha) / 4).expand(len(x_t))
-        out = self.net(expand(1 / _norm(alpha, sigma, self.sigma_data), x_t) * x_t, c_noise, cond)
-        return out.to(x_t.dtype)
+        x_in = expand(1 / _norm(alpha, sigma, self.sigma_data), x_t) * x_t
+        like = next(self.net.parameters(), x_in)
+        return self.net(x_in.to(like.dtype), c_noise.to(like.dtype), self.given(cond, x_t)).to(x_t.dtype)
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
         """x0 and eps as predicted from x_t (B, ...), at t (B,) or () with t > 0."""
+        x_t = numbers(x_t)
         t = torch.as_tensor(t).to(x_t)
         out = self.output(x_t, t, cond)
         a, b = coefficients(self.prediction, self.schedule, t, self.sigma_data)
@@ -108,11 +168,12 @@ class Denoiser(nn.Module):
         default uniform between t_min and t_max. Without `weight` the error is that of the network's own target;
         with it, weight(log_snr) times the error of x0 (see the weightings below).
         """
-        t = uniform_times(len(x0), self.schedule, generator) if t is None else t
-        t, eps = t.to(x0), normal_like(x0, generator)
+        x0 = numbers(x0)
+        t = uniform_times(len(x0), self.schedule, generator) if t is None else torch.as_tensor(t)
+        t, eps = t.to(x0, non_blocking=x0.is_cuda), normal_like(x0, generator)
         alpha, sigma = self.schedule(t)
         x_t = expand(alpha, x0) * x0 + expand(sigma, x0) * eps
-        out = self.output(x_t, t, self._drop(cond, p_uncond, generator))
+        out = self.output(x_t, t, self._drop(self.given(cond, x0), p_uncond, generator))
         a, b = coefficients(self.prediction, self.schedule, t, self.sigma_data)
         error = (out - expand(a, x0) * x0 - expand(b, x0) * eps).square().flatten(1).mean(1)
         if weight is None:
@@ -124,8 +185,7 @@ class Denoiser(nn.Module):
             return cond
         device = generator.device if generator is not None else cond.device
         drop = torch.rand(len(cond), generator=generator, device=device).to(cond.device) < p_uncond
-        null = torch.as_tensor(self.null).to(cond)  # one number, or a row of tokens
-        return torch.where(drop.reshape(-1, *[1] * (cond.ndim - 1)), null, cond)
+        return torch.where(drop.reshape(-1, *[1] * (cond.ndim - 1)), self.null, cond)  # a number, or a row of tokens
 
 
 class Rescheduled:
@@ -139,6 +199,7 @@ class Rescheduled:
         self.null = getattr(model, "null", None)
 
     def __call__(self, x_t, t, cond=None):
+        x_t = numbers(x_t)
         t = torch.as_tensor(t).to(x_t)
         theirs = self.model.schedule.time(self.schedule.log_snr(t))
         ratio = self.model.schedule(theirs)[0] / self.schedule(t)[0]
@@ -147,12 +208,14 @@ class Rescheduled:
 
 def score(model, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
     """grad log p_t(x_t) = -eps / sigma_t, shaped like x_t (Vincent 2011)."""
+    x_t = numbers(x_t)
     t = torch.as_tensor(t).to(x_t)
     return -model(x_t, t, cond).eps / expand(model.schedule(t)[1], x_t)
 
 
 def velocity(model, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
     """dx/dt of the probability-flow ODE: alpha' * x0 + sigma' * eps, shaped like x_t (Lipman et al. 2023)."""
+    x_t = numbers(x_t)
     t = torch.as_tensor(t).to(x_t)
     x0, eps = model(x_t, t, cond)
     d_alpha, d_sigma = model.schedule.rates(t)

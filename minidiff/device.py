@@ -1,6 +1,7 @@
 """Where to compute, and in which precision: decided by what the hardware does natively."""
 
 import sys
+from contextlib import contextmanager
 
 import torch
 
@@ -11,7 +12,7 @@ def pick(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # meta, which computes nothing, is none
     except (RuntimeError, AssertionError, NotImplementedError):
         raise ValueError(f"device {name!r} is not available here: use auto, cpu, cuda or mps") from None
     return device
@@ -33,8 +34,41 @@ def autocast(device: torch.device, x: torch.Tensor):
 
 
 def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """x on the device; pictures with channels last, the layout in which convolutions are fast."""
-    return x.to(device, memory_format=torch.channels_last) if x.ndim == 4 else x.to(device)
+    """x on the device; pictures with channels last, the layout in which convolutions are fast. To a GPU without waiting
+    for it, which needs memory that stays in place."""
+    if device.type == "cuda" and x.device.type == "cpu":
+        x = x.pin_memory()
+    layout = torch.channels_last if x.ndim == 4 else torch.preserve_format
+    return x.to(device, memory_format=layout, non_blocking=device.type == "cuda")
+
+
+def follower(generator: torch.Generator, device: torch.device) -> torch.Generator:
+    """Where noise for the device is drawn: on a GPU from a generator of its own, seeded by the next number of this one,
+    which is on the CPU; else from this one."""
+    if device.type != "cuda":
+        return generator
+    return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
+
+
+@contextmanager
+def tuned(device: torch.device):
+    """For training: within, a GPU rounds float32 products to TF32, and tries which convolution is the fastest."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory: torch has a class for a GPU's, but none for a CPU's."""
+    words = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
+    said = isinstance(error, RuntimeError | OSError) and any(word in str(error).lower() for word in words)
+    return said or isinstance(error, MemoryError)
 
 
 def peak_memory(device: torch.device) -> str:

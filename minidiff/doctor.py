@@ -65,7 +65,7 @@ def examine(
     generator = torch.Generator().manual_seed(0)
     oracle, errors = EmpiricalDenoiser(x0, model.schedule, cond), []
     for noise in (0.2, 0.5, 1.0):
-        t = model.schedule.time(-2 * torch.tensor(noise).log())
+        t = model.schedule.time(-2 * torch.tensor(noise).log()).to(x0)
         alpha, sigma = (expand(v, x0) for v in model.schedule(t))
         with torch.no_grad():
             x_t = alpha * x0 + sigma * normal_like(x0, generator)
@@ -79,7 +79,7 @@ def examine(
 def sampler_error(x0: Tensor, schedule, sampler=dpmpp_2m, steps: int = 20, n: int = 64) -> float:
     """How far `sampler` ends from the nearest point of x0 when the denoiser is the exact one of x0."""
     oracle = EmpiricalDenoiser(x0, schedule)
-    x = start(oracle, (n, *x0.shape[1:]), torch.Generator().manual_seed(0))
+    x = start(oracle, (n, *x0.shape[1:]), torch.Generator().manual_seed(0), x0.device)
     samples = last(sampler(oracle, x, schedule.grid(steps)))
     nearest = torch.cdist(samples.flatten(1), x0.flatten(1)).min(1).values.square() / x0[0].numel()
     return (nearest.mean() / x0.var()).item()

@@ -1,5 +1,6 @@
 """How good is a run? Against the exact law where there is one, else against held-out real data; floors beside."""
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -9,13 +10,14 @@ from torch import Tensor
 
 from . import checkpoint, data, metrics
 from .checkpoint import Config
-from .classifier import for_data, judge
+from .classifier import for_data, judge, labelled
 from .compare import ENOUGH, PAIRS, balanced, compared, draw, share, some_pictures
 from .data import checker
 from .denoise import normal_like
 from .device import native_bf16, pick
 from .features import Features, features
-from .generate import generate
+from .files import replacing
+from .generate import check_sampling, generate, whole
 from .nets.measures import parameters
 from .oracles import MixtureDenoiser
 from .runs import load_data
@@ -93,7 +95,7 @@ def evaluate_images(
     order = torch.randperm(len(near), generator=torch.Generator().manual_seed(0))  # it may be sorted by class
     real, logits = eyes.look(near.at(order))
     report = {"compared with": f"{len(near)} {'training' if usual else 'held-out'} pictures"}
-    known = bool(config.classes) and not usual
+    known = labelled(config) and not usual
     if known:
         report["classifier: right on held-out real pictures"] = share(logits, held_out.labels[order])
     classes = len(config.classes) if known else 1
@@ -205,12 +207,15 @@ def evaluate(
     measured.
     """
     config = checkpoint.read_config(run)
-    config.data = spec or config.data
+    if spec is not None:
+        config.data, config.fingerprint = spec, None
     model = checkpoint.load(run, device=pick(device))
     dataset = load_data(config)
     points, noisy = isinstance(dataset, data.Points), hasattr(model, "schedule")
-    usual = 1.0 if points or not noisy else 2.0 if dataset.captioned else 1.5 if config.classes else 1.0
-    n, scale = n or (10_000 if points else ENOUGH), usual if scale is None else scale
+    usual = 1.0 if points or not noisy else 2.0 if dataset.captioned else 1.5 if labelled(config) else 1.0
+    n, seed = whole("n", n or (10_000 if points else ENOUGH)), whole("seed", seed, 0, 64)
+    scale = usual if scale is None else scale
+    steps = check_sampling(sampler, steps, scale)
     options = {"n": n, "scale": scale, "sampler": sampler, "steps": steps, "seed": seed}
     head = {"run": str(run), "data": config.data} | _card(config, model, run, options)
     if isinstance(model, Autoencoder):
@@ -252,3 +257,19 @@ def _card(config: Config, model, run: Path, options: dict) -> dict:
         "precision": "bfloat16 by autocast" if half else "float32",
         "device": str(device),
     }
+
+
+def in_words(report: dict) -> list[str]:
+    """A line for each of its measures."""
+    rows = {name: value if isinstance(value, list) else [value] for name, value in report.items()}
+    return [
+        f"{name}: {' '.join(f'{v:.4f}' if isinstance(v, float) else str(v) for v in row)}" for name, row in rows.items()
+    ]
+
+
+def write_card(report: dict, out: Path) -> None:
+    """evaluation.json and, the same as text, evaluation.txt in the folder `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in (("json", json.dumps(report, indent=2)), ("txt", "\n".join(in_words(report)))):
+        with replacing(out / f"evaluation.{name}") as f:
+            f.write_text(text + "\n", encoding="utf-8")

@@ -19,11 +19,11 @@ NAMES = ("classifier", "inception")
 
 
 class Features(NamedTuple):
-    """What looks at pictures, (N, C, H, W) in [-1, 1] -> features (N, D) and logits (N, classes), on the CPU; and what
-    the measures in those features are called."""
+    """What looks at pictures, (N, C, H, W) in [-1, 1] -> features (N, D) and logits (N, classes), or None without
+    classes to tell apart, on the CPU; and what the measures in those features are called."""
 
     what: str
-    look: Callable[[Tensor], tuple[Tensor, Tensor]]
+    look: Callable[[Tensor], tuple[Tensor, Tensor | None]]
     frechet: str
     kernel: str
     score: str
@@ -44,7 +44,12 @@ def features(name: str, train: Data, device) -> Features:
         "kernel distance, classifier features (not KID)",
         "class score, as the Inception score is computed",
     )
-    return Features(what, lambda x: classifier.judge(net, x), *names)
+
+    def look(x):
+        seen, logits = classifier.judge(net, x)
+        return seen, logits if classifier.labelled(train) else None
+
+    return Features(what, look, *names)
 
 
 def inception(device) -> torch.nn.Module:

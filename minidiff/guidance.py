@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from .denoise import Prediction
+from .denoise import Prediction, condition, numbers, whole_numbers
 from .schedules import expand
 
 
@@ -36,14 +36,21 @@ class Guided:
         self.schedule, self.null = model.schedule, getattr(model, "null", None)
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
+        x_t = numbers(x_t)
         t = torch.as_tensor(t).to(x_t)
+        if cond is not None:
+            cond = whole_numbers(cond).to(x_t.device)
+            cond = cond.expand(len(x_t)) if cond.ndim == 0 else cond
+        if self.scale == 1 or (cond is None and self.weak is None and self.negative is None):
+            return self.model(x_t, t, cond)
         low, high = self.interval
         on = (t >= low) & (t <= high)
-        if self.scale == 1 or not on.any() or (cond is None and self.weak is None and self.negative is None):
+        always = (low <= 0 and high >= 1) or bool(on.all())  # a GPU is waited for only if there is an interval
+        if not (always or on.any()):
             return self.model(x_t, t, cond)
-        if self.scale == 0 and on.all() and self.rescale == 0:
+        if self.scale == 0 and always and self.rescale == 0:
             return self._weak(x_t, t, cond)
-        scale = self.scale if on.all() else expand(torch.where(on, self.scale, 1.0).to(x_t), x_t)
+        scale = self.scale if always else expand(torch.where(on, self.scale, 1.0).to(x_t), x_t)
         weak, strong = self._both(x_t, t, cond)
         guided = weak.lerp(strong, scale)
         return guided if self.rescale == 0 else self._rescaled(guided, strong, x_t, t)
@@ -51,7 +58,9 @@ class Guided:
     def _away(self, like: Tensor) -> Tensor | None:
         """The condition to move away from, shaped like cond."""
         away = self.null if self.negative is None else self.negative
-        return None if away is None else torch.as_tensor(away).to(like).expand_as(like)
+        if away is None or isinstance(away, int):
+            return None if away is None else torch.full_like(like, away)
+        return torch.as_tensor(away).to(like, non_blocking=like.is_cuda).expand_as(like)
 
     def _weak(self, x_t, t, cond):
         if self.weak is not None:
@@ -86,6 +95,8 @@ class ClassifierGuided:
         self.schedule, self.null = model.schedule, getattr(model, "null", None)
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
+        x_t = numbers(x_t)
+        cond = condition(cond, x_t, self.null)
         t = torch.as_tensor(t).to(x_t)
         found = self.model(x_t, t, None if self.null is None else cond)
         if cond is None or self.scale == 0:

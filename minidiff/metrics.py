@@ -10,14 +10,15 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from .denoise import normal_like
+from .denoise import normal_like, numbers
+from .samplers import checked
 from .score_matching import exact_trace, hutchinson_trace
 
 
 def wasserstein2(a: Tensor, b: Tensor) -> float:
     """The exact 2-Wasserstein distance of two equally large samples (N, D), by linear assignment: O(N^3) time."""
     a, b = _same(a, b, equal_n=True)
-    cost = torch.cdist(a.double(), b.double()).square()
+    cost = torch.cdist(a, b).square()
     rows, columns = linear_sum_assignment(cost.numpy(force=True))
     return cost.cpu()[rows, columns].mean().sqrt().item()
 
@@ -36,8 +37,10 @@ def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 256, generator=N
 
 def psnr(x: Tensor, y: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of pictures y against x, (N, C, H, W) in [-1, 1]: the mean over pictures."""
-    if x.shape != y.shape:
-        raise ValueError(f"expected pictures of one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
+    x = _finite(numbers(x))
+    y = _finite(numbers(y)).to(x.device)
+    if x.shape != y.shape or x.ndim != 4 or not len(x):
+        raise ValueError(f"expected pictures (N, C, H, W) of one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
     error = (x - y).square().flatten(1).mean(1).clamp(min=1e-10)
     return (10 * torch.log10(4 / error)).mean().item()
 
@@ -49,7 +52,6 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     A^T B where C_a = A A^T: no matrix square root, nothing complex.
     """
     a, b = _same(a, b)
-    a, b = a.double(), b.double()
     if min(len(a), len(b)) < 2:
         raise ValueError("a Frechet distance needs at least 2 samples a side")
     mean_a, mean_b = a.mean(0), b.mean(0)
@@ -65,7 +67,6 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
     a, b = _same(a, b)
     if min(len(a), len(b)) < 2:
         raise ValueError("a kernel distance needs at least 2 samples a side")
-    a, b = a.double(), b.double()
 
     def within(x):
         k = (x @ x.T / x.shape[1] + 1) ** 3
@@ -76,10 +77,9 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
 
 def inception_score(probs: Tensor) -> float:
     """exp of the mean KL(p(y|x) || p(y)) (Salimans et al. 2016); probs (N, classes), rows summing to 1."""
-    probs = torch.as_tensor(probs)
-    if probs.ndim != 2 or not torch.allclose(probs.sum(1), torch.ones_like(probs[:, 0]), atol=1e-3):
+    probs = _finite(probs)
+    if probs.ndim != 2 or not len(probs) or (probs < 0).any() or ((probs.sum(1) - 1).abs() > 1e-3).any():
         raise ValueError("inception_score takes probabilities (N, classes) whose rows sum to 1: softmax the logits")
-    probs = probs.double()
     marginal = probs.mean(0)
     return (torch.xlogy(probs, probs) - torch.xlogy(probs, marginal)).sum(1).mean().exp().item()
 
@@ -91,6 +91,8 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     Recall: the same with the roles exchanged.
     """
     real, fake = _same(real, fake)
+    if k < 1:
+        raise ValueError(f"precision and recall need the k-th nearest neighbour of at least k = 1, got {k}")
     if min(len(real), len(fake)) <= k:
         raise ValueError(f"precision and recall with k = {k} need more than {k} samples a side")
     return _covered(fake, real, k), _covered(real, fake, k)
@@ -108,6 +110,9 @@ def _covered(points, support, k):
 def modes_covered(x: Tensor, mixture, deviations: float = 3.0) -> tuple[int, float]:
     """How many components of a GaussianMixture have at least an eighth of their share of x (N, D), and the share of x
     that belongs to any: the nearest, in its standard deviations, if within so many of them."""
+    x = _finite(x).to(mixture.means)
+    if x.ndim != 2 or x.shape[1] != mixture.dim or not len(x):
+        raise ValueError(f"expected samples (N, {mixture.dim}), got {tuple(x.shape)}")
     away = torch.einsum("kij,nki->nkj", mixture.axes, x[:, None] - mixture.means) / mixture.variances.sqrt()
     nearest, mode = away.norm(dim=2).min(1)
     near = nearest < deviations
@@ -115,6 +120,7 @@ def modes_covered(x: Tensor, mixture, deviations: float = 3.0) -> tuple[int, flo
     return int((counts >= mixture.weights * len(x) / 8).sum()), near.float().mean().item()
 
 
+@torch.no_grad()
 def log_likelihood(model, x0: Tensor, times: Tensor, cond=None, probes: int | None = None, generator=None) -> Tensor:
     """log p(x0) in nats, (B,), by the probability-flow ODE (Song et al. 2021, "Score-Based", section 4.3).
 
@@ -122,7 +128,10 @@ def log_likelihood(model, x0: Tensor, times: Tensor, cond=None, probes: int | No
     first of them. The ODE is dy/dn = eps in y = x / alpha, n = sigma / alpha, solved by Heun's method; log p
     changes by the trace of d eps / dy, exact (D backward passes) or with `probes` random ones (Hutchinson).
     """
-    times = times.to(x0)
+    x0, times = numbers(x0), checked(times, model.schedule, x0.dtype)
+    if (times.diff() <= 0).any() or times[0] == 0:
+        raise ValueError("the times of a likelihood rise from data to noise, all above 0: a grid's, flipped")
+    times = times.to(x0.device)
 
     def field(y, t):
         alpha = model.schedule(t)[0]
@@ -149,18 +158,34 @@ def bits_per_dim(model, pictures: Tensor, times: Tensor, cond=None, generator=No
     The density of the pictures plus uniform noise of one level, by `log_likelihood` with one random probe, is a bound
     on their probability (Theis et al. 2016, section 3.1); levels are 2 / 255 apart in [-1, 1].
     """
+    pictures = torch.as_tensor(pictures)
     if pictures.dtype != torch.uint8:
         raise ValueError(f"bits are of pictures of 256 levels, uint8, not {pictures.dtype}")
-    noise = torch.rand(pictures.shape, generator=generator).to(pictures.device)
+    where = pictures.device if generator is None else generator.device
+    noise = torch.rand(pictures.shape, generator=generator, device=where).to(pictures.device)
     x = (pictures + noise - 0.5) / 127.5 - 1
     nats = log_likelihood(model, x, times, cond, 1, generator)
     return -nats / (x[0].numel() * math.log(2)) + math.log2(127.5)
 
 
+def _finite(x) -> Tensor:
+    """x, a tensor, an array or lists of numbers of any kind, as float64 (on the CPU if it comes from MPS, which has
+    none). Raises ValueError unless all are finite."""
+    try:
+        x = torch.as_tensor(x).detach()
+        x = (x.cpu() if x.device.type == "mps" else x).double()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"expected numbers ({error})") from None
+    if not x.isfinite().all():
+        raise ValueError(f"{int((~x.isfinite()).sum())} of {x.numel()} numbers to be compared are not finite")
+    return x
+
+
 def _same(a, b, equal_n=False):
-    """a and b as tensors (they may come as numpy arrays), if they can be compared."""
-    a, b = torch.as_tensor(a), torch.as_tensor(b)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+    """a and b in float64, if they can be compared."""
+    a = _finite(a)
+    b = _finite(b).to(a.device)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not (a.numel() and b.numel()):
         raise ValueError(f"expected (N, D) and (M, D), got {tuple(a.shape)} and {tuple(b.shape)}")
     if equal_n and len(a) != len(b):
         raise ValueError(f"expected equally many samples, got {len(a)} and {len(b)}")

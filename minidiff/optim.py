@@ -44,33 +44,39 @@ class Muon(torch.optim.AdamW):
     @torch.no_grad()
     def step(self):
         for group in self.param_groups:
-            for p in group["params"] if group.get("muon") else ():
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if not state:  # under Adam's names: its loading looks for a step
-                    state |= {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p)}
-                mean = state["exp_avg"]
-                mean.lerp_(p.grad, 1 - self.momentum)
-                update = orthogonal(torch.lerp(p.grad, mean, self.momentum).flatten(1))  # Nesterov's
-                p.add_(update.view(p.shape), alpha=-0.2 * group["lr"] * math.sqrt(max(update.shape)))
-                p.grad = None  # AdamW passes over it
+            given = [p for p in group["params"] if p.grad is not None] if group.get("muon") else []
+            for shape in dict.fromkeys(p.shape for p in given):  # those of one shape together: a GPU waits less
+                self._orthogonal_step([p for p in given if p.shape == shape], group["lr"])
         super().step()
 
+    def _orthogonal_step(self, params: list[Tensor], lr: float) -> None:
+        for p in params:
+            if not self.state[p]:  # under Adam's names: its loading looks for a step
+                self.state[p] |= {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p)}
+        gradients, means = [p.grad for p in params], [self.state[p]["exp_avg"] for p in params]
+        torch._foreach_lerp_(means, gradients, 1 - self.momentum)
+        ahead = torch._foreach_lerp(gradients, means, self.momentum)  # Nesterov's
+        update = orthogonal(torch.stack(ahead).flatten(2))
+        change = -0.2 * lr * math.sqrt(max(update.shape[1:]))
+        torch._foreach_add_(params, list(update.reshape(-1, *params[0].shape)), alpha=change)
+        for p in params:
+            p.grad = None  # AdamW passes over it
 
-def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """About U V^T of a matrix (m, n) = U S V^T: all singular values between .7 and 1.2, those near 0 excepted.
+
+def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
+    """About U V^T of matrices (..., m, n) = U S V^T: all singular values between .7 and 1.2, those near 0 excepted.
 
     Newton and Schulz's iteration with a polynomial of fifth degree, steep at 0, in bfloat16 where that is native
     (Jordan et al. 2024). The norm is 1 before, so that no singular value is larger.
     """
-    x = matrix.bfloat16() if native_bf16(matrix.device) else matrix.float()
-    wide = x.T if len(x) > x.shape[1] else x
-    wide = wide / (wide.norm() + 1e-7)
+    x = (matrices.bfloat16() if native_bf16(matrices.device) else matrices.float()).reshape(-1, *matrices.shape[-2:])
+    tall = x.shape[-2] > x.shape[-1]
+    wide = x.mT if tall else x
+    wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        gram = wide @ wide.T
-        wide = 3.4445 * wide + (2.0315 * gram @ gram - 4.7750 * gram) @ wide
-    return (wide.T if len(x) > x.shape[1] else wide).to(matrix.dtype)
+        gram = wide @ wide.mT
+        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), wide, beta=3.4445)
+    return (wide.mT if tall else wide).to(matrices.dtype).reshape(matrices.shape)
 
 
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "muon": Muon}

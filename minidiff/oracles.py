@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from .denoise import Prediction, normal_like
+from .denoise import Prediction, condition, normal_like, numbers
 from .schedules import Schedule, expand
 
 
@@ -52,7 +52,8 @@ class GaussianMixture:
 
     def sample_labelled(self, n: int, generator=None) -> tuple[Tensor, Tensor]:
         """n samples (n, D) and their classes (n,)."""
-        k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        where = self.weights.device if generator is None else generator.device
+        k = torch.multinomial(self.weights.to(where), n, replacement=True, generator=generator).to(self.weights.device)
         z = normal_like(self.means[k], generator) * self.variances[k].clamp(min=0).sqrt()
         return self.means[k] + torch.einsum("nij,nj->ni", self.axes[k], z), self.labels[k]
 
@@ -112,8 +113,10 @@ class MixtureDenoiser:
         self.null = int(mixture.labels.max()) + 1
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
+        x_t = numbers(x_t)
         if self.mixture.means.dtype != x_t.dtype or self.mixture.means.device != x_t.device:
             self.mixture = self.mixture.to(x_t)
+        cond = condition(cond, x_t, self.null)
         return self.mixture.denoise(x_t, *self.schedule(torch.as_tensor(t).to(x_t)), cond)
 
 
@@ -129,6 +132,7 @@ class EmpiricalDenoiser:
         self.null = None if labels is None else int(labels.max()) + 1
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
+        x_t = numbers(x_t)
         alpha, sigma = self.schedule(torch.as_tensor(t).to(x_t))
         points, x = self.data.to(x_t).flatten(1), x_t.flatten(1)
         a, s = expand(alpha, x), expand(sigma, x)
@@ -137,7 +141,7 @@ class EmpiricalDenoiser:
         if cond is not None:
             if self.labels is None:
                 raise ValueError("a condition was given to an EmpiricalDenoiser without labels")
-            mine = self.labels.to(x.device) == cond[:, None]
+            mine = self.labels.to(x.device) == condition(cond, x, self.null)[:, None]
             logits = logits.masked_fill(~mine & mine.any(1, keepdim=True), -torch.inf)
         x0 = (torch.softmax(logits, 1) @ points).reshape(x_t.shape)
         return Prediction(x0, (x_t - expand(alpha, x_t) * x0) / expand(sigma, x_t))

@@ -9,7 +9,8 @@ changes nothing but the time. A single rank with several parts is gradient accum
 
 import os
 import signal
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 
 import torch
 import torch.distributed as dist
@@ -56,6 +57,39 @@ def joined(device: torch.device):
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def deferred():
+    """Let Ctrl-C and SIGTERM wait until this is left, and then take their course. Yields a list, not empty any more as
+    soon as one has come. (torchrun's SIGTERM does not wait: it tells that another rank has ended.)"""
+    came, before, broke = [], {}, None
+
+    def note(number, _):
+        if not came:
+            with suppress(OSError):  # not print, which may be what this interrupts
+                os.write(2, b"\nstopping after this step; what is done is saved\n")
+        came.append(number)
+
+    if threading.current_thread() is threading.main_thread():  # others get no signals
+        wanted = [signal.SIGINT] if dist.is_torchelastic_launched() else [signal.SIGTERM, signal.SIGINT]
+        before = {number: signal.getsignal(number) for number in wanted}
+    before = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    try:
+        for number in before:
+            signal.signal(number, note)
+        yield came
+    except RuntimeError as error:  # of a compiler, say: Ctrl-C ends every process of the terminal
+        if not came:
+            raise
+        broke = error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
+    if broke is not None:
+        raise broke
 
 
 def _is_of_the_wire(error: RuntimeError) -> bool:

@@ -6,6 +6,7 @@ Each function draws on the axes it is given (or makes some) and returns them; `s
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from torch import Tensor
 
 from .files import replacing
@@ -28,6 +29,21 @@ def tile(x: Tensor, columns: int, gap: int = 1) -> np.ndarray:
     return sheet
 
 
+def sheet(x: Tensor, columns: int, least: int = 64) -> np.ndarray:
+    """`tile` for people to look at: each pixel a square of so many that every picture has at least `least` a side, and
+    a few pictures fill 512."""
+    small = tile(x, columns)
+    zoom = max(-(-least // min(x.shape[2:])), 512 // max(small.shape[:2]))
+    return small.repeat(zoom, 0).repeat(zoom, 1)
+
+
+def plain(text: str | None) -> str | None:
+    """A user's words as a figure shows them: to the letter, not as mathematics, and ? for what its font lacks."""
+    font = get_font(findfont(FontProperties()))
+    known = (c if c == "\n" or font.get_char_index(ord(c)) else "?" for c in text or "")
+    return text and "".join(known).replace("$", r"\$")
+
+
 def _axes(ax, size=(4, 4)):
     return ax if ax is not None else plt.subplots(figsize=size, layout="constrained")[1]
 
@@ -36,16 +52,17 @@ def grid(x: Tensor, columns: int, ax=None, title: str | None = None, row_labels:
     """Pictures (N, C, H, W) in rows of `columns`, each row with its label if given."""
     rows, cell = -(-len(x) // columns), x.shape[-1] + 1
     ax = _axes(ax, (max(3, 0.45 * columns), max(2, 0.45 * rows)))
-    sheet = tile(x, columns)
-    ax.imshow(sheet.squeeze(-1) if sheet.shape[-1] == 1 else sheet, cmap="gray", vmin=0, vmax=255)
+    large, height, width = sheet(x, columns), rows * (x.shape[-2] + 1) - 1, columns * cell - 1
+    where = (-0.5, width - 0.5, height - 0.5, -0.5)  # a unit is a pixel of the pictures
+    ax.imshow(large.squeeze(-1) if large.shape[-1] == 1 else large, cmap="gray", vmin=0, vmax=255, extent=where)
     ax.set_xticks([])
     ax.set_yticks([])
     if row_labels:
-        ax.set_yticks([i * cell + x.shape[-1] / 2 for i in range(rows)], row_labels)
+        ax.set_yticks([i * (x.shape[-2] + 1) + x.shape[-2] / 2 for i in range(rows)], [plain(t) for t in row_labels])
         ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    ax.set_title(title)
+    ax.set_title(plain(title))
     return ax
 
 
@@ -94,7 +111,7 @@ def trajectories(path: list[Tensor], ax=None, title: str | None = None, limit: f
 def losses(rows: list[tuple[int, float]], ax=None, title: str | None = None):
     """A loss curve from (step, loss) rows, with its running median."""
     ax = _axes(ax, (5, 3))
-    ax.set(xlabel="step", ylabel="training loss", yscale="log", title=title)
+    ax.set(xlabel="step", ylabel="training loss", yscale="log", title=plain(title))
     if not rows:  # stopped before the first row
         return ax
     steps, values = np.array(rows).T
@@ -109,7 +126,7 @@ def losses(rows: list[tuple[int, float]], ax=None, title: str | None = None):
 def _frame(ax, limit, title):
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     if title is not None:  # a second layer on the same axes keeps the first one's title
-        ax.set_title(title)
+        ax.set_title(plain(title))
     return ax
 
 

@@ -42,6 +42,10 @@ RECIPES = {
         "a third of the numbers to learn, and the fine detail is the decoder's: what two cores make most of in minutes",
         net="unet", width=80, depth=1, levels=2, patch=1, batch=64, lr=2e-3, optimizer="muon", flip=False,
     ),
+    "unet-minutes": Recipe(
+        "the laptop's U-Net, twice as wide and deep: what a GPU learns most from in minutes",
+        net="unet", width=192, depth=2, levels=2, patch=2, batch=256, lr=2e-3, optimizer="muon",
+    ),
     "unet-8gb": Recipe(
         "every pixel its own position; two blocks a level see further; batches that fill a GPU",
         net="unet", width=128, depth=2, levels=3, patch=1, batch=128, lr=1e-3,
@@ -91,11 +95,9 @@ def configure(
     kind = choices.setdefault("model", "diffusion")
     if kind not in MODELS:
         raise ValueError(f"unknown model {kind!r}: choose from {', '.join(MODELS)}")
-    for name in sorted(set(choices) & set(BELONGS)):
-        if kind not in BELONGS[name]:
-            raise ValueError(f"--{name.replace('_', '-')} is not for --model {kind}: leave it out")
     first = None if autoencoder is None else checkpoint.read_config(autoencoder)
-    dataset = data.load(spec, "train", size or (first.size if first else None))
+    dataset = data.load(spec, "train", size or (first and _side(spec, first.shape)))
+    _check(spec, dataset, kind, choices, first)
     shape, sigma_data = dataset.shape, round(data.std(dataset), 4)
     if first is not None:
         check_first_stage(kind, first, shape)
@@ -103,19 +105,13 @@ def configure(
         choices["first_stage"] = asdict(first)
     elif kind == "ar":
         raise ValueError("--model ar models the tokens of a run of --model vq: give it as --autoencoder")
-    if kind in OTHERS and len(shape) == 1 and kind != "gan":
-        raise ValueError(f"--model {kind} is for pictures, and {spec} has points: use gan or diffusion")
-    if choices.get("flip") and (len(dataset.shape) != 3 or dataset.captioned or first is not None):
-        raise ValueError("--flip mirrors pictures: not points or latents, nor what captions say is left or right")
     choices = _recipe(choices, dataset, first, device) | choices
     choices = OTHERS.get(kind, {}) | _for_captions(spec, dataset, choices, shape) | choices
     choices.setdefault("net", "mlp" if len(shape) == 1 else "unet")
     width = default_width(kind, choices["net"], shape)
     choices = {"width": width} | DEFAULTS.get(choices["net"], {}) | choices
-    if spec.split(":")[0] in ("folder", "shapes"):
-        size = dataset.shape[-1]
-    config = Config(spec, dataset.shape, list(dataset.classes), sigma_data, size=size, **choices)
-    return config, dataset
+    found = {"size": _side(spec, dataset.shape), "fingerprint": dataset.fingerprint()}
+    return Config(spec, dataset.shape, list(dataset.classes), sigma_data, **found, **choices), dataset
 
 
 def configure_from(spec: str, start_from: str, **choices) -> tuple[Config, data.Data]:
@@ -127,11 +123,34 @@ def configure_from(spec: str, start_from: str, **choices) -> tuple[Config, data.
     for name, value in given.items():
         if name not in TRAINING and value != getattr(was, name):
             raise ValueError(f"{start_from}, to start from, has {name} {getattr(was, name)}, not {value}: leave it out")
-    dataset = data.load(spec, "train", was.size)
+    dataset = data.load(spec, "train", _side(spec, was.shape))
     for what, ours, theirs in (("shape", dataset.shape, was.shape), ("classes", dataset.classes, was.classes)):
         if list(ours) != list(theirs):
             raise ValueError(f"{spec} has {what} {list(ours)}, {start_from} was trained with {list(theirs)}")
+    if dataset.captioned != (was.way is not None) and was.model not in ("vae", "vq"):
+        raise ValueError(f"{start_from} was trained with{'out' if was.way is None else ''} captions, unlike {spec}")
+    _check(spec, dataset, was.model, {"flip": was.flip} | given, was.first_stage)
+    data.std(dataset)  # refuses what has nothing to learn
+    given |= {"size": _side(spec, dataset.shape), "fingerprint": dataset.fingerprint()}
+    if was.way is not None:
+        given["prompts"] = _prompts(dataset)
     return replace(was, **given, data=spec, start_from=start_from), dataset
+
+
+def _check(spec: str, dataset: data.Data, kind: str, choices: dict, first_stage) -> None:
+    """Raise ValueError for choices that a new model of this kind, whichever way it begins, cannot have on the data."""
+    for name in sorted(set(choices) & set(BELONGS)):
+        if kind not in BELONGS[name]:
+            raise ValueError(f"--{name.replace('_', '-')} is not for --model {kind}: leave it out")
+    if kind in OTHERS and len(dataset.shape) == 1 and kind != "gan":
+        raise ValueError(f"--model {kind} is for pictures, and {spec} has points: use gan or diffusion")
+    if choices.get("flip") and (len(dataset.shape) != 3 or dataset.captioned or first_stage is not None):
+        raise ValueError("--flip mirrors pictures: not points or latents, nor what captions say is left or right")
+
+
+def _side(spec: str, shape: tuple[int, ...]) -> int | None:
+    """The size to ask for to have pictures of `shape`, if that can be asked for."""
+    return shape[-1] if data.sizable(spec) else None
 
 
 def _recipe(choices: dict, dataset: data.Data, first: Config | None, device: str) -> dict:
@@ -143,7 +162,7 @@ def _recipe(choices: dict, dataset: data.Data, first: Config | None, device: str
             return {}
         if choices["model"] != "diffusion" or net not in ("unet", "dit") or (first and (net, first.f) != ("unet", 2)):
             return {}
-        name = "latents-laptop" if first else f"{net}-{_machine(device)}"
+        name = "latents-laptop" if first else _recipe_for(net, device)
     if name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}: choose from {', '.join(RECIPES)}")
     if dataset.captioned or len(dataset.shape) != 3:
@@ -156,11 +175,13 @@ def _recipe(choices: dict, dataset: data.Data, first: Config | None, device: str
     return found | {"recipe": name}
 
 
-def _machine(device: str) -> str:
+def _recipe_for(net: str, device: str) -> str:
     where = pick(device)
     if where.type != "cuda":
-        return "laptop"
-    return "24gb" if torch.cuda.get_device_properties(where).total_memory > 20e9 else "8gb"
+        return f"{net}-laptop"
+    if net == "unet":
+        return "unet-minutes"  # the larger ones are for hours
+    return f"{net}-24gb" if torch.cuda.get_device_properties(where).total_memory > 20e9 else f"{net}-8gb"
 
 
 def _for_captions(spec, dataset, choices, shape) -> dict:
@@ -170,9 +191,14 @@ def _for_captions(spec, dataset, choices, shape) -> dict:
             raise ValueError(f"{spec} has no captions to read: leave out the {sorted(given)[0].replace('_', ' ')}")
         return {}
     words, length = ([], 0) if "text_encoder" in choices else dataset.vocabulary()
-    _, prompts = dataset.batch(8, torch.Generator().manual_seed(0))
-    found = {"words": words, "length": length, "prompts": prompts}
+    found = {"words": words, "length": length, "prompts": _prompts(dataset)}
     if choices["model"] != "diffusion":
         return found | {"way": "tokens" if choices["model"] == "ar" else "pooled"}
-    dit = CAPTIONED_DIT | {"patch": min(4, max(1, shape[-1] // 4))} if choices.get("net", "dit") == "dit" else {}
+    patch = next(p for p in (4, 3, 2, 1) if shape[-1] % p == 0 and p <= max(1, shape[-1] // 4))
+    dit = CAPTIONED_DIT | {"patch": patch} if choices.get("net", "dit") == "dit" else {}
     return found | CAPTIONED | dit
+
+
+def _prompts(dataset: data.Data) -> list[str]:
+    """Eight of the captions."""
+    return list(dataset.batch(8, torch.Generator().manual_seed(0))[1])

@@ -1,7 +1,8 @@
 """Samplers: from noise to data along a grid of times, each a generator that yields x after each step.
 
 `times` runs from noise to data, as `model.schedule.grid(steps)` gives it; if it ends at t = 0 the last step returns
-the denoised x0, so nothing is ever divided by sigma = 0. One step is one network call, but for heun, whose steps
+the denoised x0, so nothing is ever divided by sigma = 0. Users' own times may be a list; they are refused where the
+path is not defined (see `checked`). One step is one network call, but for heun, whose steps
 take two (the last one: one); langevin makes many such steps at each time. `last(...)` runs a sampler to its end.
 
 Three of them work in the variables y = x / alpha and n = sigma / alpha, in which the probability-flow ODE is
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .denoise import normal_like, score, velocity
+from .denoise import normal_like, numbers, score, velocity
+from .schedules import Schedule
 
 
 def last(iterator: Iterator[Tensor]) -> Tensor:
@@ -29,8 +31,10 @@ def last(iterator: Iterator[Tensor]) -> Tensor:
 
 def start(model, shape: tuple[int, ...], generator=None, device="cpu", t: float | None = None) -> Tensor:
     """The x a sampler starts from: sigma at `t` (by default t_max) times standard normal noise of `shape`."""
-    t = torch.tensor(model.schedule.t_max if t is None else t)
-    return model.schedule(t)[1].to(device) * normal_like(torch.empty(shape, device=device), generator)
+    t = model.schedule.t_max if t is None else t
+    if not 0 <= t <= 1:
+        raise ValueError(f"t must lie between 0 (data) and 1 (noise), got {t}")
+    return model.schedule(torch.tensor(t))[1] * normal_like(torch.empty(shape, device=device), generator)
 
 
 @torch.no_grad()
@@ -41,12 +45,16 @@ def ddim(model, x: Tensor, times: Tensor, cond=None, eta: float = 0.0, generator
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must be between 0 (DDIM) and 1 (DDPM), got {eta}")
-    for t, s in _pairs(times, x):
+    x, pairs = _pairs(times, x, model.schedule)
+    for t, s in pairs:
         x0, eps = model(x, t, cond)
+        if s is None:
+            yield x0
+            return
         (alpha_t, sigma_t), (alpha_s, sigma_s) = model.schedule(t), model.schedule(s)
         fresh = eta**2 * (1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2)  # share of sigma_s^2 drawn anew
-        x = alpha_s * x0 + sigma_s * (torch.sqrt(1 - fresh) * eps) if s > 0 else x0
-        if eta > 0 and s > 0:
+        x = alpha_s * x0 + sigma_s * (torch.sqrt(1 - fresh) * eps)
+        if eta > 0:
             x = x + sigma_s * torch.sqrt(fresh) * normal_like(x, generator)
         yield x
 
@@ -57,8 +65,9 @@ def euler(model, x: Tensor, times: Tensor, cond=None):
 
     On the straight paths (Linear, EDM) it is ddim; on a curved one it pays for the curve.
     """
-    for t, s in _pairs(times, x):
-        x = x + (s - t) * velocity(model, x, t, cond) if s > 0 else model(x, t, cond).x0
+    x, pairs = _pairs(times, x, model.schedule)
+    for t, s in pairs:
+        x = model(x, t, cond).x0 if s is None else x + (s - t) * velocity(model, x, t, cond)
         yield x
 
 
@@ -68,11 +77,12 @@ def heun(model, x: Tensor, times: Tensor, cond=None, churn: float = 0.0, noise_s
 
     churn > 0 adds noise before each step and removes it again: S_churn, with S_noise = `noise_scale`.
     """
-    gamma = min(churn / (len(times) - 1), math.sqrt(2) - 1)
-    for t, s in _pairs(times, x):
+    x, pairs = _pairs(times, x, model.schedule)
+    gamma = min(churn / len(pairs), math.sqrt(2) - 1)
+    for t, s in pairs:
         if gamma > 0:
             x, t = _churn(model.schedule, x, t, gamma, noise_scale, generator)
-        if s == 0:
+        if s is None:
             yield model(x, t, cond).x0
             return
         (alpha_t, sigma_t), (alpha_s, sigma_s) = model.schedule(t), model.schedule(s)
@@ -99,9 +109,10 @@ def dpmpp_2m(model, x: Tensor, times: Tensor, cond=None):
     first order.
     """
     x0_before = h_before = None
-    for t, s in _pairs(times, x):
+    x, pairs = _pairs(times, x, model.schedule)
+    for t, s in pairs:
         x0 = model(x, t, cond).x0
-        if s == 0:
+        if s is None:
             yield x0
             return
         (alpha_s, sigma_s), (_, sigma_t) = model.schedule(s), model.schedule(t)
@@ -120,9 +131,9 @@ def langevin(model, x: Tensor, times: Tensor, cond=None, steps: int = 100, step_
     step_size * sigma_min^2: its 2e-5 at 0.01 is 0.2 here. A final t = 0 denoises once more, from the level before
     (Jolicoeur-Martineau et al. 2021). One entry in `times` is plain Langevin dynamics at that level.
     """
-    times = _checked(times, x, least=1)
+    x, times = _falling(times, x, model.schedule, least=1)
     for i, t in enumerate(times):
-        if t == 0 and i > 0:
+        if t is None:
             yield model(x, times[i - 1], cond).x0
             return
         alpha, sigma = model.schedule(t)
@@ -134,20 +145,43 @@ def langevin(model, x: Tensor, times: Tensor, cond=None, steps: int = 100, step_
             yield x
 
 
-def _checked(times, x, least):
-    times = torch.as_tensor(times).to(x)
+def checked(times, schedule: Schedule, dtype: torch.dtype, least: int = 2) -> Tensor:
+    """times as a vector of `dtype` on the CPU, where looking at them costs nothing.
+
+    Raises ValueError unless they are at least `least` finite numbers between 0 and 1 at which, 0 aside, the schedule
+    has both data and noise.
+    """
+    try:
+        times = torch.as_tensor(times).detach().cpu().to(dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"times must be a vector of numbers ({error})") from None
     if times.ndim != 1 or len(times) < least:
         raise ValueError(f"times must be a vector of at least {least} entries, got shape {tuple(times.shape)}")
-    if (times[1:] > times[:-1]).any() or (times < 0).any() or times[0] == 0:
-        raise ValueError("times must fall from noise (t <= 1) to data (t >= 0): see Schedule.grid")
+    if bad := [t for t in times.tolist() if not 0 <= t <= 1]:
+        raise ValueError(f"times must lie between 0 (data) and 1 (noise), got {bad[0]:g}")
+    if bad := times[(times > 0) & ~schedule.log_snr(times).isfinite()].tolist():
+        raise ValueError(
+            f"{schedule} has no data left, or no noise, at t = {bad[0]:g}: times must lie between 0 and less than 1, "
+            f"and best start at its t_max, {schedule.t_max:.4g}, as those of Schedule.grid do"
+        )
     return times
 
 
-def _pairs(times, x):
-    times = _checked(times, x, least=2)
-    if (times[1:] == times[:-1]).any():
+def _falling(times, x, schedule, least):
+    """x as a tensor of floats, and the times where x is, as a list; None stands for a final 0."""
+    x = numbers(x)
+    times = checked(times, schedule, x.dtype, least)
+    if (times.diff() > 0).any() or times[0] == 0:
+        raise ValueError("times must fall from noise (t <= 1) to data (t >= 0): see Schedule.grid")
+    if (times.diff() == 0).any():
         raise ValueError("times must fall strictly: two of them are equal")
-    return zip(times[:-1], times[1:], strict=True)
+    there = list(times.to(x.device, non_blocking=x.is_cuda))
+    return x, [*there[:-1], None if times[-1] == 0 else there[-1]]
+
+
+def _pairs(times, x, schedule):
+    x, times = _falling(times, x, schedule, 2)
+    return x, list(zip(times[:-1], times[1:], strict=True))
 
 
 SAMPLERS = {"ddim": ddim, "euler": euler, "heun": heun, "dpmpp_2m": dpmpp_2m, "langevin": langevin}

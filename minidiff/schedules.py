@@ -66,6 +66,8 @@ class Schedule:
         """
         if steps < 1:
             raise ValueError(f"a sampling grid needs at least 1 step, got {steps}")
+        if not rho > 0:
+            raise ValueError(f"rho must be more than 0 (7 is usual), got {rho}")
         ends = torch.tensor([self.t_max, self.t_min], dtype=torch.float64)
         high, low = (-self.log_snr(ends) / (2 * rho)).exp().tolist()
         noise = torch.linspace(high, low, steps, dtype=torch.float64) ** rho

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .denoise import normal_like
+from .denoise import normal_like, numbers
 
 
 def explicit(fn: Callable, x: Tensor, target: Tensor) -> Tensor:
@@ -31,8 +31,10 @@ def sliced(fn: Callable, x: Tensor, projections: int = 1, generator=None) -> Ten
 
     With |s|^2 for (v.s)^2, which has the same mean and less variance, it is Hutchinson's `implicit`.
     """
+    if projections < 1:
+        raise ValueError(f"sliced score matching needs at least 1 projection, got {projections}")
     again = torch.is_grad_enabled()
-    x = x.detach().requires_grad_()
+    x = numbers(x).detach().requires_grad_()
     total = 0.0
     with torch.enable_grad():
         s = fn(x)
@@ -48,6 +50,7 @@ def denoising(fn: Callable, x0: Tensor, sigma: float, generator=None) -> Tensor:
 
     Its minimiser is the score of the *noisy* law, that of x0 + sigma eps.
     """
+    x0 = numbers(x0)
     eps = normal_like(x0, generator)
     return 0.5 * (fn(x0 + sigma * eps) + eps / sigma).square().sum(1)
 
@@ -58,7 +61,7 @@ def exact_trace(fn: Callable, x: Tensor) -> tuple[Tensor, Tensor]:
     Differentiable again if gradients are on: that is what `implicit` trains through.
     """
     again = torch.is_grad_enabled()
-    x = x.detach().requires_grad_()
+    x = numbers(x).detach().requires_grad_()
     with torch.enable_grad():
         out = fn(x)
         flat = out.flatten(1)
@@ -74,8 +77,10 @@ def hutchinson_trace(fn: Callable, x: Tensor, probes: int = 1, generator=None) -
 
     v has random signs, which of all such v has the least variance (Hutchinson 1989).
     """
+    if probes < 1:
+        raise ValueError(f"a trace needs at least 1 probe, got {probes}")
     again = torch.is_grad_enabled()
-    x = x.detach().requires_grad_()
+    x = numbers(x).detach().requires_grad_()
     with torch.enable_grad():
         out = fn(x)
         trace = 0.0

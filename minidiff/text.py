@@ -5,9 +5,11 @@ captions, or CLIP's, loaded from a folder and left as it is. Tokens are a LongTe
 the null condition.
 """
 
+import copy
 import functools
-import re
+import unicodedata
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ from torch.nn.functional import silu
 
 from .nets.layers import Attention
 
+INNER = "_'-\u200c\u200d"  # of a word; the last two join the letters of Indian and Persian ones, or do not
 WAYS = ("pooled", "tokens", "cross")  # in which a net takes in the encoded text; the last two have the pooled as well
 
 
@@ -31,8 +34,9 @@ class Words(NamedTuple):
 class Tokenizer:
     """Texts to numbers, a word each, (B, length): 0 is no word, 1 an unknown one, then `words` in their order.
 
-    Case and punctuation are ignored. Warns of unknown words. A text of more than `length` words is cut with `truncate`,
-    as captions in training are, and else a ValueError.
+    Case and punctuation are ignored. Warns of unknown words; a text of more than `length` words, or one that is not
+    empty but has none, is a ValueError. With `truncate`, for the captions of data, of which vocabulary_of told, long
+    ones are cut and unknown words are passed over.
     """
 
     def __init__(self, words: list[str], length: int):
@@ -41,12 +45,14 @@ class Tokenizer:
 
     def __call__(self, texts: list[str], truncate: bool = False) -> Tensor:
         rows = [split_words(text) for text in texts]
+        for text, row in zip(texts, rows, strict=True):
+            if text.strip() and not row:
+                raise ValueError(f"{text[:60]!r} has no word in it: give some, or an empty text for none")
         if not truncate:
             check_length(texts, rows, self.length, "words")
+            if unknown := dict.fromkeys(w for row in rows for w in row if w not in self.number):
+                warnings.warn(f"words this model never saw: {', '.join(unknown)}", stacklevel=2)
         rows = [row[: self.length] for row in rows]
-        unknown = dict.fromkeys(w for row in rows for w in row if w not in self.number)
-        if unknown:
-            warnings.warn(f"words this model never saw: {', '.join(unknown)}", stacklevel=2)
         out = torch.zeros(len(texts), self.length, dtype=torch.long)
         for i, row in enumerate(rows):
             out[i, : len(row)] = torch.tensor([self.number.get(w, 1) for w in row], dtype=torch.long)
@@ -64,17 +70,32 @@ def check_length(texts: list[str], rows: list[list], length: int, what: str) -> 
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text, in lower case, without punctuation."""
-    return re.findall(r"[\w'-]+", text.lower())
+    """The words of a text, in lower case, without punctuation: letters with their marks, digits, and - ' _ among
+    them."""
+    words = "".join(map(_in_words, unicodedata.normalize("NFC", text.lower()))).split()
+    return [word for word in words if any(map(str.isalnum, word))]
+
+
+@functools.cache
+def _in_words(c: str) -> str:
+    return c if c.isalnum() or c in INNER or unicodedata.category(c)[0] == "M" else " "
 
 
 def vocabulary_of(captions: list[str], most: int = 4000) -> tuple[list[str], int]:
-    """The words of captions, the most frequent first, and the number of words of the longest."""
+    """The `most` frequent words of captions, in that order, and how many words of a caption are read.
+
+    As every caption costs what the longest does, they are cut to twice what nine in ten of them have, but to 16 words
+    at least and 64 at most. Warns of captions that are cut, and of words that are left out.
+    """
     rows = [split_words(c) for c in captions]
-    counts = {}
-    for word in (w for row in rows for w in row):
-        counts[word] = counts.get(word, 0) + 1
-    return sorted(counts, key=lambda w: (-counts[w], w))[:most], max(map(len, rows))
+    lengths = sorted(map(len, rows))
+    length = min(lengths[-1], max(16, min(64, 2 * lengths[-1 - len(lengths) // 10])))
+    if cut := sum(n > length for n in lengths):
+        warnings.warn(f"{cut} of {len(rows)} captions are cut to {length} words", stacklevel=2)
+    counts = Counter(w for row in rows for w in row[:length])
+    if len(counts) > most:
+        warnings.warn(f"of {len(counts)} words the {most} most frequent are told apart", stacklevel=2)
+    return sorted(counts, key=lambda w: (-counts[w], w))[:most], length
 
 
 class TextEncoder(nn.Module):
@@ -152,7 +173,10 @@ class ClipEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, tokens: Tensor) -> Words:
-        model = load_clip(self.path)[1].to(tokens.device)
+        model = load_clip(self.path)[1]
+        if tokens.is_meta:  # only its shapes are asked for: the one that is shared keeps its numbers
+            model = copy.deepcopy(model)
+        model = model.to(tokens.device)
         out = model(input_ids=tokens)
         end = (tokens == model.config.eos_token_id).int().argmax(1)  # what comes after the first end is padding
         there = torch.arange(tokens.shape[1], device=tokens.device) <= end[:, None]

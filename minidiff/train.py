@@ -4,6 +4,7 @@ It trains a Denoiser, and as well whatever else has `loss(x0, cond, generator=..
 """
 
 import copy
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,16 +15,16 @@ from torch import Tensor, nn
 from . import parallel
 from .data.images import check_pictures
 from .denoise import uniform_times
-from .device import autocast, to_device
+from .device import autocast, follower, to_device
 from .optim import new_optimizer
 
 
 class Step(NamedTuple):
     """What a training step tells: its number (from 1), the batch's mean loss (of several ranks, that of this one's
-    parts), and the EMA of the model."""
+    parts; a tensor, as float(loss) waits for a GPU), and the EMA of the model."""
 
     step: int
-    loss: float
+    loss: Tensor
     ema: nn.Module
 
 
@@ -54,8 +55,11 @@ def new_state(model: nn.Module, seed: int = 0, parts: Iterable[int] = (0,), opti
 
 
 def stream(seed: int, part: int) -> torch.Generator:
-    """The generator of one part of the batch: its data and its noise."""
-    return torch.Generator().manual_seed(seed + 1_000_003 * part)
+    """The generator of one part of the batch: its data and its noise. `seed` may be numpy's."""
+    try:
+        return torch.Generator().manual_seed(operator.index(seed) + 1_000_003 * part)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise ValueError(f"a seed is a whole number, and of less than 64 bits, got {seed!r}") from None
 
 
 def train(
@@ -71,6 +75,7 @@ def train(
     weight=None,
     times=uniform_times,
     check=check_pictures,
+    check_every: int = 1,
     state: State | None = None,
 ) -> Iterator[Step]:
     """Train until `steps` in all, yielding a Step after each optimizer and EMA step.
@@ -80,37 +85,46 @@ def train(
     linearly over `warmup` steps and falls as 1 / sqrt(step) from 10 `warmup` on; `clip` bounds the gradient's norm.
     Neither depends on `steps`, so training N and then N more is training 2N; fall(step), if given, is a further factor.
     p_uncond, weight and times are for models of noise alone (those with a schedule). Pass a `state` to go on from it.
-    Raises ValueError for pictures out of range (see `check`; latents have none) and at the first loss that is not
-    finite, before it reaches the weights.
+    Raises ValueError for pictures out of range (see `check`; latents have none), and for a loss that is not finite:
+    with `check_every` 1 before it reaches the weights. To look waits for a GPU, so there it is done every so many
+    steps: then keep the weights of multiples of that, and of the last step, alone.
+
+    All chance comes from the state's generators, which are on the CPU; on a GPU the noise is drawn there, from a
+    generator that they seed anew for each part: a CPU would take longer to draw it than the GPU to use it.
     """
     state = state or new_state(model)
     if state.model is not model:
         raise ValueError("the state belongs to another model: make it with new_state(model)")
-    device, loss_of = next(model.parameters()).device, parallel.shared(model)
+    like, loss_of = next(model.parameters()), parallel.shared(model)
+    device, dtype = like.device, like.dtype
     model.train()
-    batches, parts = iter(batches), len(state.generators)
+    batches, parts, unseen = iter(batches), len(state.generators), []
     while state.step < steps:  # asks for no batch beyond the last step: it would move the random state on
         state.optimizer.zero_grad(set_to_none=True)
-        total = 0.0
+        total = torch.zeros((), device=device)
         for part, generator in enumerate(state.generators, 1):
             if (batch := next(batches, None)) is None:
                 return
             x0, cond = batch if isinstance(batch, tuple | list) else (batch, None)
+            x0 = torch.as_tensor(x0)
+            if x0.is_floating_point():
+                x0 = x0.to(dtype)  # points are often float64
             if state.step == 0 and x0.ndim == 4 and check is not None:
                 check(x0, "the first batch")
-            noise = {}
+            noise, generator = {}, follower(generator, device)
             if hasattr(model, "schedule"):
                 t = times(len(x0), model.schedule, generator)
                 noise = {"t": t, "p_uncond": p_uncond, "weight": weight}
-            x0, cond = to_device(x0, device), None if cond is None else cond.to(device)
+            x0, cond = to_device(x0, device), None if cond is None else to_device(torch.as_tensor(cond), device)
             with parallel.syncing(loss_of, last=part == parts):
                 with autocast(device, x0):
                     losses = loss_of(x0, cond, generator=generator, **noise)
                 loss = losses.mean()
-                if not torch.isfinite(loss):
-                    raise ValueError(_what_broke(losses, noise.get("t"), model, state.step + 1))
+                unseen.append((state.step + 1, losses.detach(), noise.get("t")))
+                if (state.step + 1) % check_every == 0 or state.step + 1 == steps:
+                    _look(unseen, model)
                 (loss / parts).backward()
-            total += loss.item() / parts
+            total += loss.detach() / parts
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
         for group in state.optimizer.param_groups:
             group["lr"] = lr * rate(state.step, warmup) * (1.0 if fall is None else fall(state.step))
@@ -121,7 +135,12 @@ def train(
 
 
 def rate(step: int, warmup: int) -> float:
-    """The learning rate's factor: linear warm-up, then 1, then 1 / sqrt(step) (EDM2, Karras et al. 2024)."""
+    """The learning rate's factor: linear warm-up, then 1, then 1 / sqrt(step) (EDM2, Karras et al. 2024). Without a
+    warm-up, 0, it is 1."""
+    if warmup < 0:
+        raise ValueError(f"warmup is a number of steps, 0 or more, got {warmup}")
+    if warmup == 0:
+        return 1.0
     return min(1.0, (step + 1) / warmup) / max(1.0, (step + 1) / (10 * warmup)) ** 0.5
 
 
@@ -139,7 +158,14 @@ def update_ema(ema: nn.Module, model: nn.Module, step: int, gamma: float = 6.94)
         mine.copy_(other)
 
 
-def _what_broke(losses, t, model, step):
+def _look(unseen: list, model) -> None:
+    """Raise ValueError at the first (step, losses, times) with a loss that is not finite; else empty the list."""
+    if not torch.isfinite(torch.stack([losses.mean() for _, losses, _ in unseen])).all():
+        raise ValueError(_what_broke(*next(row for row in unseen if not torch.isfinite(row[1].mean())), model))
+    unseen.clear()
+
+
+def _what_broke(step, losses, t, model):
     bad = int((~torch.isfinite(losses)).nonzero()[0]) if not torch.isfinite(losses).all() else int(losses.argmax())
     at = ""
     if t is not None:

@@ -1,11 +1,23 @@
+import ast
+import io
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import minidiff
+from minidiff import claims, demo, doctor, evaluate, generate
 from minidiff.cli import main
+from minidiff.commands import COMMANDS
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +42,184 @@ def refused(capsys, arguments, words, keep=None):
     assert err.startswith("minidiff: ") and err.count("\n") == 1 and words in err, err
     if keep:
         assert snapshot(keep) == before
+
+
+EVERY = [(name, f) for name, cls in COMMANDS.items() for f in fields(cls)]
+
+
+def arrived(monkeypatch, command, *arguments):
+    """The dataclass of a command as it runs with these arguments."""
+    found = []
+    monkeypatch.setattr(COMMANDS[command], "run", lambda options: found.append(options))
+    main([command, *arguments])
+    return found[0]
+
+
+def written(command, f):
+    """Ways to give an option on the command line -> the value that it then has."""
+    hint = get_type_hints(COMMANDS[command])[f.name]
+    (kind, *_) = get_args(hint) or [hint]
+    name = f"--{f.name.replace('_', '-')}"
+    if kind is bool:
+        return {(name,): True, (f"--no-{name[2:]}",): False}
+    text, value = {int: ("7", 7), float: ("0.25", 0.25), str: ("5 words_$", "5 words_$"), Path: ("a/b", Path("a/b"))}[
+        kind
+    ]
+    return {(text,): value} if "metavar" in f.metadata else {(name, text): value, (f"{name}={text}",): value}
+
+
+@pytest.mark.parametrize("command, f", EVERY, ids=[f"{name} {f.name}" for name, f in EVERY])
+def test_every_option_arrives_where_it_should(command, f, monkeypatch):
+    for arguments, value in written(command, f).items():
+        options = arrived(monkeypatch, command, *arguments)
+        assert getattr(options, f.name) == value and type(getattr(options, f.name)) is type(value)
+        assert all(getattr(options, other.name) == other.default for other in fields(options) if other.name != f.name)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_all_options_at_once(command, monkeypatch):
+    """Whatever stands before it or behind it takes nothing from an option."""
+    ways = {f.name: list(written(command, f).items())[-1] for f in fields(COMMANDS[command])}
+    for names in (list(ways), list(ways)[::-1]):
+        options = arrived(monkeypatch, command, *(word for name in names for word in ways[name][0]))
+        assert vars(options) == {name: value for name, (_, value) in ways.items()}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_says_what_each_option_is(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    squeezed = "".join(capsys.readouterr().out.split())
+    assert stopped.value.code == 0
+    for f in fields(COMMANDS[command]):
+        name = f.metadata.get("metavar") or f"--{f.name.replace('_', '-')}"
+        assert name in squeezed and "".join(f.metadata["about"].split()) in squeezed
+        if f.default is not None:
+            assert f"(default{'no' if f.default is False else f.default})" in squeezed
+        else:
+            assert "metavar" in f.metadata or "default" in f.metadata["about"] or "(defaultnone)" in squeezed
+
+
+def test_words_that_are_no_options(run, tmp_path, capsys):
+    train = ["train", "--data", "digits", "--out", tmp_path / "new"]
+    refused(capsys, [*train, "--fli"], "unrecognized arguments: --fli")  # nothing is guessed from its beginning
+    refused(capsys, [*train, "--flip", "true"], "unrecognized arguments: true")
+    refused(capsys, [*train, "--flip=true"], "--flip")
+    refused(capsys, [*train, "--noflip"], "unrecognized arguments: --noflip")
+    refused(capsys, ["evaluate", run, run], "unrecognized arguments")
+    refused(capsys, ["sample", run, "--speed\nfast"], "--speed fast")  # one line, whatever was typed
+    refused(capsys, ["samp", run], "invalid choice")
+    assert not (tmp_path / "new").exists()
+
+
+def test_seeds_have_a_range(run, tmp_path, capsys):
+    for seed in (-1, 2**63, 2**64, 10**30):
+        for command in (
+            ["sample", run],
+            ["evaluate", run],
+            ["demo", "--out", tmp_path / "x"],
+            ["train", "--data", "digits"],
+        ):
+            refused(capsys, [*command, "--seed", seed], f"a seed is a whole number from 0 to {2**63 - 1}", run)
+    refused(capsys, ["sample", run, "--n", 2**31], "is too large", run)
+    main(["sample", str(run), "--n", "2", "--seed", str(2**63 - 1), "--out", str(tmp_path / "x.npz")])
+
+
+@pytest.mark.parametrize("command, module, name", [
+    ("sample RUN", generate, "run_sampler"), ("evaluate RUN", evaluate, "evaluate_points"),
+    ("doctor --data spirals", doctor, "examine"), ("claims 1.1", claims, "measure"), ("claims", claims, "ledger"),
+    ("demo --out NEW", demo, "train_run"),
+])  # fmt: skip
+def test_control_c_is_one_line(command, module, name, run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, name, lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    command = [{"RUN": str(run), "NEW": str(tmp_path / "new")}.get(word, word) for word in command.split()]
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    assert stopped.value.code == 130 and capsys.readouterr().err == "minidiff: stopped\n"
+
+
+def in_a_process(*arguments, **options):
+    path = os.pathsep.join([str(Path(minidiff.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    options["env"] = os.environ | {"PYTHONPATH": path} | options.pop("env", {})
+    return subprocess.run([sys.executable, "-m", "minidiff", *arguments], stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.parametrize("arguments, statuses", [(["claims"], [141]), (["train", "--help"], [0, 141])])
+def test_a_reader_that_has_read_enough(arguments, statuses):
+    read, write = os.pipe()
+    os.close(read)
+    done = in_a_process(*arguments, stdout=write)
+    os.close(write)
+    assert done.stderr == "" and done.returncode in statuses  # argparse itself passes over what it cannot print
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_what_cannot_be_printed():
+    with open("/dev/full", "w") as full:
+        done = in_a_process("claims", stdout=full)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("minidiff: ")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_code_page_without_the_letters(encoding, run, tmp_path, monkeypatch):
+    out = tmp_path / "läuft.日本.npz"
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    main(["sample", str(run), "--n", "2", "--out", str(out)])
+    with pytest.raises(SystemExit) as stopped:
+        main(["sample", str(run), "--label", "猫"])
+    assert stopped.value.code == 2 and out.exists()
+    for name, words in (("stdout", b"2 samples"), ("stderr", b"label '?' is out of range")):
+        streams[name].flush()
+        assert words in streams[name].buffer.getvalue()
+
+
+def test_every_file_of_text_is_utf_8():
+    """No open, read_text or write_text that would go by the machine's code page."""
+    for path in Path(minidiff.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            named = getattr(node.func, "id", None) == "open" or getattr(node.func, "attr", "") in (
+                "read_text",
+                "write_text",
+            )
+            binary = any(isinstance(a, ast.Constant) and "b" in str(a.value) for a in node.args[1:])
+            told = any(k.arg == "encoding" for k in node.keywords)
+            assert not named or binary or told, f"{path.name}, line {node.lineno}"
+
+
+def test_names_by_default_take_no_file_of_others(run, tmp_path, monkeypatch, capsys):
+    """In the folder where a pretrained model is sampled, another's picture may have its name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minidiff.pretrained.folder", lambda name: run)
+    Path("toy.png").write_bytes(b"mine")
+    for _ in range(2):
+        main(["sample", "--pretrained", "toy", "--n", "5"])
+    assert Path("toy.png").read_bytes() == b"mine" and Path("toy-3.png").exists()
+    assert "toy-2.png" in capsys.readouterr().out
+    main(["sample", "--pretrained", "toy", "--n", "5", "--out", "toy.png"])  # this name was asked for
+    assert Path("toy.png").read_bytes() != b"mine"
+
+
+def test_evaluating_in_vain_leaves_nothing(run, tmp_path, capsys):
+    for wrong in (["--sampler", "magic"], ["--steps", 0], ["--scale", "nan"], ["--data", "digits"]):
+        refused(capsys, ["evaluate", run, *wrong, "--out", tmp_path / "card"], "", tmp_path)
+    (tmp_path / "file").write_text("mine")
+    refused(capsys, ["evaluate", run, "--out", tmp_path / "file"], "is a file: --out names the folder", tmp_path)
+
+
+def test_doctor_asks_first(capsys):
+    refused(capsys, ["doctor", "--data", "spirals", "--sampler", "magic"], "unknown sampler 'magic'")
+
+
+def test_what_does_not_fit_into_memory(run, monkeypatch, capsys):
+    def full(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 80000 bytes\nat x.cpp")
+
+    monkeypatch.setattr(generate, "start", full)
+    refused(capsys, ["sample", run], "out of memory", run)
 
 
 def test_the_way_through(run, tmp_path, capsys):
@@ -98,6 +288,7 @@ def test_bad_numbers(run, tmp_path, capsys):
     refused(capsys, ["train", "--data", "digits", "--steps", 5, "--p-uncond", 2, "--out", out], "probability")
     refused(capsys, ["sample", run, "--n", 0], "n must be at least 1", run)
     refused(capsys, ["sample", run, "--scale", "nan"], "scale must be a number", run)
+    refused(capsys, ["sample", run, "--device", "meta"], "not available here", run)
     refused(capsys, ["sample", run, "--label", 8], "label '8' is out of range", run)
     refused(capsys, ["evaluate", run, "--n", 0], "--n must be more than 0", run)
     assert not out.exists()

@@ -1,10 +1,16 @@
+import os
+import re
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, TiffImagePlugin, features
 
 from minidiff import data
-from minidiff.data import Images, images, toys
+from minidiff.data import Images, images, picture, toys
+from minidiff.data import folder as folder_module
 
 
 @pytest.mark.parametrize("name", [*toys.EXACT, *toys.SAMPLED])
@@ -203,3 +209,471 @@ def test_torchvision_layouts(name, size, shape, monkeypatch):
     monkeypatch.setattr(torchvision.datasets, images.TORCHVISION[name][0], Stand)
     loaded = data.load(name)
     assert loaded.shape == shape and (loaded.pictures[:, 0, 0] == 9).all() and (loaded.pictures[:, 0, 1] == 0).all()
+
+
+def several(root, save, n=12):
+    """n files by save(path without suffix), and the data set of their folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    for i in range(n):
+        save(root / f"{i:02}")
+    return data.load(f"folder:{root}")
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(depth, colour, row, *chunks):
+    """An 8 x 8 PNG of eight equal rows, with further chunks before its pixels."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, depth, colour, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress((b"\0" + row) * 8))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + pixels + chunk(b"IEND", b"")
+
+
+def see_through(mode):
+    """A picture, its left half transparent with a grey hidden under it, its right half black, and how to save it."""
+    grey = {"RGB": (85, 85, 85), "RGBA": (85, 85, 85, 0), "LA": (85, 0), "PA": (85, 0)}.get(mode, 85)
+    black = {"RGB": (0, 0, 0), "RGBA": (0, 0, 0, 255), "LA": (0, 255), "PA": (0, 255)}.get(mode, 0)
+    picture = Image.new(mode, (8, 8), black)
+    if mode in ("P", "PA"):
+        picture.putpalette([v for i in range(256) for v in (i, i, i)])
+    picture.paste(1 if mode == "1" else grey, (0, 0, 4, 8))
+    return picture, {} if mode in ("RGBA", "LA", "PA") else {"transparency": 1 if mode == "1" else grey}
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("RGBA", "png"), ("RGBA", "tif"), ("LA", "png"), ("LA", "tif"), ("PA", "tif"), ("P", "png"), ("P", "gif"),
+     ("L", "png"), ("L", "gif"), ("RGB", "png"), ("1", "png")],
+)  # fmt: skip
+def test_what_is_transparent_is_white(tmp_path, mode, suffix):
+    picture, options = see_through(mode)
+    with pytest.warns(UserWarning, match="12 of 12 pictures have transparent parts") as said:
+        x = several(tmp_path / mode, lambda p: picture.save(p.with_suffix(f".{suffix}"), **options)).pictures
+    assert (x[..., :4] == 255).all() and (x[..., 4:] == 0).all() and len(said) == 1
+    assert x.shape[1] == (1 if mode in ("L", "LA", "1") and suffix != "gif" else 3)
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "row", "clear"),
+    [
+        (2, 0, b"\x55\x00", b"\0\1"),
+        (4, 0, b"\x55\x55\0\0", b"\0\5"),
+        (16, 2, b"\x55\x66" * 12 + bytes(24), b"\x55\x66" * 3),
+        (8, 0, b"\x55" * 4 + bytes(4), b"\0\x55"),
+    ],
+)
+def test_a_transparent_colour_is_of_the_depth_of_its_file(tmp_path, depth, colour, row, clear):
+    whole = png(depth, colour, row, chunk(b"tRNS", clear))
+    with pytest.warns(UserWarning, match="laid on white"):
+        x = several(tmp_path / "in", lambda p: p.with_suffix(".png").write_bytes(whole)).pictures
+    assert (x[..., :4] == 255).all() and (x[..., 4:] == 0).all()
+
+
+@pytest.mark.parametrize("mode", ["La", "RGBa", "RGBA", "LA", "PA"])
+def test_modes_with_alpha_are_laid_on_white(mode):
+    """Premultiplied ones as well, which few files hold."""
+    flat, said = picture._flat(Image.new(mode, (4, 4)))
+    assert flat.getextrema() in ((255, 255), ((255, 255),) * 3) and said
+    opaque, said = picture._flat(Image.new("RGBA", (4, 4), "red").convert("RGBa" if mode == "RGBa" else "RGBA"))
+    assert opaque.getpixel((0, 0)) == (255, 0, 0) and not said
+
+
+def test_hidden_colours_do_not_count_and_opaque_pictures_pass_without_a_word(tmp_path):
+    def save(colour, alpha):
+        return lambda p: Image.new("RGBA", (8, 8), (*colour, alpha)).save(p.with_suffix(".png"))
+
+    with pytest.warns(UserWarning, match="laid on white"):
+        a, b = (several(tmp_path / str(c[0]), save(c, 0)).pictures for c in ((0, 0, 0), (200, 9, 9)))
+    assert torch.equal(a, b)
+    assert several(tmp_path / "opaque", save((1, 2, 3), 255)).pictures[0, :, 0, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("I;16", "png"), ("I;16", "tif"), ("I;16B", "tif"), ("I", "tif"), ("F", "tif"), ("I", "pgm")]
+)
+def test_pixels_of_more_than_8_bits_are_refused_by_name(tmp_path, mode, suffix):
+    Image.new(mode, (8, 8)).save(tmp_path / f"0.{suffix}")
+    refuse(rf"0\.{suffix}: has [IF].* pixels", data.load, f"folder:{tmp_path}")
+
+
+def test_colours_of_16_bits_are_read_as_8(tmp_path):
+    row = struct.pack(">HHH", 0x1234, 0xABCD, 0xFFFF) * 8
+    x = several(tmp_path / "in", lambda p: p.with_suffix(".png").write_bytes(png(16, 2, row))).pictures
+    assert x[0, :, 0, 0].tolist() == [0x12, 0xAB, 0xFF]
+
+
+def test_of_several_frames_the_first_is_taken_and_it_is_said(tmp_path):
+    frames = [Image.new("L", (8, 8), v) for v in (0, 128)]
+    with pytest.warns(UserWarning, match="12 of 12 pictures have several frames"):
+        x = several(tmp_path / "in", lambda p: frames[0].save(p.with_suffix(".gif"), save_all=True,
+                                                              append_images=frames[1:])).pictures  # fmt: skip
+    assert (x == 0).all()
+    for p in (tmp_path / "in").iterdir():
+        p.write_bytes(p.read_bytes()[:-20])  # in the second
+    assert (data.load(f"folder:{tmp_path / 'in'}").pictures == 0).all()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [AttributeError("no"), struct.error("no"), TypeError("no"), ValueError("no"), KeyError("no"), IndexError("no"),
+     MemoryError(), RecursionError("no"), zlib.error("no"), SyntaxError("no"), OSError("no"), NotImplementedError(),
+     Image.DecompressionBombError("no"), Image.DecompressionBombWarning("no"), UserWarning("no")],
+    ids=lambda e: type(e).__name__,
+)  # fmt: skip
+def test_whatever_the_picture_library_throws_is_one_line(tmp_path, monkeypatch, error):
+    root = folder(tmp_path / "pets")
+
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr(Image, "open", broken)
+    with pytest.raises(ValueError, match=r"cat/00\.png: cannot be read as a picture \(.+\)") as raised:
+        data.load(f"folder:{root}")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_picture_that_would_fill_the_memory_is_named(tmp_path):
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0))
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    refuse(r"bomb\.png: cannot be read.*pixels", data.load, f"folder:{tmp_path}")
+
+
+def exif(*entries):
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
+
+
+TURN = struct.pack("<HHIHH", 0x112, 3, 1, 6, 0)  # by 90 degrees clockwise
+MISTYPED = [struct.pack("<HHI", 0x11A, 2, 4) + b"72\0\0", struct.pack("<HHIHH", 0x128, 3, 1, 3, 0)]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "turned"),
+    [(exif(TURN, MISTYPED[0]), True), (exif(TURN, *MISTYPED), True), (exif(*MISTYPED), False), (b"Exif\0\0", False),
+     (b"Exif\0\0II*\0\xff\xff\xff\xff", False), (b"Exif\0\0junk", False), (exif(TURN)[:20], False),
+     (exif(struct.pack("<HHI", 0x112, 2, 4) + b"six\0"), False)],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_broken_metadata_never_costs_a_good_picture(tmp_path, metadata, turned, suffix):
+    plain = Image.new("RGB", (8, 8), "black")
+    plain.paste("white", (0, 0, 8, 4))
+
+    def save(path):
+        path = path.with_suffix(f".{suffix}")
+        if suffix == "webp":
+            return plain.save(path, lossless=True, exif=metadata)
+        plain.save(path, quality=95)
+        raw = path.read_bytes()
+        segment = b"\xff\xe1" + struct.pack(">H", len(metadata) + 2) + metadata
+        at, segment = (2, segment) if suffix == "jpg" else (33, chunk(b"eXIf", metadata[6:]))
+        path.write_bytes(raw[:at] + segment + raw[at:])
+
+    x = several(tmp_path / "in", save).pictures.float()
+    bright, dark = (x[..., 5:], x[..., :3]) if turned else (x[..., :3, :], x[..., 5:, :])
+    assert bright.mean() > 200 and dark.mean() < 50
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(3_000_000)))],
+        [chunk(b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(3_000_000)))],
+        [chunk(b"tEXt", b"a\0b")[:-1] + b"?"],
+        [chunk(b"iCCP", b"a\0\0not compressed")],
+        [chunk(b"pHYs", b"?")],
+        [chunk(b"gAMA", b"?"), chunk(b"cHRM", b"??"), chunk(b"sRGB", b""), chunk(b"zTXt", b"a\0\7")],
+    ],
+)
+def test_broken_chunks_beside_the_pixels_never_cost_a_good_picture(tmp_path, chunks):
+    whole = png(8, 2, bytes((1, 2, 3)) * 8, *chunks)
+    x = several(tmp_path / "in", lambda p: p.with_suffix(".png").write_bytes(whole)).pictures
+    assert x[0, :, 0, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [{282: (2, "72"), 283: (2, "72"), 296: (3, 3)}, {700: (3, 5)}, {296: (2, "cm")}, {34675: (2, "x")},
+     {34665: (2, "x")}, {34665: (4, 10**9)}, {305: (3, 7)}, {700: (3, 5), 274: (3, 6)}],
+)  # fmt: skip
+def test_broken_tags_of_a_tiff_never_cost_a_good_picture(tmp_path, tags):
+    kept = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, (kind, value) in tags.items():
+        kept.tagtype[tag], kept[tag] = kind, value
+    plain = Image.new("RGB", (8, 8), "black")
+    plain.paste("white", (0, 0, 8, 4))
+    x = several(tmp_path / "in", lambda p: plain.save(p.with_suffix(".tif"), tiffinfo=kept)).pictures
+    bright, dark = (x[..., 4:], x[..., :4]) if 274 in tags else (x[..., :4, :], x[..., 4:, :])
+    assert (bright == 255).all() and (dark == 0).all()
+
+
+# --- which files of a folder are read ---
+
+
+def test_pictures_in_folders_of_a_class_folder_are_of_the_class(tmp_path):
+    root = folder(tmp_path, sizes=((8, 8),), classes=("cat", "cat/young", "dog"))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere").rename(tmp_path / ".elsewhere")  # hidden
+    both = [data.load(f"folder:{root}", part) for part in ("train", "test")]
+    assert both[0].classes == ["cat", "dog"]
+    assert torch.cat([b.labels for b in both]).bincount().tolist() == [24, 12]
+
+
+@pytest.mark.parametrize("suffix", ["JPE", "jfif", "avif", "dib", "pnm", "pbm", "apng", "TIFF", "Jpeg", "webp"])
+def test_every_usual_suffix_is_read(tmp_path, suffix):
+    if suffix == "avif" and not features.check("avif"):
+        pytest.skip("this Pillow cannot read AVIF")
+    form = {"jpe": "JPEG", "jfif": "JPEG", "pnm": "PPM", "pbm": "PPM", "apng": "PNG"}.get(suffix.lower(), suffix)
+    mode = "1" if suffix == "pbm" else "RGB"
+    assert len(several(tmp_path / "in", lambda p: Image.new(mode, (8, 8)).save(f"{p}.{suffix}", form.upper()))) == 11
+
+
+def test_what_is_left_out_is_counted_and_said(tmp_path):
+    root = folder(tmp_path / "pets", sizes=((8, 8),))
+    (root / "cat" / "notes.txt").write_text("x")
+    (root / "cat" / "phone.heic").write_text("x")
+    (root / "dog" / "99.png").symlink_to("nowhere")
+    (root / "dog" / "again").symlink_to(root)  # a circle
+    (root / "README.md").write_text("x")
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._00.png"):  # what systems put everywhere
+        (root / "cat" / name).write_text("x")
+    (root / "cat" / "00").mkdir()
+    (root / "cat" / "01.png.d").mkdir()
+    said = r"left out 5 that are no picture files: README\.md, cat/notes\.txt, cat/phone\.heic, dog/99\.png, dog/again$"
+    with pytest.warns(UserWarning, match=said):
+        assert len(data.load(f"folder:{root}")) == 22
+
+
+def test_a_folder_named_as_a_picture_is_a_class(tmp_path):
+    assert data.load(f"folder:{folder(tmp_path, classes=('a.png', 'b.png'))}").classes == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("beside", ["bus", "bus/deep", "val", "Train", "Test.2", "0.png", "captions.csv"])
+def test_beside_train_nothing_is_left_out_in_silence(tmp_path, beside):
+    folder(tmp_path, classes=("train", "test"))
+    other = tmp_path / beside
+    if "." in beside and beside != "Test.2":
+        other.write_bytes((tmp_path / "train" / "00.png").read_bytes())
+    else:
+        other.mkdir(parents=True)
+    name = re.escape(beside.split("/")[0])
+    refuse(rf"{tmp_path.name} has train/ beside {name}|[tT]rain/ beside [tT]rain", data.load, f"folder:{tmp_path}")
+
+
+def test_what_else_lies_beside_train_is_said(tmp_path):
+    folder(tmp_path, sizes=((8, 8),), classes=("Train", "TEST"))  # a file system may not tell them apart
+    (tmp_path / "LICENSE").write_text("x")
+    for part in ("train", "test"):
+        with pytest.warns(UserWarning, match="left out 1 that are no picture files: LICENSE"):
+            assert len(data.load(f"folder:{tmp_path}", part)) == 12
+
+
+def test_the_classes_of_test_are_those_of_train(tmp_path):
+    folder(tmp_path / "train", classes=("cat", "dog", "emu"))
+    folder(tmp_path / "test", classes=("emu", "dog"))
+    test = data.load(f"folder:{tmp_path}", "test")
+    assert test.classes == ["cat", "dog", "emu"] and set(test.labels.tolist()) == {1, 2}
+    folder(tmp_path / "test", classes=("fox",))
+    refuse("fox is of a class that is not in train/", data.load, f"folder:{tmp_path}", "test")
+
+
+def test_captions_are_in_both_parts_or_in_none(tmp_path):
+    folder(tmp_path, classes=("train", "test"))
+    (tmp_path / "train" / "captions.csv").write_text("file,caption\n" + "".join(f"{i:02}.png,x\n" for i in range(12)))
+    assert data.load(f"folder:{tmp_path}").captioned
+    refuse("captions.csv is in only one of", data.load, f"folder:{tmp_path}", "test")
+
+
+@pytest.mark.parametrize("spec", ["folder:", "folder", "npz:", "npz", ""])
+def test_a_path_that_is_missing_is_asked_for(tmp_path, monkeypatch, spec):
+    folder(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    refuse("Give folder:PATH|Give npz:PATH|unknown data ''", data.load, spec)
+
+
+def test_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder(tmp_path / "pets")
+    np.savez(tmp_path / "x.npz", images=np.arange(20 * 64, dtype=np.uint8).reshape(20, 8, 8))
+    assert len(data.load("folder:~/pets")) == 22 and len(data.load("npz:~/x.npz")) == 18
+    refuse("does not exist", data.load, "folder:~nobody-of-this-name/pets")
+    refuse("not a readable", data.load, "npz:~nobody-of-this-name/x.npz")
+
+
+def test_names_that_look_the_same_are_refused(tmp_path):
+    root = folder(tmp_path / "pets", classes=("caf\u00e9", "dog"))
+    assert data.load(f"folder:{root}").classes == ["caf\u00e9", "dog"]
+    (root / "caf\u00e9").rename(root / "cafe\u0301")
+    assert data.load(f"folder:{root}").classes == ["caf\u00e9", "dog"]  # the same, as another system writes it
+    try:
+        folder(root, classes=("caf\u00e9",))
+    except FileExistsError:
+        pytest.skip("this file system takes the two for one")
+    refuse("two of this name", data.load, f"folder:{root}")
+
+
+def test_odd_names_of_classes(tmp_path):
+    names = ["$5_$", "a b", "\u0906\u0917", "100%", "\U0001f534", "{x}", "-"]
+    assert data.load(f"folder:{folder(tmp_path / 'odd', n=2, classes=names)}").classes == sorted(names)
+    for i, bad in enumerate(("new\nline", "bell\a", os.fsdecode(b"\xff"))):
+        try:
+            root = folder(tmp_path / str(i), classes=(bad, "dog"))
+        except OSError:
+            continue  # this file system has no such names
+        refuse("needs a name without control characters", data.load, f"folder:{root}")
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    """The tests may run as a user who may read everything."""
+    root, walk = folder(tmp_path / "pets"), os.scandir
+
+    def scandir(path):
+        if str(path).endswith("dog"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return walk(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    refuse("pets/dog: Permission denied", data.load, f"folder:{root}")
+
+
+def test_a_file_that_goes_or_changes_while_it_is_listed(tmp_path, monkeypatch):
+    root, listed = folder(tmp_path / "pets"), folder_module._labels
+
+    def meanwhile(change):
+        def labels(*args):
+            change(root / "dog" / "05.png")
+            return listed(*args)
+
+        monkeypatch.setattr(folder_module, "_labels", labels)
+
+    meanwhile(lambda p: p.unlink())
+    refuse(r"dog/05\.png: No such file", data.load, f"folder:{root}")
+    Image.new("RGB", (8, 8)).save(root / "dog" / "05.png")
+    meanwhile(lambda p: p.write_bytes(b""))
+    refuse(r"dog/05\.png: cannot be read as a picture", data.load, f"folder:{root}")
+
+
+def test_a_damaged_cache_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path / "cache"))
+    root = folder(tmp_path / "pets")
+    once = data.load(f"folder:{root}").pictures
+    (cache,) = (tmp_path / "cache").iterdir()
+    for damage in (b"", b"no", cache.read_bytes()[:-1]):
+        cache.write_bytes(damage)
+        assert torch.equal(data.load(f"folder:{root}").pictures, once)
+
+
+def test_the_only_picture_of_a_class_is_not_held_out(tmp_path):
+    labels = np.full(20, 1)
+    labels[torch.randperm(20, generator=torch.Generator().manual_seed(0))[0]] = 5  # the first to be held out
+    np.savez(
+        tmp_path / "x.npz", images=np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8), labels=labels
+    )
+    train, test = (data.load(f"npz:{tmp_path / 'x.npz'}", part) for part in ("train", "test"))
+    assert train.labels.unique().tolist() == [0, 1] and (len(train), len(test)) == (19, 1)
+
+
+# --- arrays ---
+
+
+def arrays(path, images=None, **more):
+    noise = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    np.savez(path, images=noise if images is None else images, **more)
+    return f"npz:{path}"
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (np.arange(20) % 4 + 1, ["1", "2", "3", "4"]),
+        (np.arange(20) % 2 * 1000 + 7, ["7", "1007"]),
+        (np.arange(20) % 2 * 1000.0 + 7, ["7", "1007"]),
+        (np.arange(20).astype(np.float16) % 3, ["0", "1", "2"]),
+        (np.arange(20) % 2 == 0, ["0", "1"]),
+        (np.arange(20)[:, None] % 3, ["0", "1", "2"]),
+        (np.arange(20).astype(np.uint64) % 2 + 2**63, [str(2**63), str(2**63 + 1)]),
+        (np.array(["dog", "cat"] * 10), ["cat", "dog"]),
+        (np.arange(20).astype(">i4") % 2, ["0", "1"]),
+        (np.arange(20) % 2 - 1, ["-1", "0"]),
+    ],
+)
+def test_classes_are_the_labels_that_occur(tmp_path, labels, classes):
+    train, test = (data.load(arrays(tmp_path / "x.npz", labels=labels), part) for part in ("train", "test"))
+    assert train.classes == test.classes == classes and set(train.labels.tolist()) == set(range(len(classes)))
+    assert train.labels.dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        (np.linspace(0, 1, 20 * 64).reshape(20, 8, 8), r"from -1 to 1, got 0 to 1: x \* 2 - 1"),
+        (np.linspace(0.2, 0.9, 20 * 64, dtype=np.float16).reshape(20, 8, 8), r"from -1 to 1, got 0.2 to 0.9"),
+        (np.eye(8, dtype=np.uint8)[None].repeat(20, 0), "0 to 255, got 0 to 1"),
+        (np.linspace(-1e300, 1, 20 * 64).reshape(20, 8, 8), r"in \[-1, 1\], got -inf"),
+        (np.full((20, 8, 8), np.nan), "got nan"),
+        (np.full((20, 8, 8), np.inf), "got inf"),
+        (np.zeros((0, 8, 8, 3), np.uint8), "no pictures in it"),
+        (np.zeros((20, 0, 8, 3), np.uint8), "no pictures in it"),
+        (np.zeros((20, 8, 8), np.int64), "must be uint8 or floats.*int64"),
+        (np.zeros((20, 8, 8), np.uint16), "must be uint8 or floats.*uint16"),
+        (np.zeros((20, 8, 8), bool), "must be uint8 or floats.*bool"),
+        (np.zeros((20, 8, 8), complex), "must be uint8 or floats.*complex"),
+        (np.full((20, 8, 8), "a"), "must be uint8 or floats.*U1"),
+        (np.full((20, 8, 8), None), "not a readable .npz.*[Oo]bject"),
+        (np.zeros((8, 8, 3), np.uint8), r"must be \(N, H, W, C\).*\(8, 8, 3\)"),
+        (np.zeros((20, 3, 8, 8), np.uint8), r"must be \(N, H, W, C\)"),
+        (np.zeros((20, 8, 8, 4), np.uint8), r"must be \(N, H, W, C\)"),
+        (np.zeros(20, np.uint8), r"must be \(N, H, W, C\)"),
+        (np.uint8(3), r"must be \(N, H, W, C\)"),
+    ],
+)
+def test_arrays_that_are_no_pictures_are_refused(tmp_path, images, says):
+    refuse(
+        rf"x\.npz: .*{says}", data.load, arrays(tmp_path / "x.npz", images, labels=np.zeros(len(np.atleast_1d(images))))
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (np.linspace(0, 1, 20), "labels must be .* with fractions"),
+        (np.full(20, np.nan), "labels must be"),
+        (np.full(20, 1e30), "labels must be"),
+        (np.full(20, np.inf), "labels must be"),
+        (np.eye(20), r"labels must be .*\(20, 20\)"),
+        (np.zeros(19, int), "20 pictures, but labels"),
+        (np.zeros(0, int), "20 pictures, but labels"),
+        (np.int64(3), "labels must be"),
+        (np.full(20, 1j), "labels must be .*complex"),
+        (np.full(20, None), "not a readable .npz.*[Oo]bject"),
+        (np.full(20, np.datetime64("2020-01-01")), "labels must be"),
+    ],
+)
+def test_labels_that_are_none_are_refused(tmp_path, labels, says):
+    refuse(rf"x\.npz: .*{says}", data.load, arrays(tmp_path / "x.npz", labels=labels))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4", np.longdouble])
+def test_floats_of_every_kind_are_read(tmp_path, dtype):
+    images = np.linspace(-1, 1, 20 * 64).reshape(20, 8, 8).astype(dtype)
+    loaded = data.load(arrays(tmp_path / "x.npz", images, other=np.array([None])))  # what else is there is not read
+    assert loaded.pictures.dtype == torch.float32 and loaded.shape == (1, 8, 8)
+
+
+def test_files_that_are_no_arrays(tmp_path):
+    np.save(tmp_path / "x.npz", np.zeros(3))
+    (tmp_path / "x.npz.npy").rename(tmp_path / "x.npz")
+    refuse(r"x\.npz: not a readable", data.load, f"npz:{tmp_path / 'x.npz'}")
+    refuse("not a readable .npz .*directory", data.load, f"npz:{tmp_path}")
+    np.savez(tmp_path / "x.npz", samples=np.zeros(3))
+    refuse("needs an array named images, has samples", data.load, f"npz:{tmp_path / 'x.npz'}")
+    refuse("train and test, not 'val'", data.load, "digits", "val")
+    refuse(r"x\.npz is not a folder", data.load, f"folder:{tmp_path / 'x.npz'}")
+    refuse("too few to hold one out, each being", data.load, arrays(tmp_path / "x.npz", labels=np.arange(20)))
+    refuse("4 pictures, but 3 captions", Images, "x", torch.zeros(4, 1, 8, 8), None, [], ["a"] * 3)
+
+
+def test_other_captions_are_other_data(tmp_path):
+    """What is computed of a data set, and kept under its fingerprint, may hold its captions."""
+    pictures = torch.arange(4 * 64, dtype=torch.uint8).reshape(4, 1, 8, 8)
+    a, b = (Images("x", pictures, None, [], [word] * 4) for word in ("cat", "dog"))
+    assert a.fingerprint() != b.fingerprint()

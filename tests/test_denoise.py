@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -18,9 +20,11 @@ from minidiff.denoise import (
     uniform_weight,
     velocity,
 )
+from minidiff.guidance import ClassifierGuided, Guided
 from minidiff.nets import build
-from minidiff.oracles import MixtureDenoiser
+from minidiff.oracles import EmpiricalDenoiser, GaussianMixture, MixtureDenoiser
 from minidiff.schedules import SCHEDULES, VE, VP, Cosine, Linear, expand
+from minidiff.text import Tokenizer
 
 EVERY = [cls() for cls in SCHEDULES.values()]
 
@@ -168,6 +172,94 @@ def test_lognormal_times_are_lognormal_in_noise(generator):
     log_noise = -VP().log_snr(lognormal_times(20_000, VP(), generator)) / 2
     assert log_noise.mean().item() == pytest.approx(-1.2, abs=0.03)
     assert log_noise.std().item() == pytest.approx(1.2, abs=0.03)
+
+
+def conditional(seed=0):
+    """A Denoiser of points of three classes, its output not 0 as an untrained one's is."""
+    model = Denoiser(build("mlp", (2,), 3, width=16), VP(), "edm")
+    nn.init.normal_(model.net.leave.weight, generator=torch.Generator().manual_seed(seed))
+    return model
+
+
+def models_of_labels():
+    """Every Model that takes labels: 0 to 2, and 3 for none."""
+    model, x = conditional(), torch.linspace(-1, 1, 12).view(6, 2)
+    mixture = GaussianMixture(torch.ones(3), torch.eye(3, 2), 0.1 * torch.eye(2).expand(3, 2, 2))
+    oracle = MixtureDenoiser(mixture, VP())
+    return {
+        "denoiser": model,
+        "mixture": oracle,
+        "empirical": EmpiricalDenoiser(x, VP(), torch.tensor([0, 0, 1, 1, 2, 2])),
+        "guided": Guided(model, 2.0),
+        "negative": Guided(model, 2.0, negative=1),
+        "autoguided": Guided(model, 2.0, weak=conditional(1)),
+        "by a classifier": ClassifierGuided(oracle, lambda x, t: x @ torch.eye(2, 3).to(x), 2.0),
+        "rescheduled": Rescheduled(model, Linear()),
+    }
+
+
+@pytest.mark.parametrize("name", models_of_labels())
+def test_labels_and_points_of_any_kind(name, generator):
+    """Arrays, lists, columns, small integers, one for all: each means the same as labels (B,), int64."""
+    model, x, t = models_of_labels()[name], torch.randn(4, 2, generator=generator), torch.tensor(0.5)
+    labels = torch.tensor([0, 1, 2, 1])
+    wanted = model(x, t, labels)
+    for same in (labels.numpy(), labels.tolist(), tuple(labels.tolist()), labels[:, None], labels.int(),
+                 labels.to(torch.uint8), labels.float(), labels.numpy().astype("int16")[:, None]):  # fmt: skip
+        torch.testing.assert_close(model(x, t, same), wanted)
+    torch.testing.assert_close(model(x, t, 1), model(x, t, torch.ones(4, dtype=torch.long)))
+    torch.testing.assert_close(model(x.numpy(), 0.5, labels), wanted)
+    double = model(x.double(), t, labels)
+    assert double.x0.dtype == double.eps.dtype == torch.float64
+    torch.testing.assert_close(double.x0.float(), wanted.x0, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", models_of_labels())
+@pytest.mark.parametrize(
+    "labels",
+    [[0.5, 1.0, 2.0, 1.0], [0.0, 1.0, math.nan, math.inf], torch.eye(4, 3), [0, 1], [[0, 1]] * 4,
+     [0, 1, 2, -1], [0, 1, 2, 9],
+     ["a", "b", "c", "d"], [0, 1, None, 2], torch.zeros(4, 2, 1, dtype=torch.long)],
+    ids=["halves", "not finite", "one-hot", "too few", "pairs", "negative", "too large", "words", "None", "pictures"],
+)  # fmt: skip
+def test_labels_that_are_refused(name, labels):
+    with pytest.raises(ValueError, match="labels|label .* is out of range|whole numbers"):
+        models_of_labels()[name](torch.zeros(4, 2), torch.tensor(0.5), labels)
+
+
+def test_points_that_are_refused():
+    model = conditional()
+    for x in (torch.zeros(4, 2, dtype=torch.uint8), [[1, 2]], "points", torch.zeros(4, 2, dtype=torch.complex64)):
+        for call in (lambda x: model(x, 0.5), model.loss, lambda x: score(model, x, 0.5)):
+            with pytest.raises(ValueError, match="expected"):
+                call(x)
+
+
+def test_loss_of_numbers_of_any_kind(generator):
+    model, x0, labels = conditional(), torch.randn(4, 2, generator=generator), torch.tensor([0, 1, 2, 1])
+    t = torch.tensor([0.2, 0.4, 0.6, 0.8])
+    wanted = model.loss(x0, labels, t=t, p_uncond=0.5, generator=generator.manual_seed(0))
+    for x, cond, times in ((x0.numpy(), labels.numpy(), t.numpy()), (x0.tolist(), labels.tolist(), t.double()),
+                           (x0, labels[:, None], t)):  # fmt: skip
+        found = model.loss(x, cond, t=times, p_uncond=0.5, generator=generator.manual_seed(0))
+        torch.testing.assert_close(found, wanted)
+    assert model.loss(x0.double(), labels).dtype == torch.float64
+    with pytest.raises(ValueError, match="label 7 is out of range: this model's labels are 0 to 3"):
+        model.loss(x0, [0, 1, 7, 2])
+
+
+def test_tokens_of_any_kind(generator):
+    net = build("dit", (1, 4, 4), width=16, depth=1, tokenizer=Tokenizer(["red", "cube"], 1), way="cross")
+    model, x = Denoiser(net, VP()), torch.randn(3, 1, 4, 4, generator=generator)
+    nn.init.normal_(net.leave.weight, generator=generator)
+    tokens = torch.tensor([[2], [3], [0]])  # of one word: not to be taken for labels (B, 1)
+    wanted = model(x, 0.5, tokens)
+    torch.testing.assert_close(model(x, 0.5, tokens.tolist()), wanted)
+    torch.testing.assert_close(model(x, 0.5, tokens.short().numpy()), wanted)
+    torch.testing.assert_close(model(x, 0.5, [2]), model(x, 0.5, tokens[[0, 0, 0]]))
+    for bad in (tokens + 0.5, tokens[:2], [["red"]] * 3):
+        with pytest.raises(ValueError, match="expected .*tokens"):
+            model(x, 0.5, bad)
 
 
 def test_bad_input():

@@ -2,12 +2,18 @@ import pytest
 import torch
 from torch import nn
 
+from minidiff import checkpoint
 from minidiff.data import load
 from minidiff.denoise import Denoiser
+from minidiff.device import to_device
 from minidiff.doctor import examine, sampler_error
+from minidiff.generate import generate
 from minidiff.nets import build
+from minidiff.recipes import configure
 from minidiff.samplers import ddim, dpmpp_2m, heun
 from minidiff.schedules import VP, Linear
+
+from .pretend import pretended
 
 
 @pytest.fixture
@@ -56,3 +62,35 @@ def test_finds_a_broken_model(batch):
 @pytest.mark.parametrize("schedule", [VP(), Linear()])
 def test_our_samplers_pass(sampler, schedule, batch):
     assert sampler_error(batch, schedule, sampler) < 1e-4
+
+
+@pytest.mark.parametrize("spec", ["eight_gaussians", "digits", "shapes:1"])
+def test_nothing_is_left_on_the_cpu(spec, monkeypatch):
+    """The doctor's two tests, and guided sampling, on a device whose tensors do not meet the CPU's."""
+    config, dataset = configure(spec, device="cpu", width=32)
+    x0, labels = dataset.batch(4, torch.Generator().manual_seed(0))
+    cond = torch.arange(2) if config.classes else checkpoint.tokenizer(config)(["a big red circle"] * 2)
+    with pretended(monkeypatch) as device:
+        net = checkpoint.new_model(config, device)
+        x = generate(net.eval(), config.shape, 2, cond=cond, scale=2.0, negative=cond[0], interval=(0.1, 0.8), steps=2)
+        assert x.device.type == "cpu"
+        labels = labels.to(device) if config.classes else None
+        report = examine(net, to_device(x0, device), labels, steps=2)
+    assert report.sampler_ok and not report.model_ok
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "euler", "heun", "langevin"])
+def test_samplers_stay_on_the_device(sampler, monkeypatch):
+    config, _ = configure("eight_gaussians", device="cpu", width=32)
+    with pretended(monkeypatch) as device:
+        net = checkpoint.new_model(config, device).eval()
+        assert generate(net, config.shape, 2, cond=[0, 1], steps=2, sampler=sampler).shape == (2, 2)
+
+
+def test_the_pretended_device_tells(monkeypatch):
+    with pretended(monkeypatch) as device:
+        x = torch.ones(3, device=device)
+        assert (x + torch.tensor(1.0)).sum().item() == 6 and x.cpu().device.type == "cpu"
+        for wrong in (lambda: x + torch.ones(3), lambda: torch.cdist(x[None], torch.ones(1, 3)), x.numpy):
+            with pytest.raises((RuntimeError, TypeError), match="of the device"):
+                wrong()

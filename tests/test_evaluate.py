@@ -1,13 +1,16 @@
+import numpy as np
 import pytest
 import torch
 
-from minidiff import classifier, data
+from minidiff import checkpoint, classifier, compare, data, features
 from minidiff.checkpoint import new_model
 from minidiff.evaluate import evaluate, score_error
 from minidiff.oracles import MixtureDenoiser
 from minidiff.recipes import configure
 from minidiff.runs import train_run
 from minidiff.schedules import VP
+
+from .pretend import pretended
 
 
 class Exact(MixtureDenoiser, torch.nn.Module):
@@ -61,6 +64,42 @@ def test_evaluating_pictures(tmp_path, quick_judge):
     assert not (tmp_path / "run" / "evaluating").exists()
     with pytest.raises(ValueError, match="too few.*--few"):
         evaluate(tmp_path / "run", n=100, steps=2)
+
+
+def test_one_class_is_none(tmp_path, quick_judge):
+    """Its judge has something to tell apart, and says that noise is farther away than blur."""
+    digits = data.load("digits")
+    one = digits.pictures[digits.labels == 3]
+    images = one.permute(0, 2, 3, 1).repeat(2, 1, 1, 1).numpy()
+    np.savez(tmp_path / "one.npz", images=images, labels=np.zeros(len(images), int))
+    config, dataset = configure(f"npz:{tmp_path / 'one.npz'}", width=16, batch=16)
+    assert len(dataset.classes) == 1 and classifier.outputs(dataset) == 4
+    train_run(tmp_path / "run", config, dataset, steps=2, device="cpu", progress=False)
+    report = evaluate(tmp_path / "run", n=20, few=True, steps=2, device="cpu")
+    assert not [name for name in report if "class score" in name or "recognised" in name or "scale 1.5" in name]
+    eyes = features.features("classifier", dataset, "cpu")
+    x = compare.some_pictures(dataset, 200)
+    seen, logits = eyes.look(x)
+    blurred = torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+    noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    blur, far = (compare.metrics.frechet_distance(eyes.look(v)[0], seen) for v in (blurred, noise))
+    assert logits is None and far > blur
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec, choices, n", [
+    ("eight_gaussians", {}, 100), ("eight_gaussians", {"model": "gan"}, 100), ("digits", {"width": 16}, 30),
+    ("shapes:1", {"width": 32}, 12), ("digits", {"model": "stacked_gan", "width": 8}, 30),
+    ("digits", {"model": "vae", "f": 2, "width": 8}, 30),
+])  # fmt: skip
+def test_evaluation_on_a_device(spec, choices, n, tmp_path, monkeypatch, quick_judge):
+    """Every kind of measure on a device whose tensors do not meet the CPU's."""
+    config, dataset = configure(spec, batch=8, device="cpu", **choices)
+    train_run(tmp_path / "run", config, dataset, steps=1, device="cpu", progress=False)
+    load = checkpoint.load
+    monkeypatch.setattr(checkpoint, "load", lambda run, device: load(run).to(device))
+    with pretended(monkeypatch) as device:
+        assert evaluate(tmp_path / "run", device=str(device), n=n, few=True, steps=2)["device"] == str(device)
 
 
 @pytest.mark.slow

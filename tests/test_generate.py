@@ -1,12 +1,16 @@
+import json
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from minidiff import plot
+from minidiff import checkpoint, demo, play, plot, runs
 from minidiff.checkpoint import new_model
 from minidiff.generate import generate, parse_label, write
 from minidiff.recipes import configure
+from minidiff.train import new_state
 
 
 def test_same_seed_same_samples():
@@ -19,6 +23,161 @@ def test_same_seed_same_samples():
     assert not torch.equal(first, generate(model, config.shape, 6, cond=labels, scale=2.0, steps=3, seed=1))
 
 
+def conditional(kind, spec="digits", **choices):
+    """An untrained model of ten labels, or of captions; its config."""
+    config, _ = configure(spec, model=kind, width=8 if kind != "ar" else 32, **choices)
+    return new_model(config).eval().requires_grad_(False), config
+
+
+@pytest.fixture
+def first_stage(tmp_path):
+    """What a run on tokens reads of its autoencoder before training."""
+    config, _ = configure("digits", model="vq", f=4, width=8, codes=8)
+    (tmp_path / "config.json").write_text(json.dumps(asdict(config)))
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["diffusion", "gan", "stacked_gan", "ar"])
+def test_labels_of_every_kind(kind, first_stage):
+    """What is plainly meant is taken, and what the model does not know is refused in one line."""
+    model, config = conditional(kind, **({"autoencoder": first_stage} if kind == "ar" else {}))
+    null = kind == "diffusion"
+    draw = lambda cond, n=3: generate(model, config.shape, n, cond=cond, steps=2)  # noqa: E731
+    expected = draw(torch.tensor([1, 2, 3]))
+    labels = ([1, 2, 3], np.array([1, 2, 3], np.int32), torch.tensor([[1], [2], [3]]), torch.tensor([1.0, 2.0, 3.0]))
+    for same in labels:
+        assert torch.equal(draw(same), expected)
+    assert torch.equal(draw(4), draw([4, 4, 4])) and torch.equal(draw(np.int64(4)), draw([4, 4, 4]))
+    for bad in (
+        [1, 2],
+        [1, 2, 11],
+        [0, 0, -1],
+        [0.5, 1, 2],
+        ["1", "2", "3"],
+        [[1, 2], [3, 4], [5, 6]],
+        [1, 2, float("nan")],
+    ):
+        with pytest.raises(ValueError, match="condition|labels"):
+            draw(bad)
+    if null:
+        assert draw([10, 10, 10]).shape == expected.shape
+    else:
+        with pytest.raises(ValueError, match="no null condition"):
+            draw([10, 10, 10])
+        with pytest.raises(ValueError, match="negative out"):
+            generate(model, config.shape, 3, cond=[1, 2, 3], negative=1)
+
+
+def test_conditions_that_a_model_does_not_take():
+    model, config = conditional("gan")
+    plain = new_model(replace(config, classes=[])).eval().requires_grad_(False)
+    with pytest.raises(ValueError, match="without labels and captions"):
+        generate(plain, config.shape, 2, cond=[0, 1])
+    model, config = conditional("diffusion", "shapes:1", depth=1)
+    with pytest.raises(ValueError, match="tokens of captions"):
+        generate(model, config.shape, 2, cond=[0, 1])
+    with pytest.raises(ValueError, match="numbers both"):
+        generate(model, config.shape, 2, cond=["a red circle", "a circle"])
+    cond = checkpoint.tokenizer(config)(["a red circle"] * 2)
+    with pytest.raises(ValueError, match="numbers both"):
+        generate(model, config.shape, 2, cond=cond, negative="green", scale=2.0)
+    assert (
+        generate(model, config.shape, 2, cond=cond.numpy(), negative=cond[0].tolist(), scale=2.0, steps=1).shape[0] == 2
+    )
+
+
+def test_numbers_of_any_type_and_no_others():
+    model, config = conditional("diffusion", "eight_gaussians")
+    expected = generate(model, config.shape, 4, steps=3, seed=7)
+    for kind in (np.int64, np.int32, float, np.float32, torch.tensor):
+        assert torch.equal(generate(model, config.shape, kind(4), steps=kind(3), seed=kind(7)), expected)
+    assert generate(model, config.shape, 4, steps=3, seed=2**64 - 1).shape == (4, 2)
+    for name, bad in (("seed", -1), ("seed", 2**64), ("seed", 0.5), ("seed", None), ("seed", "1"), ("steps", 2.5),
+                      ("steps", 0), ("batch", 0), ("batch", -3)):  # fmt: skip
+        with pytest.raises(ValueError, match=f"{name} must be at least"):
+            generate(model, config.shape, 4, **{name: bad})
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        generate(model, config.shape, 1.5)
+
+
+HARD = ["costs $5_$ or $6", "$x^{$", r"a\$b\$_{", "日本 😀", "tab\there", "lone \udcff", "100%\n{}", "\x00"]
+
+
+def test_text_of_users_is_drawn_to_the_letter(tmp_path):
+    """Neither mathematics nor letters that the font lacks end a figure, or warn: warnings are errors here."""
+    x = torch.zeros(len(HARD), 1, 4, 4)
+    for text in HARD:
+        figure, (a, b, c) = plot.plt.subplots(1, 3, layout="constrained")
+        plot.grid(x, 1, a, text, HARD)
+        plot.points(torch.zeros(3, 2), None, b, text)
+        plot.losses([(20, 1.0)], c, text)
+        figure.suptitle(plot.plain(text))
+        plot.save(figure, tmp_path / "x.png")
+    assert plot.plain("costs $5_$").replace(r"\$", "$") == "costs $5_$" and plot.plain("a日b") == "a?b"
+    assert plot.plain(None) is None
+
+
+def test_a_run_of_data_with_a_hard_name(tmp_path, generator):
+    config, dataset = configure("spirals", width=16)
+    state = new_state(new_model(config))
+    runs.draw_samples(tmp_path, replace(config, data="folder:$5_$/日本"), state)
+    assert (tmp_path / "samples" / "step_0000000.png").exists()
+
+
+def test_a_hard_prompt_in_the_notebook():
+    model, config = conditional("diffusion", "shapes:1", depth=1)
+    with pytest.warns(UserWarning, match="never saw"):
+        assert (
+            play.draw(model, checkpoint.tokenizer(config), config.shape, "$5_$ circle", steps=1, n=2)[:4] == b"\x89PNG"
+        )
+
+
+@pytest.mark.parametrize("side, n", [(4, 1), (8, 64), (16, 1), (16, 64), (18, 9), (32, 10), (100, 4)])
+def test_pictures_are_large_enough_to_see(side, n, tmp_path, generator):
+    """By a whole factor, each pixel a square of one colour; arrays have the pictures' own size."""
+    x, columns = 2 * torch.rand(n, 3, side, side, generator=generator) - 1, min(n, 8)
+    write(tmp_path / "x.png", x, None, columns)
+    with Image.open(tmp_path / "x.png") as picture:
+        found = np.asarray(picture)
+    small = plot.tile(x, columns)
+    zoom = found.shape[1] // small.shape[1]
+    assert zoom * side >= 64 and (found == small.repeat(zoom, 0).repeat(zoom, 1)).all()
+    write(tmp_path / "x.npz", x, None, columns)
+    with np.load(tmp_path / "x.npz") as f:
+        assert f["images"].shape == (n, side, side, 3)
+
+
+def test_figures_and_the_demo_show_large_pictures(tmp_path, monkeypatch):
+    model, config = conditional("diffusion", "shapes:1", depth=1)
+    demo.draw_animation(model, checkpoint.tokenizer(config), config, tmp_path / "x.gif", 0, steps=1)
+    with Image.open(tmp_path / "x.gif") as picture:
+        assert picture.size[0] >= 6 * 64 and picture.size[1] >= 3 * 64
+    sizes = []
+
+    def measured(figure, path, dpi=120):
+        figure.set_dpi(dpi)
+        figure.canvas.draw()
+        for ax in figure.axes:
+            high, wide = (round(v) for v in (ax.get_ylim()[0] + 0.5, ax.get_xlim()[1] + 0.5))  # in the pictures' pixels
+            where = ax.get_window_extent()
+            sizes.append(min(where.width / wide, where.height / high) * 16)
+            assert ax.images[0].get_array().shape[1] % wide == 0
+        plot.plt.close(figure)
+
+    monkeypatch.setattr(plot, "save", measured)
+    demo.draw_prompts(model, checkpoint.tokenizer(config), config, tmp_path / "x.png", 0)
+    runs.draw_samples(tmp_path, config, new_state(model.requires_grad_(True)))
+    assert len(sizes) == 5 and min(sizes) >= 62  # a gap's share is not theirs
+
+
+def test_the_default_patch_suits_the_size():
+    for size in (16, 17, 18, 21, 22, 25, 33, 50):
+        config, _ = configure("shapes:1", size=size)
+        new_model(config)
+        assert config.patch <= 4 and size % config.patch == 0
+    assert [configure("shapes:1", size=s)[0].patch for s in (16, 18, 20, 22, 32)] == [4, 3, 4, 2, 4]
+
+
 def test_labels_by_name_and_number():
     assert [parse_label(v, ["cat", "dog"]) for v in ("dog", "0", "none")] == [1, 0, 2]
     assert parse_label("7", ["3", "7"]) == 1
@@ -29,6 +188,9 @@ def test_labels_by_name_and_number():
             parse_label(bad, ["cat", "dog"])
     with pytest.raises(ValueError, match="without labels"):
         parse_label("1", [])
+    with pytest.raises(ValueError, match="out of range"):
+        parse_label("²", ["cat", "dog"])
+    assert parse_label("cafe\u0301", ["caf\u00e9"]) == 0  # as a Mac writes it in a folder's name
 
 
 def test_npz_and_png(tmp_path):

@@ -1,6 +1,7 @@
 """Second stages: latents on disk, whose they are, and every prior behind the same two calls."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -226,7 +227,10 @@ def test_killed_before_its_autoencoder_was_saved(runs, tmp_path, capsys):
     """Between config and state the run has no autoencoder yet: it must not go on with a random one."""
     config, dataset = configure("digits", width=16, autoencoder=runs / "vae")
     train_run(tmp_path / "x", config, dataset, autoencoder=runs / "vae", steps=1, device="cpu", progress=False)
-    (tmp_path / "x" / "state.pt").unlink()
+    (tmp_path / "x" / "config.json").rename(tmp_path / "config.json")
+    shutil.rmtree(tmp_path / "x")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "config.json").rename(tmp_path / "x" / "config.json")
     refused(capsys, ["train", "--resume", "--out", tmp_path / "x"], "before it had saved its autoencoder", tmp_path)
 
 

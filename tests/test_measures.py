@@ -4,32 +4,85 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from minidiff import style
+from minidiff.classifier import Classifier, NoisyClassifier
 from minidiff.data.toys import eight_gaussians
 from minidiff.denoise import Denoiser
-from minidiff.nets import CNN, DiT, UNet, build
+from minidiff.nets import CNN, NETS, READERS, DiT, UNet, build, cnn, transformer
 from minidiff.nets.layers import attend
 from minidiff.nets.measures import denoising_error, flops, parameters, receptive_field
+from minidiff.nets.transformer import from_official
 from minidiff.oracles import GaussianMixture, MixtureDenoiser
 from minidiff.schedules import VP
+from minidiff.stages import Causal, gan
+from minidiff.stages.autoencoder import Decoder, Encoder
+from minidiff.text import Tokenizer
+
+from .test_transformer import SIZES, official
 
 
-@pytest.mark.parametrize(
-    "net, shape",
-    [
-        (build("mlp", (2,)), (2,)),
-        (build("ncsn", (1, 8, 8), 10, 16), (1, 8, 8)),
-        (CNN(3, None, 16, layers=6), (3, 16, 16)),
-        (UNet(3, 32, None, 16, (1, 2, 2), 2, (16,)), (3, 32, 32)),
-        (UNet(3, 16, None, 32, resample="block", skips=False), (3, 16, 16)),
-        (DiT(3, 32, 10, width=64, depth=3, patch=4), (3, 32, 32)),
-    ],
-    ids=["mlp", "ncsn", "cnn", "unet", "encoder-decoder", "dit"],
-)
-def test_flops_against_torch(net, shape):
-    with FlopCounterMode(display=False) as counter:
-        net(torch.randn(1, *shape), torch.zeros(1))
-    assert flops(net, shape) == counter.get_total_flops()
-    assert next(net.parameters()).device.type == "cpu"  # counted on a copy
+def ways_to_build():
+    """Every net, with every option that changes what it computes: (name, the net, the shape of its input)."""
+    tokenizer = Tokenizer(["red", "cube", "left"], 5)
+    for name in NETS:
+        shape = (2,) if name == "mlp" else (3, 8, 8)
+        yield name, build(name, shape, 10, width=16), shape
+        if name in READERS:
+            yield f"{name}, patch, depth", build(name, shape, width=16, patch=2, depth=2), shape
+            first = "pooled" if name in ("encoder_decoder", "transformer") else "tokens"
+            for way in (first, "cross"):  # these two differ from the others in size alone
+                yield f"{name}, {way}", build(name, shape, width=32, depth=1, tokenizer=tokenizer, way=way), shape
+    yield "unet, levels", build("unet", (3, 8, 8), width=16, levels=3), (3, 8, 8)
+    for how in cnn.CONDITIONING:
+        yield f"cnn, {how}", CNN(3, None, 16, how=how, norm="group"), (3, 8, 8)
+        yield f"unet, {how}", UNet(3, 8, None, 16, resample="block", how=how, norm="instance"), (3, 8, 8)
+    for how in transformer.CONDITIONING:
+        yield f"dit, {how}", DiT(3, 8, None, 32, 1, how=how), (3, 8, 8)
+    yield "dit in float64", build("dit", (3, 8, 8), width=16).double(), (3, 8, 8)
+
+
+def counted(net, *inputs) -> int:
+    """By torch's counter, on real numbers, where attention is written out as products of matrices."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net.requires_grad_(False)(*inputs)
+    return counter.get_total_flops()
+
+
+def test_flops_against_torch():
+    for name, net, shape in ways_to_build():
+        like = next(net.parameters())
+        wanted = counted(net, torch.zeros(1, *shape).to(like), torch.zeros(1).to(like), None)
+        assert flops(net, shape) == wanted > 0, name
+        assert like.device.type == "cpu"  # counted on a copy
+
+
+def nets_called_otherwise():
+    """(name, the net, the shape of its input, what else it takes)."""
+    shape, z, given = (3, 16, 16), (gan.NOISE,), (torch.zeros(1, 7),)
+    for make in (gan.DCGAN, gan.StyleGenerator):
+        yield make.__name__, make(shape, 7, 16), z, given
+    yield "PointGenerator", gan.PointGenerator((2,), 7, 16), z, given
+    yield "Critic", gan.Critic(shape, 16, 10, codes=4), shape, (torch.zeros(1, dtype=torch.long),)
+    yield "PatchCritic", gan.PatchCritic(3, 16), shape, ()
+    yield "Encoder", Encoder(3, 8, 4, 16), shape, ()
+    yield "Decoder", Decoder(3, 8, 4, 16), (8, 4, 4), ()
+    tokens = torch.zeros(1, 9, dtype=torch.long)
+    yield "Causal", Causal((3, 3), 8, width=32, depth=2), (1, 32), (torch.ones(1, 1, dtype=torch.bool), tokens)
+    yield "Classifier", Classifier(3, 16, 10), shape, ()
+    yield "NoisyClassifier", NoisyClassifier(3, 16, 10, VP(), 0.5, 16), shape, (torch.full((1,), 0.5),)
+    yield "style transfer", style.Autoencoder().up[0], (64, 4, 4), ()
+    yield "Conv1d", torch.nn.Conv1d(4, 6, 3, groups=2), (4, 9), ()
+
+
+def test_flops_of_nets_that_take_other_arguments():
+    for name, net, shape, others in nets_called_otherwise():
+        assert flops(net, shape, others) == counted(net, torch.zeros(1, *shape), *others) > 0, name
+
+
+def test_flops_of_an_official_dit():
+    net = from_official(official(**SIZES[0]))
+    shape = (SIZES[0]["channels"], SIZES[0]["size"], SIZES[0]["size"])
+    assert flops(net, shape) == counted(net, torch.zeros(1, *shape), torch.zeros(1), None) > 0
 
 
 def test_flops_by_hand():

@@ -1,12 +1,19 @@
+import itertools
 import math
+import weakref
 
 import pytest
 import torch
 from scipy import linalg
 
 from minidiff import metrics
+from minidiff.classifier import NoisyClassifier
 from minidiff.data.toys import eight_gaussians, grid_25
+from minidiff.denoise import Denoiser
+from minidiff.guidance import ClassifierGuided
+from minidiff.nets import build
 from minidiff.oracles import GaussianMixture, MixtureDenoiser
+from minidiff.samplers import SAMPLERS
 from minidiff.schedules import VP, Cosine
 
 
@@ -107,13 +114,131 @@ def test_likelihood_of_the_exact_model(schedule, probes, generator):
     torch.testing.assert_close(ours, mixture.log_prob(x), atol=0.02 if probes is None else 0.5, rtol=0)
 
 
-def test_numpy_arrays_are_welcome(generator):
-    a, b = torch.randn(30, 2, generator=generator), torch.randn(30, 2, generator=generator) + 1
-    for call in (
-        metrics.wasserstein2, metrics.sliced_wasserstein, metrics.frechet_distance, metrics.kernel_distance,
-        metrics.precision_recall,
+def small_denoiser(shape, net, **options):
+    """Its weights want gradients, and its output is not 0, as an untrained one's is."""
+    model = Denoiser(build(net, shape, width=16, **options), VP(), "edm")
+    torch.nn.init.normal_(model.net.leave.weight, generator=torch.Generator().manual_seed(0))
+    return model
+
+
+@pytest.fixture
+def graphs():
+    """A function that counts the tensors which graphs of autograd keep at this moment."""
+    alive = weakref.WeakSet()
+
+    class Kept:
+        def __init__(self, x):
+            self.x = x.detach()  # with its graph an output would keep itself alive
+            alive.add(self)
+
+    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.x):
+        yield lambda: len(alive)
+
+
+@pytest.mark.parametrize("measure", ["exact", "probes", "bits"])
+def test_likelihood_keeps_no_graph_from_step_to_step(measure, graphs, generator):
+    times = VP().grid(6)[:-1].flip(0)
+    shape, net = ((1, 8, 8), "unet") if measure == "bits" else ((2,), "mlp")
+    model, seen = small_denoiser(shape, net), []
+    model.net.register_forward_pre_hook(lambda *_: seen.append(graphs()))
+    x = torch.randn(3, *shape, generator=generator)
+    if measure == "bits":
+        pictures = torch.randint(256, (3, *shape), generator=generator, dtype=torch.uint8)
+        found = metrics.bits_per_dim(model, pictures, times, generator=generator)
+    else:
+        found = metrics.log_likelihood(model, x, times, probes=2 if measure == "probes" else None, generator=generator)
+    assert len(seen) == 10 and len(set(seen)) == 1  # before each call only what its own input was made of
+    assert graphs() == 0 and not found.requires_grad
+    model(x.requires_grad_(), times[0]).x0.sum()
+    assert torch.is_grad_enabled() and found.isfinite().all()
+
+
+def test_no_graph_is_kept_while_sampling_by_a_classifiers_gradient(graphs, generator):
+    model, seen = small_denoiser((1, 8, 8), "unet", classes=3), []
+    judge = NoisyClassifier(1, 8, 3, VP(), 0.5, width=16)  # its weights want gradients as well
+    model.net.register_forward_pre_hook(lambda *_: seen.append(graphs()))
+    for sampler in SAMPLERS.values():
+        x = torch.randn(2, 1, 8, 8, generator=generator, requires_grad=True)
+        path = sampler(ClassifierGuided(model, judge), x, VP().grid(2), torch.tensor([0, 2]))
+        assert not any(y.requires_grad for y in itertools.islice(path, 4))
+    assert len(seen) >= 11 and set(seen) == {0}
+
+
+PAIRED = (
+    metrics.wasserstein2, metrics.sliced_wasserstein, metrics.frechet_distance, metrics.kernel_distance,
+    metrics.precision_recall,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("call", PAIRED)
+def test_numbers_of_any_kind_are_welcome(call, generator):
+    """Arrays, lists, whole numbers and mixtures of types: what is measured is the numbers."""
+    a, b = (torch.randint(-9, 9, (30, 2), generator=generator) for _ in "ab")
+    wanted = call(a.double(), b.double())
+    for one, other in (
+        (a.numpy(), b.numpy()), (a.tolist(), b.tolist()), (a, b.float()), (a.double(), b.float()), (a.half(), b),
+        (a.float().requires_grad_(), b.bfloat16()), (a.to(torch.int8), b.double().numpy()),
     ):  # fmt: skip
-        assert call(a.numpy(), b.numpy()) == call(a, b)
+        assert call(one, other) == wanted
+
+
+@pytest.mark.parametrize("call", PAIRED)
+def test_numbers_that_cannot_be_compared(call, generator):
+    a, b = torch.randn(2, 30, 2, generator=generator)
+    for bad in (math.nan, math.inf):
+        broken = b.clone()
+        broken[3, 1] = bad
+        for pair in ((a, broken), (broken, a)):
+            with pytest.raises(ValueError, match="1 of 60 numbers to be compared are not finite"):
+                call(*pair)
+    for pair in ((a[:, 0], b[:, 0]), (a[None], b[None]), (a[:0], b[:0]), (a[:, :0], b[:, :0]), (1.0, 2.0)):
+        with pytest.raises(ValueError, match=r"\(N, D\)"):
+            call(*pair)
+    with pytest.raises(ValueError, match="expected numbers"):
+        call(a, [["x", "y"]] * 30)
+
+
+def test_other_measures_of_numbers_of_any_kind(generator):
+    mixture, x = eight_gaussians(), eight_gaussians().sample(500, generator)
+    assert metrics.modes_covered(x.double().numpy(), mixture) == metrics.modes_covered(x, mixture)
+    assert metrics.inception_score(torch.eye(4, dtype=torch.int64).tolist()) == pytest.approx(4)
+    pictures = torch.rand(2, 3, 4, 4, generator=generator)
+    assert metrics.psnr(pictures, pictures.double().numpy() + 0.2) == pytest.approx(20, abs=1e-4)
+    for call, words in (
+        (lambda: metrics.modes_covered(x * math.nan, mixture), "not finite"),
+        (lambda: metrics.modes_covered(x[:, :1], mixture), r"\(N, 2\)"),
+        (lambda: metrics.inception_score(torch.tensor([[1.5, -0.5]])), "sum to 1"),
+        (lambda: metrics.inception_score(torch.full((3, 2), math.nan)), "not finite"),
+        (lambda: metrics.inception_score(torch.zeros(0, 10)), "sum to 1"),
+        (lambda: metrics.psnr(pictures.to(torch.uint8), pictures), "expected floats"),
+        (lambda: metrics.psnr(pictures[0], pictures[0]), "N, C, H, W"),
+        (lambda: metrics.psnr(pictures / 0, pictures), "not finite"),
+        (lambda: metrics.precision_recall(x, x, k=0), "k = 1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+
+
+@pytest.mark.parametrize(
+    "times, words",
+    [
+        (VP().grid(5), "rise from data to noise"),
+        (VP().grid(5).flip(0), "all above 0"),
+        ([0.1, 0.1, 0.5], "rise"),
+        ([0.1, 0.5, 1.5], "got 1.5"),
+        ([0.1, math.nan], "got nan"),
+        ([0.5], "at least 2"),
+    ],
+    ids=["falling", "from 0", "equal", "beyond 1", "nan", "one"],
+)
+def test_times_of_a_likelihood_that_are_refused(times, words):
+    model, pictures = MixtureDenoiser(eight_gaussians(), VP()), torch.zeros(4, 2, dtype=torch.uint8)
+    for call in (
+        lambda: metrics.log_likelihood(model, torch.zeros(4, 2), times),
+        lambda: metrics.bits_per_dim(model, pictures, times),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
 
 
 def test_bad_input():

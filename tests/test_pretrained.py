@@ -1,13 +1,15 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from minidiff import checkpoint, data, pretrained
+from minidiff import checkpoint, data, pretrained, runs
 from minidiff.cli import main
 from minidiff.evaluate import prompt_accuracy
-from minidiff.recipes import configure
+from minidiff.recipes import configure, configure_from
 from minidiff.runs import train_run
 from tests.test_cli import refused
 
@@ -104,7 +106,9 @@ def test_killed_before_its_first_save_it_starts_there_again(trained, tmp_path):
     given = ["train", "--data", "digits", "--start-from", str(trained), "--steps", "3", "--out"]
     for name in ("whole", "killed"):
         main([*given, str(tmp_path / name)])
-    (tmp_path / "killed" / "state.pt").unlink()
+    for path in (tmp_path / "killed").iterdir():
+        if path.name != "config.json":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     main(["train", "--resume", "--steps", "3", "--out", str(tmp_path / "killed")])
     whole, killed = (checkpoint.load(tmp_path / name).state_dict() for name in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
@@ -119,6 +123,78 @@ def test_a_start_that_does_not_fit_is_refused(trained, tmp_path, capsys):
     check([*digits, "--autoencoder", trained], "leave --autoencoder out")
     check(["--data", "shapes", "--start-from", "cifar10"], "cifar10 was trained with")
     check(["--data", "digits", "--start-from", "imagenet"], "imagenet is not a folder")
+    check(["--data", "shapes:2", "--start-from", "shapes", "--flip", "true"], "--flip mirrors pictures")
+    check([*digits, "--flip", "true"], "--flip mirrors pictures: not points or latents")
+    check(["--data", same_everywhere(tmp_path), "--start-from", trained.parent / "vae"], "all its values are the same")
+    check(["--data", "digits", "--start-from", trained.parent / "vae", "--times", "uniform"], "is not for --model vae")
+
+
+def same_everywhere(folder):
+    """Pictures like the digits, but all grey."""
+    np.savez(folder / "grey.npz", images=np.full((40, 8, 8), 128, np.uint8), labels=np.arange(40) % 10)
+    return f"npz:{folder / 'grey.npz'}"
+
+
+def begun(spec, out, **choices):
+    """A run of no step yet."""
+    config, dataset = configure(spec, width=16, batch=4, **choices)
+    train_run(out, config, dataset, steps=1, device="cpu", progress=False)
+    return out
+
+
+def test_checks_of_a_new_run_whichever_way_it_begins(tmp_path):
+    points = begun("eight_gaussians", tmp_path / "points")
+    plain, said = tmp_path / "plain.npz", tmp_path / "said"
+    pictures = torch.randint(256, (40, 16, 16, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    np.savez(plain, images=pictures.numpy())
+    (said / "x").mkdir(parents=True)
+    unlabelled = begun(f"npz:{plain}", tmp_path / "unlabelled")
+    captioned = begun("shapes:1", tmp_path / "captioned")
+    for spec, source, choices, words in (
+        ("eight_gaussians", points, {"flip": True}, "--flip mirrors pictures: not points"),
+        ("shapes:1", unlabelled, {}, "was trained without captions, unlike shapes:1"),
+        (f"npz:{plain}", captioned, {}, f"was trained with captions, unlike npz:{plain}"),
+        ("shapes:1", captioned, {"batch": 0}, "batch must be at least 1"),
+        ("shapes:1", captioned, {"batch": 9, "parts": 2}, "cannot be cut"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            configure_from(spec, str(source), **choices)
+
+
+def test_the_size_follows_from_the_run_that_is_started_from(tmp_path):
+    """A folder's pictures are made to fit, and an .npz, which cannot be, needs no size."""
+    x = torch.randint(256, (20, 16, 16, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8).numpy()
+    np.savez(tmp_path / "x.npz", images=x)
+    (tmp_path / "pictures").mkdir()
+    for i, picture in enumerate(x):
+        Image.fromarray(picture).resize((40, 40)).save(tmp_path / "pictures" / f"{i}.png")
+    folder, npz = f"folder:{tmp_path / 'pictures'}", f"npz:{tmp_path / 'x.npz'}"
+    sources = begun(npz, tmp_path / "a"), begun(folder, tmp_path / "b", size=16)
+    for source in sources:
+        for spec, size in ((folder, 16), (npz, None)):
+            config, dataset = configure_from(spec, str(source))
+            assert config.size == size and dataset.shape == (3, 16, 16)
+            assert runs.load_data(config).shape == (3, 16, 16)
+    assert configure_from("shapes:1", "shapes")[0].prompts == configure("shapes:1")[0].prompts  # not the other's
+
+
+@pytest.mark.parametrize("given", ["start_from", "autoencoder"])
+def test_killed_in_its_first_step_it_needs_its_source_no_more(given, trained, tmp_path, monkeypatch):
+    source = shutil.copytree(trained if given == "start_from" else trained.parent / "vae", tmp_path / "source")
+    new = ["train", "--data", "digits", f"--{given.replace('_', '-')}", str(source), "--device", "cpu", "--steps", "3"]
+    new += ["--out"] if given == "start_from" else ["--width", "16", "--out"]
+    main([*new, str(tmp_path / "whole")])
+
+    def killed(*_, **__):
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+        patch.setattr(runs, "train", killed)
+        main([*new, str(tmp_path / "killed")])
+    shutil.rmtree(source)
+    main(["train", "--resume", "--steps", "3", "--device", "cpu", "--out", str(tmp_path / "killed")])
+    whole, killed = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed"))
+    assert whole == killed
 
 
 def test_unknown_names_are_refused(capsys):

@@ -1,25 +1,26 @@
 import json
 import os
-import random
-import signal
-import subprocess
-import sys
+import shutil
+import types
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
-from minidiff import checkpoint, data, runs
+from minidiff import checkpoint, data, denoise, evaluate, runs
+from minidiff.cli import main
+from minidiff.files import locked
 from minidiff.generate import generate
 from minidiff.nets import NETS
 from minidiff.recipes import configure
 from minidiff.runs import train_run
+from tests.test_cli import refused, snapshot
 
-TRAIN = [sys.executable, "-m", "minidiff", "train", "--data", "eight_gaussians", "--width", "32", "--batch", "32"]
 
-
-def command(out, *more):
-    return [*TRAIN, "--out", str(out), "--device", "cpu", *more]
+def small(optimizer="adamw"):
+    return configure("eight_gaussians", width=16, batch=8, optimizer=optimizer)
 
 
 def test_a_run_holds_what_it_should(tmp_path):
@@ -57,102 +58,6 @@ def test_resuming_is_not_stopping(tmp_path):
     train_run(tmp_path / "halves", config, dataset, steps=60, **options)
     for name in ("model.safetensors", "ema.safetensors", "loss.csv"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "halves" / name).read_bytes(), name
-
-
-def test_ctrl_c_saves(tmp_path, monkeypatch):
-    config, dataset = configure("eight_gaussians", width=32, batch=32)
-
-    def interrupted(*args, **kwargs):
-        for i, step in enumerate(train(*args, **kwargs)):
-            yield step
-            if i == 6:
-                raise KeyboardInterrupt
-
-    train = runs.train
-    monkeypatch.setattr(runs, "train", interrupted)
-    train_run(tmp_path / "run", config, dataset, steps=100, device="cpu", progress=False)
-    assert checkpoint.resume(tmp_path / "run")[1].step == 7
-
-
-# Trains as often as it is told to die, and then to the end. It dies in the middle of its fifth write of the state or of
-# weights, half a file left behind, or by a signal at a random moment after some step. Each training is a fork: as good
-# as a new process, and sooner there. Its clock counts steps, and it waits for its death, so no machine is too fast.
-KILLED = """
-import itertools, json, os, signal, sys, threading, time
-import torch, torch._dynamo, minidiff.checkpoint as checkpoint, minidiff.runs as runs
-from minidiff.cli import main
-
-class Clock:
-    now = 0
-    monotonic = staticmethod(lambda: Clock.now)
-
-def die_writing(module, name):
-    write, calls = getattr(module, name), itertools.count(1)
-    def half(what, path, *rest):
-        write(what, path, *rest)
-        if next(calls) == 5:
-            os.truncate(path, os.path.getsize(path) // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
-    setattr(module, name, half)
-
-def counted(*args, steps_left=None, seconds=0, **options):
-    for i, step in enumerate(train(*args, **options)):
-        Clock.now = step.step
-        yield step
-        if i == steps_left:
-            threading.Timer(seconds, os.kill, (os.getpid(), number)).start()
-        if steps_left is not None and i == steps_left + 20:
-            signal.pause()
-
-train, runs.train, runs.time = runs.train, counted, Clock
-number, arguments = int(sys.argv[1]), sys.argv[2:]
-for death in [*json.loads(sys.stdin.read()), None]:
-    if (child := os.fork()) == 0:
-        os.dup2(2, 1)
-        if death == "state":
-            die_writing(torch, "save")
-        elif death == "weights":
-            die_writing(checkpoint, "save_file")
-        elif death is not None:
-            runs.train = lambda *args, **options: counted(*args, **options, steps_left=death[0], seconds=death[1])
-        main(arguments)
-        sys.exit()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    left = [p for p in os.listdir(arguments[arguments.index("--out") + 1]) if p.startswith(".tmp-")]
-    print(json.dumps([status, len(left)]))
-    arguments += [] if "--resume" in arguments else ["--resume"]
-"""
-
-
-def kill_and_resume(tmp_path, kills, every, number=signal.SIGKILL):
-    """Kill a run `kills` times: by SIGKILL once in the middle of writing the state, once of weights; then at random
-    moments. Go on to the end, and compare with a run that was never killed."""
-    steps, rng = str(kills * (2 * every + 20)), random.Random(0)  # enough for every one of them
-    subprocess.run(command(tmp_path / "whole", "--steps", steps), check=True, capture_output=True)
-    deaths = [(rng.randint(1, 2 * every - 1), 0.05 * rng.random()) for _ in range(kills)]
-    if number == signal.SIGKILL:
-        deaths[:2] = "state", "weights"
-    out, arguments = tmp_path / "killed", ["--steps", steps, "--save-every", str(every)]
-    result = subprocess.run(
-        [sys.executable, "-c", KILLED, str(int(number)), *command(out)[3:], *arguments],
-        input=json.dumps(deaths), capture_output=True, text=True,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    (*killed, (status, left)) = map(json.loads, result.stdout.splitlines())
-    assert len(killed) == kills and all(code in (-number, 128 + number) for code, _ in killed)  # still training
-    assert all(left for _, left in killed[:2]) if number == signal.SIGKILL else not any(left for _, left in killed)
-    assert status == 0 and not left, result.stderr
-    for name in ("model.safetensors", "ema.safetensors", "loss.csv"):
-        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-
-
-def test_killed_three_times(tmp_path):
-    kill_and_resume(tmp_path, 3, 30)
-
-
-@pytest.mark.slow
-def test_killed_twenty_times(tmp_path):
-    kill_and_resume(tmp_path, 20, 30)
 
 
 def test_bad_runs(tmp_path):
@@ -219,3 +124,222 @@ def test_configure_finds_what_suits_the_data(name):
     config, dataset = configure(name)
     assert config.net == ("mlp" if name == "spirals" else "unet") and config.classes == dataset.classes
     assert config.sigma_data == pytest.approx(data.std(dataset), abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of 25 steps, and its config and data; not to be changed."""
+    out, (config, dataset) = tmp_path_factory.mktemp("finished") / "run", small()
+    train_run(out, config, dataset, steps=25, device="cpu", progress=False)
+    return out, config, dataset
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A copy of that run."""
+    return Path(shutil.copytree(finished[0], tmp_path / "copy"))
+
+
+RESUME = ["train", "--resume", "--device", "cpu", "--steps"]
+WEIGHTS = ["model.safetensors", "ema.safetensors"]
+
+
+@pytest.mark.parametrize("there", [WEIGHTS, WEIGHTS[1:], ["loss.csv"], ["samples"], [*WEIGHTS, "loss.csv", "samples"]])
+def test_a_run_without_its_state_is_not_begun_anew(there, copied, capsys):
+    """A model that was copied, or a copy that was cut: training from nothing would replace it."""
+    for path in copied.iterdir():
+        if path.name not in ("config.json", *there):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    refused(capsys, [*RESUME, 30, "--out", copied], "no state.pt to go on from: copy that too, or begin", copied)
+
+
+def test_weights_of_a_later_state_are_not_replaced(copied, capsys, finished):
+    _, config, dataset = finished
+    later = copied.with_name("later")
+    shutil.copytree(copied, later)
+    train_run(later, config, dataset, steps=30, device="cpu", progress=False)
+    shutil.copy(later / "ema.safetensors", copied)
+    refused(capsys, [*RESUME, 40, "--out", copied], "is of step 30, state.pt of step 25", copied)
+
+
+def test_files_that_are_not_a_run_are_not_replaced(copied, capsys, finished):
+    _, config, dataset = finished
+    (copied / "config.json").unlink()
+    refused(capsys, [*RESUME, 30, "--data", "eight_gaussians", "--out", copied], "is not a run", copied)
+    before = snapshot(copied)
+    with pytest.raises(ValueError, match="is not a run"):
+        train_run(copied, config, dataset, steps=1, progress=False)
+    assert snapshot(copied) == before
+
+
+@pytest.mark.parametrize(
+    "name, text", [("config.json", '{"data": "eig'), ("loss.csv", "step,loss\n20"), ("loss.csv", "")]
+)
+def test_half_a_file_is_not_gone_on_from(name, text, copied, capsys):
+    (copied / name).write_text(text)
+    refused(capsys, [*RESUME, 30, "--out", copied], str(copied / name), copied)
+
+
+def test_a_config_of_another_model_is_refused(finished):
+    out, config, dataset = finished
+    before = snapshot(out)
+    other, _ = configure("eight_gaussians", width=24, batch=8)
+    with pytest.raises(ValueError, match="was made with width 16, not 24"):
+        train_run(out, other, dataset, steps=30, progress=False)
+    assert snapshot(out) == before
+
+
+def test_two_trainings_in_one_folder(copied, capsys, finished):
+    with locked(copied):
+        refused(capsys, [*RESUME, 30, "--out", copied], "another process trains in", copied)
+        with pytest.raises(ValueError, match="another process trains in"):
+            train_run(copied, *finished[1:], steps=30, progress=False)
+    train_run(copied, *finished[1:], steps=26, device="cpu", progress=False)
+
+
+def test_nothing_left_to_do_is_said(copied, capsys):
+    main([*RESUME, "25", "--out", str(copied)])
+    said = capsys.readouterr().out
+    assert "at step 25 already, so nothing was left to do" in said and "nan" not in said
+
+
+def test_durations_that_are_none(tmp_path):
+    config, dataset = small()
+    for name, value in (("steps", 0), ("minutes", 0), ("minutes", float("nan")), ("save_every", -1)):
+        with pytest.raises(ValueError, match=f"{name} must be more than 0"):
+            train_run(tmp_path / "run", config, dataset, **{name: value}, progress=False)
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"),
+    MemoryError(),
+    OSError(12, "Cannot allocate memory"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+@pytest.mark.parametrize("place", ["reading the state", "the weights", "a step", "drawing"])
+def test_out_of_memory_is_said_and_costs_nothing(place, error, copied, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    command = [*RESUME, 30, "--out", copied]
+    if place == "the weights":
+        monkeypatch.setattr(checkpoint, "load_file", fail)
+        command = ["sample", copied, "--n", 2, "--device", "cpu"]
+    elif place == "reading the state":
+        monkeypatch.setattr(torch, "load", fail)
+    elif place == "drawing":
+        monkeypatch.setattr(runs, "generate", fail)
+    else:
+        monkeypatch.setattr(denoise.Denoiser, "loss", fail)
+    refused(capsys, command, "out of memory (")
+    monkeypatch.undo()
+    assert checkpoint.resume(copied)[1].step == (30 if place == "drawing" else 25)
+
+
+def test_demo_does_not_train_what_is_not_its_own(copied, capsys):
+    out = copied.with_name("run").parent
+    copied.rename(out / "run")
+    refused(capsys, ["demo", "--out", out, "--minutes", 0.01], "is a run on eight_gaussians, not one of demo's", out)
+
+
+def test_more_than_any_memory(tmp_path, finished, capsys):
+    """Beyond all addresses, so that no machine has it."""
+    train = ["train", "--data", "eight_gaussians", "--steps", 2, "--device", "cpu", "--out", tmp_path / "run"]
+    refused(capsys, [*train, "--batch", 10**15], "smaller --batch, or cut it with --parts")
+    refused(capsys, ["sample", finished[0], "--n", 10**15, "--device", "cpu"], "a smaller --n", finished[0])
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(copied, capsys):
+    resource = pytest.importorskip("resource")
+    before, good = resource.getrlimit(resource.RLIMIT_FSIZE), snapshot(copied)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((copied / "state.pt").stat().st_size // 2, before[1]))
+    try:
+        refused(capsys, [*RESUME, 30, "--out", copied], "state.pt could not be written (")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert snapshot(copied) == good
+
+
+def folder_of(path, n=12, captions=False):
+    """n pictures in two class folders, or with captions."""
+    noise = torch.Generator().manual_seed(0)
+    for i in range(n):
+        into = path if captions else path / "ab"[i % 2]
+        into.mkdir(parents=True, exist_ok=True)
+        pixels = torch.randint(256, (8, 8, 3), generator=noise, dtype=torch.uint8).numpy()
+        Image.fromarray(pixels).save(into / f"{i:03}.png")
+    if captions:
+        rows = "".join(f"{i:03}.png,picture {i}\n" for i in range(n))
+        (path / "captions.csv").write_text("file,caption\n" + rows)
+    return f"folder:{path}"
+
+
+def trained_on(spec, out):
+    small = ["--width", "16", "--batch", "4", "--steps", "2", "--device", "cpu"]
+    main(["train", "--data", spec, *small, "--out", str(out)])
+    return spec, out
+
+
+def add_pictures(path):
+    for i in range(117):
+        shutil.copy(path / "a" / "000.png", path / "b" / f"more{i}.png")
+
+
+def change_label(path):
+    (path / "a" / "000.png").rename(path / "b" / "000.png")
+
+
+def change_picture(path):
+    shutil.copy(path / "a" / "000.png", path / "a" / "002.png")
+
+
+def change_caption(path):
+    listed = path / "captions.csv"
+    listed.write_text(listed.read_text().replace("picture 3\n", "another\n").replace("picture 4\n", "another\n"))
+
+
+@pytest.mark.parametrize("change", [add_pictures, change_label, change_picture, change_caption])
+def test_data_that_are_others_are_noticed(change, tmp_path, capsys):
+    spec = folder_of(tmp_path / "data", captions=change is change_caption)
+    spec, out = trained_on(spec, tmp_path / "run")
+    change(tmp_path / "data")
+    for given in ([], ["--data", spec]):
+        refused(capsys, [*RESUME, 4, *given, "--out", out], "are others: bring those back, or begin", out)
+
+
+def test_data_that_moved_are_the_same(tmp_path, capsys):
+    """By another path, and as a file of another kind; then that is where the run finds them."""
+    spec, out = trained_on(folder_of(tmp_path / "data"), tmp_path / "run")
+    (tmp_path / "data").rename(tmp_path / "moved")
+    refused(capsys, [*RESUME, 4, "--out", out], "does not exist: if it has moved, say where to by --data folder:", out)
+    moved = f"folder:{tmp_path / 'moved'}/"
+    main([*RESUME, "4", "--data", moved, "--out", str(out)])
+    assert checkpoint.read_config(out).data == moved.rstrip("/")
+    main([*RESUME, "6", "--out", str(out)])
+    refused(capsys, [*RESUME, 8, "--data", "digits", "--out", out], "is not what the run was trained on", out)
+
+
+def test_a_run_from_before_fingerprints_goes_on(copied, tmp_path, capsys):
+    spec, out = trained_on(folder_of(tmp_path / "data"), tmp_path / "run")
+    config = json.loads((out / "config.json").read_text())
+    known = config.pop("fingerprint")
+    (out / "config.json").write_text(json.dumps(config))
+    other = folder_of(tmp_path / "other")
+    refused(capsys, [*RESUME, 4, "--data", other, "--out", out], f"was made with data {spec}", out)
+    main([*RESUME, "4", "--out", str(out)])
+    assert checkpoint.read_config(out).fingerprint == known
+    refused(capsys, [*RESUME, 30, "--data", "spirals", "--out", copied], "was made with data eight_gaussians", copied)
+
+
+def test_evaluate_measures_by_other_data_if_they_are_named(tmp_path, monkeypatch):
+    spec, out = trained_on(folder_of(tmp_path / "data"), tmp_path / "run")
+    change_picture(tmp_path / "data")
+    monkeypatch.setattr(evaluate, "features", lambda *_: types.SimpleNamespace(what="none"))
+    monkeypatch.setattr(evaluate, "evaluate_images", lambda *_, **__: {"measured": 1})
+    with pytest.raises(ValueError, match="are others"):
+        evaluate.evaluate(out, device="cpu")
+    assert evaluate.evaluate(out, device="cpu", spec=spec)["measured"] == 1

@@ -1,5 +1,7 @@
+import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from minidiff.oracles import GaussianMixture, MixtureDenoiser
 from minidiff.samplers import SAMPLERS, ddim, dpmpp_2m, euler, heun, langevin, last, start
 from minidiff.schedules import EDM, SCHEDULES, VE, VP, Cosine, Linear
 
+EVERY = [cls() for cls in SCHEDULES.values()]
 MEAN, VARIANCE = torch.tensor([0.3, -0.2], dtype=torch.float64), torch.tensor([0.25, 0.04], dtype=torch.float64)
 
 
@@ -35,7 +38,7 @@ def test_order_of_convergence(sampler, order, schedule, generator):
     assert math.log(errors[0] / errors[1], 4) == pytest.approx(order, abs=0.2)
 
 
-@pytest.mark.parametrize("schedule", [cls() for cls in SCHEDULES.values()], ids=SCHEDULES)
+@pytest.mark.parametrize("schedule", EVERY, ids=SCHEDULES)
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_sampling_the_exact_model_gives_the_law(name, schedule, generator):
     mixture = eight_gaussians()
@@ -104,6 +107,73 @@ def test_one_step_returns_x0(name, generator):
     options = {"steps": 0} if name == "langevin" else {}
     one = last(SAMPLERS[name](model, x, Linear().grid(1), **options))
     torch.testing.assert_close(one, model(x, Linear().grid(1)[0]).x0)
+
+
+@pytest.mark.parametrize(
+    "times, words",
+    [
+        ([1.5, 0.5, 0.0], "between 0 .data. and 1 .noise., got 1.5"),
+        ([0.5, 0.2, -0.1], "got -0.1"),
+        ([float("nan"), 0.5, 0.0], "got nan"),
+        ([0.9, float("nan"), 0.0], "got nan"),
+        ([float("inf"), 0.5, 0.0], "got inf"),
+        (torch.arange(999, -1, -111), "got 999"),
+        (np.linspace(1000, 0, 5), "got 1000"),
+        ([0.0, 0.5, 0.9], "must fall"),
+        ([0.9, 0.5, 0.7, 0.1], "must fall"),
+        ([0.9, 0.5, 0.5, 0.1], "two of them are equal"),
+        ([0.5, 0.0, 0.0], "two of them are equal"),
+        ([0.0], "at least 2|must fall"),
+        ([], "at least"),
+        (0.5, "vector"),
+        ([[0.9, 0.1]], "vector"),
+        (["late", "early"], "vector of numbers"),
+        (None, "vector of numbers"),
+    ],
+    ids=str,
+)
+def test_times_that_are_refused(times, words):
+    for sampler, schedule in itertools.product(SAMPLERS.values(), EVERY):
+        with pytest.raises(ValueError, match=words):
+            last(sampler(MixtureDenoiser(eight_gaussians(), schedule), torch.zeros(4, 2), times))
+
+
+@pytest.mark.parametrize("schedule", EVERY, ids=SCHEDULES)
+@pytest.mark.parametrize("times", [[1, 0], [1.0, 0.5, 0.0], [1.0, 0.5]], ids=str)
+def test_pure_noise_is_a_time_only_where_the_path_has_data_left(schedule, times, generator):
+    model, x = MixtureDenoiser(eight_gaussians(), schedule), torch.randn(4, 2, generator=generator)
+    for name, sampler in SAMPLERS.items():
+        options = {"steps": 1} if name == "langevin" else {}
+        if isinstance(schedule, Cosine | Linear):  # alpha(1) = 0
+            with pytest.raises(ValueError, match=f"start at its t_max, {schedule.t_max:.4g}"):
+                last(sampler(model, x, times, **options))
+        else:
+            assert last(sampler(model, x, times, **options)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_times_and_x_of_any_kind_of_number(name, generator):
+    """A list, an array, float64 times: the same as a tensor like x. float64 x stays float64."""
+    model = MixtureDenoiser(eight_gaussians(), VP())
+    x, times = start(model, (4, 2), generator).double(), [0.75, 0.5, 0.25]
+
+    def run(x, times):
+        return last(SAMPLERS[name](model, x, times, generator=generator.manual_seed(0))
+                    if name == "langevin" else SAMPLERS[name](model, x, times))  # fmt: skip
+
+    wanted = run(x, torch.tensor(times).double())
+    assert wanted.dtype == torch.float64
+    for same in (times, np.array(times), torch.tensor(times), torch.tensor(times, requires_grad=True)):
+        assert torch.equal(run(x, same), wanted)
+    assert torch.equal(run(x.numpy(), times), wanted)
+    with pytest.raises(ValueError, match="expected floats"):
+        run(torch.zeros(4, 2, dtype=torch.uint8), times)
+
+
+@pytest.mark.parametrize("t", [-0.1, 1.5, 999, math.nan, math.inf])
+def test_start_is_within_the_path(t):
+    with pytest.raises(ValueError, match="t must lie between 0 .data. and 1 .noise."):
+        start(MixtureDenoiser(eight_gaussians(), VP()), (4, 2), t=t)
 
 
 def test_bad_times():

@@ -64,3 +64,6 @@ def test_grid_visits_the_same_noise_on_every_path():
 def test_grid_refuses_no_steps():
     with pytest.raises(ValueError, match="at least 1 step"):
         VP().grid(0)
+    for rho in (0, -7, float("nan")):
+        with pytest.raises(ValueError, match="rho must be more than 0"):
+            VP().grid(10, rho)

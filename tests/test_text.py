@@ -1,6 +1,7 @@
 import csv
 import json
 import sys
+import unicodedata
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from PIL import Image
 from minidiff import checkpoint, compare, data, play
 from minidiff.checkpoint import Config
 from minidiff.cli import main
+from minidiff.data import Images
 from minidiff.data.captions import LENGTH, vocabulary
 from minidiff.denoise import Denoiser
 from minidiff.evaluate import evaluate
@@ -17,7 +19,7 @@ from minidiff.nets.layers import Attention, CrossAttention
 from minidiff.recipes import configure
 from minidiff.runs import train_run
 from minidiff.schedules import VP
-from minidiff.text import WAYS, ClipTokenizer, Tokenizer
+from minidiff.text import WAYS, ClipTokenizer, Tokenizer, split_words, vocabulary_of
 
 TOKENIZER = Tokenizer(vocabulary(), LENGTH)
 PROMPTS = ["a red circle above a big blue square", "a tiny golden box"]
@@ -220,6 +222,160 @@ def test_a_folder_with_captions_is_evaluated_by_its_captions(tmp_path, quick_jud
 def test_caption_files_that_do_not_fit_are_refused(tmp_path, rows, pictures, says):
     with pytest.raises(ValueError, match=says):
         data.load(folder(tmp_path, rows, pictures))
+
+
+def write_captions(path, text, names=NAMES):
+    """A folder of pictures with a captions.csv of this text, or of these bytes."""
+    path.mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate(names):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(path / name)
+    (path / "captions.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return f"folder:{path}"
+
+
+def told(spec):
+    """The red of each picture -> its caption, of both parts."""
+    parts = [data.load(spec, part) for part in ("train", "test")]
+    return {int(p[0, 0, 0]): c for d in parts for p, c in zip(d.pictures, d.captions, strict=True)}
+
+
+PLAIN = "".join(f"{i}.png,cat {i}\n" for i in range(12))
+SAME = {20 * i: f"cat {i}" for i in range(12)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file,caption\n" + PLAIN,
+        "file, caption\n" + PLAIN,
+        " File ,CAPTION\n" + PLAIN.replace(",", " ,  "),
+        "\ufefffile,caption\n" + PLAIN,
+        "caption,file\n" + "".join(f"cat {i},{i}.png\n" for i in range(12)),
+        "file,caption\r\n" + PLAIN.replace("\n", "\r\n"),
+        "file,caption\r" + PLAIN.replace("\n", "\r"),
+        "\n\nfile,caption\n\n" + PLAIN.replace("\n", "\n\n") + "\n,\n",
+        "file,caption\n" + PLAIN.strip(),
+        '"file","caption"\n' + "".join(f'"{i}.png","cat\n {i}"\n' for i in range(12)),
+        "file,caption\n" + "".join(f"./{i}.png,cat {i}\n" for i in range(12)),
+        "file,caption\n" + "".join(f".\\{i}.png,cat {i}\n" for i in range(12)),
+        "file,caption\n" + "".join(f"more/../{i}.png,cat {i}\n" for i in range(12)),
+        "file,caption,\n" + PLAIN.replace("\n", ",\n"),  # as spreadsheets write it
+        "file,caption\n" + PLAIN.replace("\n", ",,\n"),
+    ],
+)
+def test_captions_are_read_however_they_are_written(tmp_path, text):
+    assert told(write_captions(tmp_path, text)) == SAME
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("file,caption\n0.png,a red cat, sleeping\n", r"captions\.csv: line 2 has a field too many"),
+        ("file,caption\n\n\n0.png,a cat\n\n1.png,a red cat, sleeping\n", "line 6 has a field too many"),
+        ('file,caption\n0.png,"a\ncat"\n1.png,a red cat, sleeping\n', "line 4 has a field too many"),
+        ("file,caption,\n0.png,a red cat, sleeping\n", "line 2 has a field too many"),
+        ("file,caption,caption\n0.png,a,b\n", "columns file and caption, once each.*found file, caption, caption"),
+        ("file,File,caption\n0.png,0.png,b\n", "once each"),
+        ("file;caption\n0.png;a cat\n", "once each.*found file;caption"),
+        ("0.png,a cat\n", "once each.*found 0.png, a cat"),
+        ("", "columns file and caption"),
+        ("\n\n", "columns file and caption"),
+        ("file,caption\n0.png\n", "line 2 lacks its file or its caption"),
+        ("file,caption\n,a cat\n", "line 2 lacks"),
+        ("file,caption\n0.png,a\n./0.png,b\n", "0.png is listed twice, the second time in line 3"),
+        ("file,caption\n../0.png,a\n", r"1 rows without a picture: \.\./0\.png"),
+        ('file,caption\n"0\n.png",a\n', r"1 rows without a picture: 0 \.png"),
+        ("file,caption\n" + "0" * 999 + ",a\n", r"1 rows without a picture: 0{77}\.\.\.$"),
+        ("file,caption\n0.PNG,a\n", r"1 rows without a picture: 0\.PNG"),
+        ("file,caption\n0.png,\U0001f534\n", "line 2: 0.png has a caption without a word"),
+        ("file,caption\n0.png,...!\n", "line 2: 0.png has a caption without a word"),
+        ("file,caption\n\n0.png,- '_\n", "line 3: 0.png has a caption without a word"),
+        ('file,caption\n0.png,"a cat\n', r"captions\.csv: cannot be read as CSV in UTF-8 \(line 2"),
+        ('file,caption\n0.png,"a" cat\n', r"cannot be read as CSV in UTF-8 \(line 2"),
+        ("file,caption\n0.png," + "a" * 200_000 + "\n", r"cannot be read as CSV in UTF-8 \(line 2"),
+        ("file,caption\n0.png,un caf\u00e9\n".encode("latin-1"), "cannot be read as CSV in UTF-8"),
+        ("file,caption\n0.png,a cat\n".encode("utf-16"), "cannot be read as CSV in UTF-8"),
+    ],
+)
+def test_captions_that_are_unclear_are_refused_by_line(tmp_path, text, says):
+    with pytest.raises(ValueError, match=says) as raised:
+        data.load(write_captions(tmp_path, text))
+    assert str(tmp_path / "captions.csv") in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_columns_that_are_not_read_are_said(tmp_path):
+    text = "file,caption,Artist\n" + PLAIN.replace("\n", ",me\n")
+    with pytest.warns(UserWarning, match=r"captions\.csv: left out the columns artist"):
+        assert told(write_captions(tmp_path, text)) == SAME
+
+
+def test_names_and_words_are_the_same_in_both_ways_to_write_a_letter(tmp_path):
+    names = ["caf\u00e9.png" if i else "cafe\u0301 1.png" for i in range(2)] + NAMES[2:]
+    rows = [(name, "un caf\u00e9" if i % 2 else "un cafe\u0301") for i, name in enumerate(names)]
+    rows[:2] = [("cafe\u0301.png", "un cafe\u0301"), ("caf\u00e9 1.png", "un caf\u00e9")]
+    loaded = data.load(write_captions(tmp_path, "file,caption\n" + "".join(f"{a},{b}\n" for a, b in rows), names))
+    assert loaded.vocabulary() == (["caf\u00e9", "un"], 2)
+    tokens = Tokenizer(*loaded.vocabulary())(["Cafe\u0301", "CAF\u00c9"])
+    assert torch.equal(tokens[0], tokens[1]) and tokens[0, 0] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("\u090f\u0915 \u0932\u093e\u0932 \u092c\u093f\u0932\u094d\u0932\u0940", 3),  # Hindi
+        ("\u0e41\u0e21\u0e27\u0e2a\u0e35\u0e41\u0e14\u0e07", 1),  # Thai
+        ("\u0645\u064e\u0643\u0652\u062a\u064e\u0628\u064e\u0629 \u0643", 2),  # Arabic with its vowels
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", 1),  # Persian, joined by a non-joiner
+        ("\u0bb5\u0ba3\u0b95\u0bcd\u0b95\u0bae\u0bcd", 1),  # Tamil
+        ("\u05e9\u05b8\u05c1\u05dc\u05d5\u05b9\u05dd", 1),  # Hebrew with its points
+        ("\u0130stanbul \u0130", 2),  # its small letter is an i and a mark
+        ("Vie\u0323\u0302t Nam", 2),
+        ("don't well-known a_b", 3),
+        ("a cat - \u2764\ufe0f 1\ufe0f\u20e3, 'red'!", 4),
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f ... -- ' \u0301", 0),
+    ],
+)
+def test_words_are_whole_in_every_script(text, words):
+    found = split_words(text)
+    assert len(found) == words and found == split_words(unicodedata.normalize("NFD", text))
+    assert all(any(map(str.isalnum, word)) for word in found)
+
+
+def test_text_without_a_word_is_not_the_empty_prompt():
+    for text in ("\U0001f534", "!", "-"):
+        for truncate in (False, True):
+            with pytest.raises(ValueError, match="has no word in it"):
+                TOKENIZER(["a red circle", text], truncate=truncate)
+    assert not TOKENIZER(["", " \n"]).any()
+
+
+def test_one_long_caption_does_not_slow_every_batch():
+    captions = ["a red cat"] * 11 + ["long " * 500]
+    with pytest.warns(UserWarning, match="1 of 12 captions are cut to 16 words") as said:
+        words, length = vocabulary_of(captions)
+    assert length == 16 and len(said) == 1
+    assert Tokenizer(words, length)(captions, truncate=True).shape == (12, 16)
+    with pytest.warns(UserWarning, match="20 of 20 captions are cut to 64 words"):
+        assert vocabulary_of(["long " * 500] * 20)[1] == 64
+    with pytest.warns(UserWarning, match="1 of 100 captions are cut to 40 words"):
+        assert vocabulary_of(["word " * 20] * 99 + ["word " * 41])[1] == 40
+    assert vocabulary_of(["word " * 20] * 99 + ["word " * 40])[1] == 40  # none is cut, none is warned of
+    assert vocabulary_of(["a " * n for n in range(1, 17)])[1] == 16
+    assert vocabulary_of(["a red cat"])[1] == 3
+    with pytest.warns(UserWarning, match="cut"):
+        assert "late" not in vocabulary_of(["a red cat"] * 11 + ["long " * 500 + "late"])[0]
+
+
+def test_many_words_are_said_once_and_not_in_every_batch():
+    captions = [f"word{i} cat" for i in range(5000)]
+    with pytest.warns(UserWarning, match="of 5001 words the 4000 most frequent are told apart") as said:
+        words, length = vocabulary_of(captions)
+    assert len(said) == 1 and len(words) == 4000 and words[0] == "cat"
+    pictures = torch.zeros(5000, 1, 4, 4, dtype=torch.uint8)
+    material = Images("x", pictures, None, [], captions)
+    tokens = [next(data.batches(material, 64, None, Tokenizer(words, length)))[1] for _ in range(3)]  # warns of nothing
+    assert any((t == 1).any() for t in tokens)
 
 
 # --- CLIP, by Hugging Face's code, from a folder ---

@@ -1,5 +1,6 @@
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -64,6 +65,9 @@ def test_ema_is_a_weighted_mean_of_all_past_weights():
 def test_learning_rate():
     assert [rate(s, 10) for s in (0, 4, 9, 50, 99)] == pytest.approx([0.1, 0.5, 1, 1, 1])
     assert rate(399, 10) == pytest.approx(0.5)
+    assert [rate(s, 0) for s in (0, 1, 1000)] == [1, 1, 1]
+    with pytest.raises(ValueError, match="warmup is a number of steps, 0 or more, got -1"):
+        rate(0, -1)
 
 
 def test_stops_at_the_first_loss_that_is_not_finite():
@@ -100,3 +104,24 @@ def test_clips_the_gradient(monkeypatch):
         total = sum(p.grad.square().sum() for p in model.parameters() if p.grad is not None).sqrt()
         assert total <= 0.0101
     assert len(norms) == 2 and norms[0] > 0.01
+
+
+def test_batches_and_seeds_of_any_kind():
+    """Arrays, float64, lists: trained on as the same numbers in tensors; numpy's seeds as Python's."""
+
+    def weights(x0, labels, seed):
+        model = Denoiser(build("mlp", (2,), 3, width=16, seed=seed), VP())
+        for _ in train(model, [(x0, labels)] * 2, 2, state=new_state(model, seed)):
+            pass
+        return torch.cat([p.flatten() for p in model.parameters()])
+
+    x0, labels = torch.linspace(-1, 1, 8).view(4, 2), torch.tensor([0, 1, 2, 1])
+    wanted = weights(x0, labels, 3)
+    for points, given, seed in (
+        (x0.double(), labels.tolist(), np.int64(3)), (x0.numpy(), labels.numpy(), np.uint8(3)),
+        (x0.tolist(), labels[:, None], 3),
+    ):  # fmt: skip
+        assert torch.equal(weights(points, given, seed), wanted)
+    for seed in (0.5, "0", None, 2**64):
+        with pytest.raises(ValueError, match="a seed is a whole number"):
+            new_state(torch.nn.Linear(2, 2), seed)

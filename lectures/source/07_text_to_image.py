@@ -107,7 +107,7 @@ for ax, negative in zip(axes, ("", "green"), strict=True):
 # %% [markdown]
 # ## 3. Words that never met
 #
-# Four combinations of colour and shape were left out of training (`datasets/held_out.csv`), each colour and each shape being there in others. **Predict before you run:** is a *red triangle* drawn, by a network that knows red
+# Four combinations of colour and shape were left out of training (`minidiff/data/held_out.csv`), each colour and each shape being there in others. **Predict before you run:** is a *red triangle* drawn, by a network that knows red
 # circles and blue triangles?
 
 # %%
@@ -158,7 +158,7 @@ for way, row in longer["ways"].items():
 # the cost of a mix-up: an object with the other's shape counts as wrong.
 #
 # And in every way, a combination that was never seen is drawn right in less than half as many pictures: the colour is right, the shape is that of a seen neighbour. A large model trained on
-# everything hides this, as it has seen nearly every pair of words; the four combinations in `datasets/held_out.csv` show it.
+# everything hides this, as it has seen nearly every pair of words; the four combinations in `minidiff/data/held_out.csv` show it.
 #
 # One seed, two cores, four minutes: a longer run may close the gap between the ways; it is the *order* in which things are learned that is plain here: colour and place, then size, then
 # shape, then whose is what.

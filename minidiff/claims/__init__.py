@@ -119,16 +119,16 @@ def measure(claim_id: str, write: bool | None = None) -> Record:
 
 def ledger() -> dict[str, dict]:
     """The records by id, as they stand in claims.json."""
-    return json.loads(LEDGER.read_text()) if LEDGER.exists() else {}
+    return json.loads(LEDGER.read_text(encoding="utf-8")) if LEDGER.exists() else {}
 
 
 def _write(record: Record) -> None:
     rows = ledger() | {record.id: {k: v for k, v in asdict(record).items() if k != "detail"}}
     rows = dict(sorted(rows.items(), key=lambda row: [int(n) for n in row[0].split(".")]))
     with replacing(LEDGER) as f:
-        f.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        f.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     with replacing(LEDGER.with_name("CLAIMS.md")) as f:
-        f.write_text(markdown(rows))
+        f.write_text(markdown(rows), encoding="utf-8")
 
 
 def markdown(rows: dict[str, dict]) -> str:
@@ -175,7 +175,12 @@ def _range(predicted) -> str:
 
 
 def show(claim_id: str | None, write: bool) -> None:
-    """Print the ledger; with an id, the record and then the same measured anew."""
+    """Print the ledger; with an id, the record and then the same measured anew. Raises ValueError where neither the
+    ledger nor what the claims compare with is: outside the repository."""
+    if not LEDGER.is_file():
+        raise ValueError(
+            "the ledger of claims is not in the installed package: clone minidiff's repository, run it there"
+        )
     rows = ledger()
     if claim_id is None:
         for r in rows.values():

@@ -3,7 +3,7 @@
 import functools
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import classifier, data
 from ..classifier import judge as judged
@@ -187,17 +187,6 @@ def not_a_simple_gaussian(smoke: bool) -> Outcome:
 SIDE, CALLS = 4096, 50
 
 
-class _Alone(nn.Module):
-    """A decoder, called as the counter calls a net."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x, c_noise, cond):
-        return self.net(x)
-
-
 def cost_of_4096(smoke: bool) -> Outcome:
     """FLOPs of one picture: 50 calls in pixels, or 50 at an eighth of the side and one of a decoder."""
     nets = {
@@ -206,7 +195,7 @@ def cost_of_4096(smoke: bool) -> Outcome:
         "DiT, patch 2": lambda c, n: DiT(c, n, None, 384, 12, patch=2),
     }
     with torch.device("meta"):
-        once = flops(_Alone(Decoder(3, 4, 8, 64)), (4, SIDE // 8, SIDE // 8))
+        once = flops(Decoder(3, 4, 8, 64), (4, SIDE // 8, SIDE // 8), others=())
         found = {
             name: (
                 CALLS * flops(make(3, SIDE), (3, SIDE, SIDE)),

@@ -27,7 +27,7 @@ SAMPLERS = ("ddim", "heun", "dpmpp_2m")
 
 def published(name: str) -> list[dict[str, str]]:
     """The rows of datasets/published/`name`.csv."""
-    with open(PUBLISHED / f"{name}.csv", newline="") as f:
+    with open(PUBLISHED / f"{name}.csv", newline="", encoding="utf-8") as f:
         return list(csv.DictReader(f))
 
 

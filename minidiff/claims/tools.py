@@ -60,7 +60,7 @@ def slope(x: Tensor, y: Tensor) -> float:
 
 def benched(name: str) -> dict:
     """What tests/bench/`name`.py measured and saved beside itself."""
-    return json.loads((Path(__file__).parents[2] / "tests" / "bench" / f"{name}.json").read_text())
+    return json.loads((Path(__file__).parents[2] / "tests" / "bench" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def fit(model: nn.Module, draw, steps: int, seed: int, **options) -> nn.Module:

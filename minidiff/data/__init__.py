@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..device import to_device
 from ..oracles import GaussianMixture
 from . import images, toys
 from .captions import Captioned, held_out
@@ -35,6 +36,9 @@ class Points:
         """n fresh points (n, 2) and their labels (n,)."""
         return self.draw(n, generator)
 
+    def fingerprint(self) -> None:
+        """They are drawn afresh, and known by their name."""
+
 
 Data = Points | Images | Captioned
 NAMES = (*toys.EXACT, *toys.SAMPLED, "digits", "photos", "shapes", *images.TORCHVISION)
@@ -44,12 +48,21 @@ def load(spec: str, part: str = "train", size: int | None = None) -> Data:
     """The data set `spec`: a name in NAMES, folder:PATH, or npz:PATH; part 'train' or 'test'.
 
     "shapes" has scenes of up to three objects, "shapes:N" up to N, and the train part of "shapes:N:held_out" none
-    with a combination of datasets/held_out.csv, its test part no other. `size` resizes the pictures of a folder, and
+    with a combination of held_out.csv, its test part no other. `size` resizes the pictures of a folder, and
     is that of the crops of photos and of the shapes. Raises ValueError for an unknown name or data that cannot be
     read.
     """
+    try:
+        return _load(spec, part, size)
+    except ValueError as error:
+        raise ValueError(" ".join(str(error).splitlines())) from error  # names of files may have line breaks
+
+
+def _load(spec: str, part: str, size: int | None) -> Data:
     kind, _, path = spec.partition(":")
-    if size is not None and kind not in ("folder", "shapes") and spec != "photos":
+    if part not in ("train", "test"):
+        raise ValueError(f"a data set has the parts train and test, not {part!r}")
+    if size is not None and not sizable(spec):
         raise ValueError(f"only a folder's pictures are resized: leave out the size for {spec}")
     if kind == "shapes":
         return _shapes(spec, part, size)
@@ -68,6 +81,11 @@ def load(spec: str, part: str = "train", size: int | None = None) -> Data:
     if spec in images.TORCHVISION:
         return images.from_torchvision(spec, part)
     raise ValueError(f"unknown data {spec!r}: choose from {', '.join(NAMES)}, folder:PATH or npz:PATH")
+
+
+def sizable(spec: str) -> bool:
+    """Whether the pictures of a data set are made at the size that is asked for."""
+    return spec.partition(":")[0] in ("folder", "shapes") or spec == "photos"
 
 
 def _shapes(spec, part, size) -> Captioned:
@@ -90,7 +108,7 @@ def batches(data: Data, size: int, generator=None, tokenizer=None, flip: bool = 
     for one in itertools.cycle(generator if isinstance(generator, list) else [generator]):
         x0, cond = data.batch(size, one)
         if flip:
-            mirrored = torch.rand(size, generator=one) < 0.5
+            mirrored = to_device(torch.rand(size, generator=one) < 0.5, x0.device)
             x0 = torch.where(mirrored[:, None, None, None], x0.flip(3), x0)
         if data.captioned:
             cond = None if tokenizer is None else tokenizer(cond, truncate=True)

@@ -177,7 +177,7 @@ class Captioned:
 def held_out() -> Tensor:
     """The combinations of colour and shape that the experiments hold out, (colours, shapes), bool."""
     mask = torch.zeros(len(COLOURS), len(SHAPES), dtype=torch.bool)
-    with open(Path(__file__).parents[2] / "datasets" / "held_out.csv", newline="") as f:
+    with open(Path(__file__).with_name("held_out.csv"), newline="", encoding="utf-8") as f:
         for row in csv.DictReader(f):
             mask[list(COLOURS).index(row["colour"]), SHAPES.index(row["shape"])] = True
     return mask

@@ -3,12 +3,14 @@ yours.
 """
 
 import hashlib
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..device import to_device
 from ..files import data_folder
 from ..text import vocabulary_of
 
@@ -32,6 +34,8 @@ class Images:
 
     def __post_init__(self):
         check_pictures(self.pictures, self.name)
+        if self.captions is not None and len(self.captions) != len(self.pictures):
+            raise ValueError(f"{self.name}: {len(self.pictures)} pictures, but {len(self.captions)} captions")
         if self.labels is not None:
             if self.labels.shape != (len(self.pictures),):
                 raise ValueError(f"{self.name}: {len(self.pictures)} pictures, but labels {tuple(self.labels.shape)}")
@@ -55,7 +59,7 @@ class Images:
 
     def at(self, index: Tensor) -> Tensor:
         """The pictures at `index` as floats in [-1, 1]."""
-        x = self.pictures[index]
+        x = self.pictures[to_device(index, self.pictures.device)]
         return x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x
 
     def batch(self, n: int, generator=None) -> tuple[Tensor, Tensor | list[str] | None]:
@@ -63,7 +67,12 @@ class Images:
         index = torch.randint(len(self), (n,), generator=generator)
         if self.captioned:
             return self.at(index), [self.captions[i] for i in index.tolist()]
-        return self.at(index), None if self.labels is None else self.labels[index]
+        return self.at(index), None if self.labels is None else self.labels[to_device(index, self.labels.device)]
+
+    def to(self, device: torch.device) -> "Images":
+        """The same with its pictures and labels on the device: a GPU then waits for no batch."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, pictures=self.pictures.to(device), labels=labels)
 
     def keep(self, index: Tensor) -> "Images":
         """The subset at `index`."""
@@ -72,9 +81,10 @@ class Images:
         return Images(self.name, self.pictures[index], labels, self.classes, captions)
 
     def fingerprint(self) -> str:
-        """A hash of pictures and labels, to tell whether something computed from them is still theirs."""
+        """A hash of pictures, labels and captions, to tell whether something computed from them is still theirs."""
         digest = hashlib.sha256(self.pictures.numpy().tobytes())
         digest.update(b"" if self.labels is None else self.labels.numpy().tobytes())
+        digest.update(b"" if self.captions is None else repr(self.captions).encode())
         return digest.hexdigest()[:16]
 
 
@@ -83,7 +93,7 @@ def check_pictures(x: Tensor, name: str = "pictures") -> None:
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         hint = ": move the channels to the front" if x.ndim == 4 and x.shape[-1] in (1, 3) else ""
         raise ValueError(f"{name}: expected (N, C, H, W) with 1 or 3 channels, got {tuple(x.shape)}{hint}")
-    if len(x) == 0:
+    if x.numel() == 0:
         raise ValueError(f"{name}: there are no pictures in it")
     if x.dtype == torch.uint8:
         return
@@ -95,12 +105,18 @@ def check_pictures(x: Tensor, name: str = "pictures") -> None:
 
 
 def split(images: Images, part: str, held_out: float) -> Images:
-    """The 'train' or 'test' part of a set that has no split of its own, by a fixed permutation."""
+    """The 'train' or 'test' part of a set that has no split of its own, by a fixed permutation; what would be the only
+    pictures of a class is not held out."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     cut = max(1, round(held_out * len(images)))
-    if cut >= len(images):
-        raise ValueError(f"{images.name}: {len(images)} picture(s) are too few to hold one out")
-    return images.keep(order[:cut] if part == "test" else order[cut:])
+    kept, held = order[cut:], order[:cut]
+    if images.labels is not None:  # a class that is only held out would never be seen
+        seen = torch.isin(images.labels[held], images.labels[kept])
+        kept, held = torch.cat([kept, held[~seen]]), held[seen]
+    if not (len(kept) and len(held)):
+        alone = ", each being the only one of its class" if len(images) > 1 else ""
+        raise ValueError(f"{images.name}: {len(images)} picture(s) are too few to hold one out{alone}")
+    return images.keep(held if part == "test" else kept)
 
 
 def digits(part: str = "train") -> Images:
@@ -152,10 +168,10 @@ def from_torchvision(name: str, part: str = "train") -> Images:
     cls, size = TORCHVISION[name]
     try:
         raw = getattr(torchvision.datasets, cls)(data_folder(), train=part == "train", download=True)
-    except (OSError, RuntimeError) as error:  # no network, or a broken archive
+    except Exception as error:  # no network, or files that are broken in one of many ways
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise ValueError(
-            f"{name} could not be downloaded ({reason}); without a network use digits, a toy, folder:PATH or "
+            f"{name} could not be downloaded or read ({reason}); without a network use digits, a toy, folder:PATH or "
             f"npz:PATH, or put torchvision's files into {data_folder()}"
         ) from None
     pictures = torch.as_tensor(raw.data).reshape(len(raw.data), size, size, -1).permute(0, 3, 1, 2).contiguous()
@@ -163,20 +179,50 @@ def from_torchvision(name: str, part: str = "train") -> Images:
 
 
 def from_npz(path: str, part: str = "train") -> Images:
-    """An .npz with `images`, (N, H, W, C) or (N, H, W), uint8 or floats in [-1, 1], and perhaps `labels` (N,)."""
+    """An .npz with `images`, (N, H, W, C) or (N, H, W), uint8 or floats in [-1, 1], and perhaps `labels` (N,), whole
+    numbers or names; the classes are those that occur."""
+    if not path:
+        raise ValueError("which file? Give npz:PATH, an .npz with an array named images")
     try:
-        with np.load(path, allow_pickle=False) as f:
-            arrays = {k: torch.from_numpy(f[k]) for k in f.files}
+        with open(os.path.expanduser(path), "rb") as raw, np.load(raw, allow_pickle=False) as f:
+            there, images, labels = f.files, f["images"] if "images" in f.files else None, None
+            if "labels" in there:
+                labels = f["labels"]
     except Exception as error:  # numpy raises OSError, ValueError, EOFError or BadZipFile for a file it cannot read
-        raise ValueError(f"{path}: not a readable .npz ({type(error).__name__})") from None
-    if "images" not in arrays:
-        raise ValueError(f"{path}: needs an array named images, has {', '.join(arrays) or 'none'}")
-    pictures = arrays["images"]
-    pictures = pictures[..., None] if pictures.ndim == 3 else pictures
-    if pictures.ndim != 4 or pictures.shape[-1] not in (1, 3):
-        raise ValueError(f"{path}: images must be (N, H, W, C) with C 1 or 3, got {tuple(arrays['images'].shape)}")
-    pictures = pictures.permute(0, 3, 1, 2).contiguous()
-    pictures = pictures.float() if pictures.is_floating_point() else pictures
-    labels = arrays["labels"].long() if "labels" in arrays else None
-    classes = [] if labels is None else [str(i) for i in range(int(labels.max()) + 1)]
-    return split(Images(path, pictures, labels, classes), part, 0.1)
+        why = " ".join(str(error).split())[:200]  # some repeat the file
+        raise ValueError(f"{path}: not a readable .npz ({type(error).__name__}: {why})") from None
+    if images is None:
+        raise ValueError(f"{path}: needs an array named images, has {', '.join(there) or 'none'}")
+    if images.ndim == 3 and images.shape[2] not in (1, 3):  # else it may be one picture
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise ValueError(f"{path}: images must be (N, H, W, C) with C 1 or 3, got {images.shape}")
+    if images.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # beyond float32 it is refused as what is beyond 1
+            images = images.astype(np.float32)
+    elif images.dtype != np.uint8:
+        raise ValueError(f"{path}: images must be uint8 or floats in [-1, 1], got {images.dtype}")
+    numbers, classes = (None, []) if labels is None else _numbered(path, labels)
+    pictures = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    found = Images(path, pictures, numbers, classes)
+    if pictures.min() >= 0 and 0 < pictures.max() <= 1:
+        fix = "uint8 images must be 0 to 255, got 0 to 1: * 255?"
+        if pictures.is_floating_point():
+            fix = f"float images must be from -1 to 1, got {pictures.min():.3g} to {pictures.max():.3g}: x * 2 - 1?"
+        raise ValueError(f"{path}: {fix}")
+    return split(found, part, 0.1)
+
+
+def _numbered(path: str, labels: np.ndarray) -> tuple[Tensor, list[str]]:
+    """Labels as 0, 1, ... and what each of those was."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.dtype.kind in "bf":
+        with np.errstate(all="ignore"):  # what is no whole number is another after the cast
+            whole = labels.astype(np.int64)
+        labels = whole if (whole == labels).all() else labels
+    if labels.dtype.kind not in "iuU" or labels.ndim != 1:
+        what = f"{labels.dtype} {labels.shape}" + " with fractions" * (labels.dtype.kind == "f")
+        raise ValueError(f"{path}: labels must be (N,), whole numbers or names, got {what}")
+    names, numbers = np.unique(labels, return_inverse=True)
+    return torch.from_numpy(numbers.astype(np.int64)), [str(name) for name in names]

@@ -4,11 +4,11 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from ..denoise import Denoiser, normal_like
+from ..denoise import Denoiser, normal_like, numbers
 from ..device import autocast
 from ..optim import hidden
-from .layers import Attention
 
 
 def parameters(net: nn.Module) -> int:
@@ -16,32 +16,20 @@ def parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-def flops(net: nn.Module, shape: tuple[int, ...]) -> int:
+def flops(net: nn.Module, shape: tuple[int, ...], others: tuple | None = None) -> int:
     """Floating-point operations of one forward pass on one input of `shape` (C, H, W) or (D,), a multiply-add as two.
 
-    Convolutions, linear layers and attention are counted, from the sizes they meet; norms and activations are not, as
-    is usual. Training costs three times as much: backward computes the gradients of inputs and of weights. The pass
-    runs on shapes alone (PyTorch's meta device), so 4096^2 pixels cost nothing to count.
+    Convolutions and products of matrices are counted, by PyTorch's counter; norms and activations are not, as is usual.
+    Training costs three times as much: backward computes the gradients of inputs and of weights. The pass runs on
+    shapes alone (PyTorch's meta device), so 4096^2 pixels cost nothing to count. `others` is what the net takes beside
+    its input, tensors of one row or None: by default the noise level and no condition, which counts as a null one.
     """
-    total = 0
-
-    def count(module, inputs, output):
-        nonlocal total
-        if isinstance(module, nn.Conv2d):
-            total += 2 * output.numel() * module.weight[0].numel()
-        elif isinstance(module, nn.Linear):
-            total += 2 * output.numel() * module.in_features
-        else:  # scores q k^T, and the weighted sum of v
-            _, n, width = inputs[0].shape
-            total += 2 * (2 * n * n * width)
-
-    shadow = _on_meta(net)
-    for module in shadow.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear | Attention):
-            module.register_forward_hook(count)
-    with torch.no_grad():
-        shadow(torch.empty(1, *shape, device="meta"), torch.empty(1, device="meta"), None)
-    return total
+    shadow, like = _on_meta(net).eval().requires_grad_(False), next(net.parameters(), torch.empty(0))
+    others = (like.new_empty(1), None) if others is None else others
+    inputs = (torch.empty(1, *shape, dtype=like.dtype, device="meta"), *others)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        shadow(*(x if x is None else x.to("meta") for x in inputs))
+    return counter.get_total_flops()
 
 
 def _on_meta(net: nn.Module) -> nn.Module:
@@ -60,10 +48,10 @@ def receptive_field(net: nn.Module, shape: tuple[int, ...], generator=None, inpu
     net = copy.deepcopy(net).eval()
     for p in net.parameters():
         if p.ndim > 1:
-            p.data = torch.randn(p.shape, generator=generator) / p[0].numel() ** 0.5
+            p.data = normal_like(p, generator) / p[0].numel() ** 0.5
     c, h, w = shape
-    x = torch.randn(inputs, *shape, generator=generator).requires_grad_()
-    centre = net(x, torch.zeros(inputs), None)[:, :, h // 2, w // 2]
+    x = normal_like(p.new_empty(inputs, *shape), generator).requires_grad_()
+    centre = net(x, p.new_zeros(inputs), None)[:, :, h // 2, w // 2]
     seen = [torch.autograd.grad(centre[:, i].sum(), x, retain_graph=True)[0].abs() for i in range(centre.shape[1])]
     return torch.stack(seen).amax((0, 1, 2))
 
@@ -72,7 +60,7 @@ def receptive_field(net: nn.Module, shape: tuple[int, ...], generator=None, inpu
 def denoising_error(model: Denoiser, x0: Tensor, levels: Tensor, cond: Tensor | None = None, generator=None) -> Tensor:
     """The mean squared error of x0 at each noise level sigma / alpha, (len(levels),); the noise is drawn once, so that
     two models given equal generators are compared on the same noisy pictures."""
-    errors = []
+    x0, errors = numbers(x0), []
     for level in levels:
         t = model.schedule.time(-2 * torch.log(torch.as_tensor(level)))
         alpha, sigma = model.schedule(t)
@@ -88,7 +76,7 @@ def training_memory(
     moments or Muon's one, and the moving average, in float32) and the activations that autograd keeps of one part of
     the batch.
 
-    Measured on one and on two pictures on the CPU, where attention keeps its matrices (a GPU's does not): the rest is
+    Measured on one and on two pictures where the model is (on a CPU attention keeps its matrices): the rest is
     proportional. Workspaces and fragmentation come on top, some 10 to 20%. cond is a label or tokens of one picture.
     """
 
@@ -99,7 +87,7 @@ def training_memory(
             sizes[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
             return x
 
-        x = torch.zeros(n, *shape)
+        x = torch.zeros(n, *shape, device=next(model.parameters()).device)
         given = () if cond is None else (torch.as_tensor(cond).expand(n, *torch.as_tensor(cond).shape).clone(),)
         with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x), autocast(x.device, x):
             loss = model.loss(x, *(given or (None,)), generator=generator)

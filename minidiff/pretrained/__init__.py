@@ -4,7 +4,6 @@ python -m minidiff.pretrained RUN NAME DATA HOW LIMITS     makes one of a run th
 """
 
 import json
-import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -47,21 +46,22 @@ def ship(run: Path, name: str, data: str, how: str, limits: str) -> Path:
     weights = load_file(run / "ema.safetensors")
     if (size := sum(2 * v.numel() for v in weights.values())) > LIMIT:
         raise ValueError(f"{run}: {size / 1e6:.1f} MB of weights are more than the {LIMIT / 1e6:g} that may be shipped")
-    name_of_data = {"data": data, "size": config.size if data.startswith("shapes") else None}
+    name_of_data = {"data": data, "size": config.size if data.startswith("shapes") else None, "fingerprint": None}
     config = replace(config, **name_of_data, first_stage=config.first_stage and config.first_stage | name_of_data)
-    measured = json.loads((run / "evaluation.json").read_text()) | {"run": name, "data": data}
+    measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8")) | {"run": name, "data": data}
+    losses = (run / "loss.csv").read_text(encoding="utf-8")
     out.mkdir(exist_ok=True)
     half = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in weights.items()}
     with replacing(out / "ema.safetensors") as f:
         save_file(half, f)
-    shutil.copy(run / "loss.csv", out / "loss.csv")
     for file, text in (
+        ("loss.csv", losses),
         ("config.json", json.dumps(asdict(config), indent=2)),
         ("evaluation.json", json.dumps(measured, indent=2)),
         ("README.md", card(name, how, limits, measured)),
     ):
         with replacing(out / file) as f:
-            f.write_text(text + "\n")
+            f.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
     return out
 
 

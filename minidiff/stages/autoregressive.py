@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ..nets.layers import Attention, attend, heads_of, read, split_heads
+from ..nets.layers import Attention, attend, heads_of, split_heads
+from .gan import required
 
 
 class Causal(nn.Module):
@@ -31,14 +32,14 @@ class Causal(nn.Module):
     def given(self, cond: Tensor | None, n: int) -> tuple[Tensor, Tensor]:
         """What the sequence begins with (B, P, width), and which of it is there (B, P); the last is the start."""
         start = self.start.expand(n, 1, -1)
-        if cond is None and (self.label is not None or self.words is not None):
-            raise ValueError("this model was trained with labels or captions and has no null condition: give it some")
+        if self.label is not None or self.words is not None:
+            cond = required(cond, start, self.label)
         if self.label is not None:
             start = start + self.label(cond)[:, None]
         there = torch.ones(n, 1, dtype=torch.bool, device=start.device)
         if self.words is None:
             return start, there
-        words = read(self.text, cond, start)
+        words = self.text(cond)
         return torch.cat([self.words(words.each), start], 1), torch.cat([words.there, there], 1)
 
     def forward(self, given: Tensor, there: Tensor, before: Tensor, cache=None) -> Tensor:
@@ -92,7 +93,7 @@ class Causal(nn.Module):
 def pick(logits: Tensor, generator=None) -> Tensor:
     """An index (B, 1) drawn from softmax(logits (B, K)): where the cumulative probability passes a uniform draw."""
     where = generator.device if generator is not None else logits.device
-    u = torch.rand(len(logits), 1, generator=generator, device=where).to(logits)
+    u = torch.rand(len(logits), 1, generator=generator, device=where).to(logits, non_blocking=logits.is_cuda)
     return (logits.softmax(1).cumsum(1) < u).sum(1, keepdim=True).clamp(max=logits.shape[1] - 1)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import leaky_relu, softplus
 
-from ..denoise import normal_like
+from ..denoise import check_labels, condition, normal_like
 from ..nets.cnn import resize
 from ..nets.layers import GroupNorm, Modulated, groups
 
@@ -32,11 +32,19 @@ class Condition(nn.Module):
     def forward(self, cond: Tensor | None, like: Tensor) -> Tensor:
         if not self.dim:
             return like.new_zeros(len(like), 0)
-        if cond is None:
-            raise ValueError("this model was trained with labels or captions and has no null condition: give it some")
-        if self.label is not None and (cond >= self.label.num_embeddings).any():
-            raise ValueError("this model has no null condition: choose a label")
+        cond = required(cond, like, self.label)
         return self.label(cond) if self.text is None else self.project(self.text(cond).pooled)
+
+
+def required(cond, like: Tensor, label: nn.Embedding | None) -> Tensor:
+    """The condition for each of `like` (see `condition`), labels or without `label` tokens, of a model that has no null
+    one. In training a GPU is not waited for: a data set's labels are its classes."""
+    if cond is None:
+        raise ValueError("this model was trained with labels or captions and has no null condition: give it some")
+    cond = condition(cond, like, tokens=label is None)
+    if label is not None and (cond.device.type == "cpu" or not torch.is_grad_enabled()):
+        check_labels(cond, label.num_embeddings - 1, ", and it has no null condition")
+    return cond
 
 
 def halvings(size: int) -> tuple[int, int]:

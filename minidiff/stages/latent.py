@@ -5,7 +5,7 @@ Pictures are drawn as p(x) = integral of p(z) p(x|z) dz says: z from the prior, 
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -95,7 +95,7 @@ class Latents:
 
     def at(self, index: Tensor) -> Tensor:
         """Those at `index`: float32, scaled, or int64."""
-        z = self.z[index]
+        z = self.z[to_device(index, self.z.device)]
         return z.float() * self.scale if z.is_floating_point() else z.long()
 
     def batch(self, n: int, generator=None):
@@ -103,7 +103,11 @@ class Latents:
         index = torch.randint(len(self.z), (n,), generator=generator)
         if self.captioned:
             return self.at(index), [self.captions[i] for i in index.tolist()]
-        return self.at(index), None if self.labels is None else self.labels[index]
+        return self.at(index), None if self.labels is None else self.labels[to_device(index, self.labels.device)]
+
+    def to(self, device: torch.device) -> "Latents":
+        """The same with its latents and labels on the device."""
+        return replace(self, z=self.z.to(device), labels=None if self.labels is None else self.labels.to(device))
 
 
 def fingerprint(autoencoder: Autoencoder) -> str:

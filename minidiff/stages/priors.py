@@ -28,7 +28,7 @@ class Gaussian(nn.Module):
     def fit(self, z: Tensor, generator=None) -> None:
         """z (N, *shape)."""
         if self.full:
-            z = z.flatten(1).double()
+            z = z.flatten(1).cpu().double()
             self.mean.copy_(z.mean(0))
             self.root.copy_(torch.linalg.cholesky(z.T.cov() + RIDGE * torch.eye(z.shape[1], dtype=z.dtype)))
 
@@ -56,8 +56,8 @@ class Mixture(nn.Module):
 
         It starts from random samples as means and the covariance of all.
         """
-        z = z.flatten(1).double()
-        self.double()
+        z, home = z.flatten(1).cpu().double(), self.means.device  # not every device has float64
+        self.cpu().double()
         self.means.copy_(z[torch.randperm(len(z), generator=generator)[: self.parts]])
         everywhere = z.T.cov() + RIDGE * torch.eye(z.shape[1], dtype=z.dtype)
         self.roots.copy_(torch.linalg.cholesky(everywhere).expand_as(self.roots))
@@ -73,7 +73,7 @@ class Mixture(nn.Module):
                 away = (z - self.means[k]) * share[:, k : k + 1].sqrt()
                 spread = away.T @ away / total[k] + RIDGE * torch.eye(z.shape[1], dtype=z.dtype)
                 self.roots[k] = torch.linalg.cholesky(spread)
-        self.float()
+        self.float().to(home)
         return path
 
     def log_parts(self, z: Tensor) -> Tensor:
@@ -87,7 +87,8 @@ class Mixture(nn.Module):
 
     def sample(self, n: int, cond=None, generator=None) -> Tensor:
         """(n, *shape); the condition is not used."""
-        k = torch.multinomial(self.weights.cpu(), n, replacement=True, generator=generator).to(self.means.device)
+        where = self.weights.device if generator is None else generator.device
+        k = torch.multinomial(self.weights.to(where), n, replacement=True, generator=generator).to(self.means.device)
         x = normal_like(self.means[k], generator)
         for part, (mean, root) in enumerate(zip(self.means, self.roots, strict=True)):
             x[k == part] = mean + x[k == part] @ root.T

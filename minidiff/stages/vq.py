@@ -63,11 +63,12 @@ class Codebook(nn.Module):
         """Put dead codes onto random vectors of the batch, with the share of an average code."""
         share = len(flat) / self.codes
         where = generator.device if generator is not None else flat.device
-        chosen = flat[torch.randint(len(flat), (self.codes,), generator=generator, device=where).to(flat.device)]
-        dead = self.counts < share / 30
-        self.vectors[dead] = chosen[dead]
-        self.counts[dead] = share
-        self.totals[dead] = share * chosen[dead]
+        index = torch.randint(len(flat), (self.codes,), generator=generator, device=where)
+        chosen = flat[index.to(flat.device, non_blocking=flat.is_cuda)]
+        dead = self.counts < share / 30  # not as an index, which would wait for a GPU
+        self.counts.masked_fill_(dead, share)
+        for held, new in ((self.vectors, chosen), (self.totals, share * chosen)):
+            held.copy_(torch.where(dead[:, None], new, held))
 
 
 def usage(index: Tensor, codes: int) -> tuple[float, float]:

@@ -1,0 +1,61 @@
+"""Options of the command line, made of the fields of a dataclass: `n: int = option(64, "how many")` is --n 64."""
+
+import inspect
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, BooleanOptionalAction
+from dataclasses import field, fields
+from typing import get_args, get_type_hints
+
+MOST, LARGEST_SEED = 2**31 - 1, 2**63 - 1  # more steps or samples than that nobody waits for
+
+
+def option(default, about: str, **settings):
+    """A field of a command: its default, what --help says of it, and, where its type does not say enough, `read`, what
+    makes a value of its text, or `metavar`, which makes it an argument without a name."""
+    return field(default=default, metadata={"about": about, **settings})
+
+
+def whole(text: str) -> int:
+    """An int, if it is one."""
+    number = int(text)
+    if abs(number) > MOST:
+        raise ArgumentTypeError(f"{text} is too large: the most is {MOST}")
+    return number
+
+
+def seed(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= LARGEST_SEED:
+        raise ArgumentTypeError(f"a seed is a whole number from 0 to {LARGEST_SEED}, got {text}")
+    return number
+
+
+seed.__name__ = whole.__name__ = "int"  # in the message about a value that is no number
+
+
+def add_options(parser: ArgumentParser, cls: type) -> None:
+    """Every field of the dataclass as an option: --name VALUE, or --name and --no-name if it is a bool, or None."""
+    hints = get_type_hints(cls)
+    for f in fields(cls):
+        (kind, *_) = get_args(hints[f.name]) or [hints[f.name]]  # of T | None it is T
+        about = f.metadata["about"].replace("%", "%%")
+        if f.default is not None:
+            about += f" (default {'no' if f.default is False else f.default})"
+        elif "default" not in about and "metavar" not in f.metadata:
+            about += " (default none)"
+        # what is not given is left to the dataclass
+        settings = {"help": about, "default": SUPPRESS}
+        if kind is not bool:
+            settings["type"] = f.metadata.get("read", whole if kind is int else kind)
+        if "metavar" in f.metadata:
+            settings |= {"nargs": "?", "default": f.default, "metavar": f.metadata["metavar"]}
+            parser.add_argument(f.name, **settings)
+            continue
+        if kind is bool:
+            settings["action"] = BooleanOptionalAction
+        parser.add_argument(f"--{f.name.replace('_', '-')}", **settings)
+
+
+def described(cls: type) -> dict[str, str]:
+    """What --help says of a command: its docstring, and of all commands the first line."""
+    text = inspect.getdoc(cls)
+    return {"help": text.splitlines()[0], "description": text}

@@ -1,0 +1,269 @@
+"""What a GPU makes of this course: see run.sh, which calls this.
+
+Four parts, each written to OUT/results.json as it ends, so that a run that is cut still tells:
+tests      tests/gpu on the device, while the pictures are unpacked and the nets compiled
+speed      images a second and peak memory of each recipe at its batch, plain and compiled, as a share of the rate of a
+           bfloat16 matrix product measured in the same run
+small      the shipped CIFAR-10 model trained on for three minutes (OUT/small.safetensors, float16)
+large      the recipe unet-minutes, from nothing, for the time that is left
+The pictures are CIFAR-10's JPEG copy; distances are in the features of a classifier trained here, not FID.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from minidiff import checkpoint, classifier, data, metrics, plot, pretrained
+from minidiff.device import native_bf16, tuned
+from minidiff.features import features
+from minidiff.files import replacing
+from minidiff.generate import generate
+from minidiff.nets.measures import flops, parameters
+from minidiff.recipes import RECIPES, configure, configure_from
+from minidiff.runs import compile_net, train_run
+from minidiff.stages.latent import Latents
+from minidiff.train import new_state, train
+
+HERE = Path(__file__).parent
+SMALL = {"batch": 512, "lr": 2e-3, "cooldown": 0.4, "seed": 3}
+SAMPLES = 2500
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--cifar", default="")
+    parser.add_argument("--seconds", type=float, default=530)
+    parser.add_argument("--parts", default="tests,speed,small,large")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of training in part small")
+    parser.add_argument("--compiled", help="the recipes to measure compiled as well; by default all")
+    parser.add_argument("--warm", help="only compile this recipe's net, for the cache")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    if options.warm:
+        return print(options.warm, speed_of(options.warm, device, compiled=True, seconds=0))
+    compiled = options.compiled.split(",") if options.compiled else names(device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    began, results = time.monotonic(), {"machine": machine(device)}
+    parts = set(options.parts.split(",")) - (set() if options.cifar else {"small", "large"})
+    work = options.out.parent / "work"
+    work.mkdir(exist_ok=True)
+    os.environ.setdefault("MINIDIFF_DATA", str(work / "cache"))
+
+    def left() -> float:
+        return options.seconds - (time.monotonic() - began)
+
+    def keep(name, value):
+        results[name] = value
+        results["seconds"] = round(time.monotonic() - began, 1)
+        with replacing(options.out / "results.json") as f:
+            f.write_text(json.dumps(results, indent=1) + "\n")
+        print(f"[{results['seconds']:.0f} s] {name}: {json.dumps(value)}", flush=True)
+
+    pictures = unpack(options.cifar, work)
+    waiting = []
+    if device.type == "cuda":
+        code = f"from minidiff import classifier, data; classifier.for_data(data.load({pictures!r}), 'cuda')"
+        waiting = [subprocess.Popen([sys.executable, "-c", code])] if {"small", "large"} & parts else []
+        warm = compiled if "speed" in parts else ["small", "unet-minutes"]
+        waiting += [subprocess.Popen([sys.executable, __file__, "-", "--warm", name]) for name in warm]
+    if "tests" in parts:
+        keep("tests", run_tests(options.out / "tests.txt", device, min(120, left() / 2)))
+    for process in waiting:
+        process.wait()
+    keep("waited for the pictures and for compiling", round(time.monotonic() - began, 1))
+    if "speed" in parts:
+        keep("matrix product, TFLOP/s", matrix_rate(device))
+        for name in names(device):
+            keep(f"{name}, plain", speed_of(name, device, False))
+            if name in compiled and device.type == "cuda":
+                keep(f"{name}, compiled", speed_of(name, device, True))
+    minutes = options.minutes if device.type == "cuda" else 0.2
+    judge = Judge(pictures, device) if {"small", "large"} & parts else None
+    if judge:
+        keep("floor", judge.floor)
+    if "small" in parts:
+        few = {} if device.type == "cuda" else {"batch": 8}
+        config, dataset = configure_from(pictures, "cifar10", **SMALL | few)
+        before = checkpoint.load(pretrained.folder("cifar10"), device=device)
+        keep("shipped", judge.card(before, config, options.out / "shipped.png"))
+        train_run(work / "small", config, dataset, minutes=minutes, device=options.device, save_every=60)
+        model = checkpoint.load(work / "small", device=device)
+        keep("small", trained(work / "small") | judge.card(model, config, options.out / "small.png"))
+        weights = {k: v.half() for k, v in load_file(work / "small" / "ema.safetensors").items()}
+        save_file(weights, options.out / "small.safetensors")
+        keep("small, loss", checkpoint.read_losses(work / "small"))
+    if "large" in parts:
+        config, dataset = configure(pictures, recipe="unet-minutes", device=options.device,
+                                    **({} if device.type == "cuda" else {"batch": 8, "width": 32}))  # fmt: skip
+        minutes = (left() - 40) / 60 if device.type == "cuda" else minutes
+        train_run(work / "large", config, dataset, minutes=minutes, device=options.device, save_every=60)
+        model = checkpoint.load(work / "large", device=device)
+        keep("large", trained(work / "large") | judge.card(model, config, options.out / "large.png"))
+        keep("large, loss", checkpoint.read_losses(work / "large"))
+
+
+def machine(device) -> dict:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return {"device": name, "torch": torch.__version__, "python": sys.version.split()[0], "bf16": native_bf16(device)}
+
+
+def names(device) -> list[str]:
+    """The recipes that are measured."""
+    if device.type != "cuda":
+        return ["unet-laptop", "small"]
+    return [*(name for name in RECIPES if not name.endswith("laptop")), "small"]
+
+
+def unpack(tar: str, work: Path) -> str:
+    """The name of the pictures as a data set."""
+    if not tar:
+        return "digits"  # nothing is trained on them
+    (work / "pictures").mkdir(exist_ok=True)
+    subprocess.run(["tar", "xzf", tar, "-C", work / "pictures"], check=True)
+    (folder,) = (p for p in [work / "pictures", *(work / "pictures").iterdir()] if (p / "frog").is_dir())
+    return f"folder:{folder}"
+
+
+def run_tests(log: Path, device, seconds: float) -> dict:
+    """pytest on tests/gpu, several at a time where pytest-xdist is there."""
+    many = ["-n", "8"] if _has("xdist") and device.type == "cuda" else []
+    command = [sys.executable, "-m", "pytest", str(HERE), "-m", "gpu", "-W", "default", "-o", "addopts="]
+    with open(log, "w") as f:
+        try:
+            told = {"stdout": f, "stderr": subprocess.STDOUT, "env": os.environ | {"MINIDIFF_GPU_DEVICE": str(device)}}
+            code = subprocess.run(
+                [*command, *many, "-v", "--durations=10", "--tb=short"], timeout=seconds, **told
+            ).returncode
+        except subprocess.TimeoutExpired:
+            code = "cut"
+    lines = log.read_text().splitlines()
+    return {"exit status": code, "said": [li for li in lines if li.startswith(("FAILED", "ERROR"))] + lines[-1:]}
+
+
+def _has(module: str) -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec(module) is not None
+
+
+def matrix_rate(device, side: int | None = None, seconds: float = 1.0) -> float:
+    """TFLOP/s of products of two bfloat16 matrices of normal numbers."""
+    side = side or (8192 if device.type == "cuda" else 1024)
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    products = iter(lambda: a @ b, None)
+    took(products, 20, device)
+    n, spent = 0, 0.0
+    while spent < seconds:
+        n, spent = n + 10, spent + took(products, 10, device)
+    return round(2 * side**3 * n / spent / 1e12, 2)
+
+
+def speed_of(name: str, device, compiled: bool, seconds: float = 1.5) -> dict:
+    """Images a second of training by a recipe, at its batch, and what it needs at the peak."""
+    config, dataset = subject(name, device)
+    model = checkpoint.new_model(config, device)
+    state = new_state(model, 0, range(config.parts), config.optimizer)
+    net = getattr(model, "prior", model).net
+    found = {"batch": config.batch, "parameters": parameters(net)}
+    cost = 3 * flops(net, dataset.shape) / 1e12
+    if compiled:
+        compile_net(model)
+    batches = data.batches(dataset.to(device), config.batch // config.parts, state.generators, flip=config.flip)
+    steps = train(model, batches, 10**9, lr=1e-4, state=state, check=None, check_every=20)
+    with tuned(device):
+        found["seconds of the first step"] = round(took(steps, 1, device), 1)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        took(steps, 5 if seconds else 0, device)
+        n, spent, each = 0, 0.0, 20 if device.type == "cuda" else 1
+        while spent < seconds:
+            n, spent = n + each, spent + took(steps, each, device)
+    rate = n * config.batch / max(spent, 1e-9)
+    found |= {"images a second": round(rate), "TFLOP/s": round(cost * rate, 1)}
+    if device.type == "cuda":
+        found["GiB at the peak"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    return found
+
+
+def took(steps, n: int, device) -> float:
+    """The seconds of n steps."""
+    began = time.monotonic()
+    for _ in range(n):
+        next(steps)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.monotonic() - began
+
+
+def subject(name: str, device):
+    """A config and data like CIFAR-10's: of a recipe, or of what part "small" trains. What is compiled is then the same
+    net as in the trainings, to the number of its labels."""
+    small, labels = {} if device.type == "cuda" else {"batch": 8}, torch.arange(4096) % 10
+    like = checkpoint.read_config(pretrained.folder("cifar10"))
+    if name == "small":
+        config = replace(like, **SMALL | small)
+        latents = torch.randn(4096, *checkpoint.new_model(config).latent_shape)
+        return config, Latents("random", latents, labels, config.classes)
+    config, photos = configure("photos", recipe=name, device=str(device), **small)
+    return replace(config, classes=like.classes), replace(photos.keep(torch.arange(4096)), labels=labels,
+                                                          classes=like.classes)  # fmt: skip
+
+
+class Judge:
+    """Distances to the held-out pictures, in the features of a classifier trained on the others."""
+
+    def __init__(self, pictures: str, device):
+        if device.type == "cpu":  # where the script is only tried
+            fit = classifier.fit
+            classifier.fit = lambda train, **options: fit(train, **options | {"steps": 30})
+        train_part, held_out = data.load(pictures), data.load(pictures, "test")
+        self.n = SAMPLES if device.type == "cuda" else 40
+        self.eyes = features("classifier", train_part, device)
+        self.real = self.eyes.look(held_out.at(torch.arange(len(held_out))))[0]
+        other = torch.randperm(len(train_part), generator=torch.Generator().manual_seed(0))[: self.n]
+        self.floor = round(metrics.frechet_distance(self.eyes.look(train_part.at(other))[0], self.real), 3)
+
+    def card(self, model, config, path: Path) -> dict:
+        """The distance at 10, 20 and 36 calls of dpmpp_2m, and with guidance; a picture of both."""
+        found, labels = {"samples": self.n}, torch.arange(self.n) % len(config.classes)
+        for steps, scale in ((10, 1.0), (20, 1.0), (36, 1.0), (10, 1.5), (10, 2.0)):
+            began = time.monotonic()
+            x = generate(model, config.shape, self.n, cond=labels, steps=steps, scale=scale, seed=1, batch=500)
+            seen, logits = self.eyes.look(rounded(x))
+            found[f"{steps} steps, scale {scale:g}"] = {
+                "distance": round(metrics.frechet_distance(seen, self.real), 2),
+                "recognised": round((logits.argmax(1) == labels).float().mean().item(), 3),
+                "samples a second": round(self.n / (time.monotonic() - began)),
+            }
+        rows = torch.arange(100) // 10 % len(config.classes)
+        shown = [generate(model, config.shape, 100, cond=rows, steps=20, scale=s, seed=2) for s in (1.0, 2.0)]
+        figure, axes = plot.plt.subplots(1, 2, figsize=(11, 5.8), layout="constrained")
+        for ax, x, title in zip(axes, shown, ("no guidance", "guidance 2"), strict=True):
+            plot.grid(x, 10, ax, title, config.classes if ax is axes[0] else None)
+        plot.save(figure, path, dpi=150)
+        return found
+
+
+def rounded(x: torch.Tensor) -> torch.Tensor:
+    """Rounded to the 256 levels of a file."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def trained(run: Path) -> dict:
+    config, rows = checkpoint.read_config(run), checkpoint.read_losses(run)
+    return {"steps": rows[-1][0] if rows else 0, "batch": config.batch, "net": config.net, "width": config.width,
+            "last loss": rows[-1][1] if rows else None}  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""A training step mixes no devices, whichever the model: tried on a device that is only pretended."""
+
+import pytest
+import torch
+
+from minidiff import checkpoint
+from minidiff.denoise import score, velocity
+from minidiff.recipes import configure
+
+from .pretend import pretended
+
+KINDS = {
+    "points": ("eight_gaussians", {}),
+    "unet": ("digits", {"width": 16}),
+    "dit": ("digits", {"net": "dit", "width": 32}),
+    "cnn": ("digits", {"net": "cnn", "width": 16}),
+    "encoder_decoder": ("digits", {"net": "encoder_decoder", "width": 16}),
+    "ncsn": ("digits", {"net": "ncsn", "width": 16}),
+    "transformer": ("digits", {"net": "transformer", "width": 32}),
+    "cross": ("shapes:1", {"width": 32}),
+    "tokens": ("shapes:1", {"width": 32, "way": "tokens"}),
+    "pooled": ("shapes:1", {"net": "unet", "width": 16, "way": "pooled"}),
+    "gan of points": ("eight_gaussians", {"model": "gan", "width": 32}),
+    "gan": ("digits", {"model": "gan", "width": 16}),
+    "style": ("digits", {"model": "gan", "net": "style", "width": 16}),
+    "vae": ("digits", {"model": "vae", "width": 16, "f": 2}),
+    "vq": ("digits", {"model": "vq", "width": 16, "f": 2, "codes": 16}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_loss_is_where_its_model_is(kind, monkeypatch, generator):
+    spec, choices = KINDS[kind]
+    config, dataset = configure(spec, batch=4, device="cpu", **choices)
+    x0, cond = dataset.batch(4, generator)
+    if tokenizer := checkpoint.tokenizer(config):
+        cond = tokenizer(cond)
+    model = checkpoint.new_model(config)
+    with pretended(monkeypatch) as device:
+        model, x0, cond = model.to(device), x0.to(device), cond.to(device)
+        loss = model.loss(x0, cond, generator=generator)
+        loss.mean().backward()
+        assert loss.device == device and all(p.grad is None or p.grad.device == device for p in model.parameters())
+        if config.model == "diffusion":
+            for t in (torch.rand(4).to(device), torch.tensor(0.5)):
+                assert model(x0, t, cond).x0.device == model(x0, t).eps.device == device
+                assert score(model, x0, t, cond).device == velocity(model, x0, t, cond).device == device

@@ -1,0 +1,97 @@
+"""The package as others install it: a wheel, in an environment of its own, away from the repository."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("setuptools", minversion="70.1", reason="older ones cannot make a wheel by themselves")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Made of a copy, as building leaves files in the source."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("minidiff", "tests", "lectures", "datasets"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "cache", "*.ipynb"))
+    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    build = "from setuptools import build_meta; build_meta.build_wheel('dist')"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True, text=True)
+    (made,) = (source / "dist").glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """A function that runs `python -m minidiff` of the wheel in an empty folder, and the folder."""
+    home = tmp_path_factory.mktemp("home")
+    venv.create(home / "venv", symlinks=os.name != "nt")
+    paths = {"base": str(home / "venv"), "platbase": str(home / "venv")}
+    site = Path(sysconfig.get_path("purelib", "venv", paths))
+    zipfile.ZipFile(wheel).extractall(site)  # all that installing a wheel without scripts is
+    others = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    (site / "others.pth").write_text("\n".join(dict.fromkeys(others)) + "\n")  # torch and the like
+    python = Path(sysconfig.get_path("scripts", "venv", paths)) / Path(sys.executable).name
+    folder = home / "empty"
+    folder.mkdir()
+    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MINIDIFF_DATA")} | {"HOME": str(home)}
+
+    def run(*argv):
+        command = [python, "-m", "minidiff", *map(str, argv)]
+        return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+
+    where = "import minidiff; print(minidiff.__file__)"
+    found = subprocess.run(
+        [python, "-c", where], cwd=folder, env=env, capture_output=True, text=True, check=True
+    ).stdout
+    assert Path(found.strip()).is_relative_to(home)  # or the tests would be of something else
+    return run, folder
+
+
+def test_the_wheel_holds_the_package_and_what_it_needs(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {"minidiff", "minidiff-0.1.0.dist-info"}
+    ours = {str(p.relative_to(ROOT).as_posix()) for p in (ROOT / "minidiff").rglob("*.py")}
+    needed = {p.relative_to(ROOT).as_posix() for p in (ROOT / "minidiff" / "pretrained").glob("*/*") if p.is_file()}
+    needed = {name for name in needed if "__pycache__" not in name}
+    assert ours | needed | {"minidiff/data/held_out.csv"} <= set(names)
+
+
+def test_an_installed_package_samples_trains_and_evaluates(installed):
+    run, folder = installed
+    for argv in (
+        ["sample", "--pretrained", "shapes", "--n", 1, "--steps", 1, "--device", "cpu"],
+        ["train", "--data", "shapes:2:held_out", "--width", 16, "--batch", 4, "--steps", 2, "--out", "pictures",
+         "--device", "cpu"],
+        ["train", "--data", "eight_gaussians", "--steps", 2, "--out", "points", "--device", "cpu"],
+        ["evaluate", "points", "--few", "--n", 64, "--steps", 2, "--device", "cpu"],
+    ):  # fmt: skip
+        done = run(*argv)
+        assert done.returncode == 0, done.stderr
+    assert (folder / "shapes.png").stat().st_size > 0
+    assert (folder / "pictures" / "state.pt").exists() and (folder / "points" / "evaluation.json").exists()
+
+
+def test_claims_are_in_the_repository_alone(installed):
+    done = installed[0]("claims")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "clone minidiff's repository" in done.stderr
+
+
+@pytest.mark.slow  # trains a judge
+def test_an_installed_package_evaluates_pictures(installed):
+    run, folder = installed
+    train = ["train", "--data", "shapes:2:held_out", "--width", 16, "--batch", 4, "--steps", 2, "--out", "judged"]
+    for argv in (train, ["evaluate", "judged", "--few", "--n", 16, "--steps", 2]):
+        done = run(*argv, "--device", "cpu")
+        assert done.returncode == 0, done.stderr
+    assert (folder / "judged" / "evaluation.json").exists()
