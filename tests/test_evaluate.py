@@ -32,6 +32,8 @@ def test_score_error_of_the_exact_and_of_an_untrained_model():
 def test_classifier_learns_repeats_and_is_cached(tmp_path, monkeypatch):
     monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path))
     train, test = data.load("digits"), data.load("digits", "test")
+    fit = classifier.fit
+    monkeypatch.setattr(classifier, "fit", lambda train, **options: fit(train, **options | {"steps": 250}))
     net = classifier.for_data(train)
     x = test.at(torch.arange(len(test)))
     features, logits = classifier.judge(net, x)

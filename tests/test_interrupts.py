@@ -163,9 +163,10 @@ def counted(*args, steps_left=None, seconds=0, **options):
         Clock.now = step.step
         yield step
         if i == steps_left:
-            threading.Timer(seconds, os.kill, (os.getpid(), number)).start()
+            killer = threading.Timer(seconds, os.kill, (os.getpid(), number))
+            killer.start()
         if steps_left is not None and i == steps_left + 20:
-            signal.pause()
+            killer.join()
 
 train, runs.train, runs.time = runs.train, counted, Clock
 number, arguments = int(sys.argv[1]), sys.argv[2:]

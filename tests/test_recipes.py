@@ -77,8 +77,9 @@ def test_cooldown_falls_to_zero(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))), reason="there is no C++ compiler")
-def test_compiling_changes_speed_alone(tmp_path):
+def test_compiling_changes_speed_alone(tmp_path, monkeypatch):
     """Names of weights stay what they are, and losses what they were."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))  # not what an older run left behind
     config, dataset = configure("eight_gaussians", width=32, batch=32)
     for name, compiled in (("plain", False), ("compiled", True)):
         train_run(tmp_path / name, config, dataset, steps=20, device="cpu", compiled=compiled, progress=False)
