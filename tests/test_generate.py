@@ -74,7 +74,7 @@ def test_conditions_that_a_model_does_not_take():
     with pytest.raises(ValueError, match="without labels and captions"):
         generate(plain, config.shape, 2, cond=[0, 1])
     model, config = conditional("diffusion", "shapes:1", depth=1)
-    with pytest.raises(ValueError, match="tokens of captions"):
+    with pytest.raises(ValueError, match="reads 16 tokens a caption"):
         generate(model, config.shape, 2, cond=[0, 1])
     with pytest.raises(ValueError, match="numbers both"):
         generate(model, config.shape, 2, cond=["a red circle", "a circle"])
