@@ -141,7 +141,9 @@ class Denoiser(nn.Module):
             raise ValueError("a condition was given to an unconditional net: leave cond out, or build it with classes")
         if getattr(self.net, "text", None) is not None or not isinstance(self.null, int):
             return condition(cond, x, tokens=True)
-        return condition(cond, x, most=self.null)
+        ours = hasattr(self.net, "emb")  # with a table of labels; what another net reads, its condition says
+        tokens = not ours and cond is not None and whole_numbers(cond).ndim == 2
+        return condition(cond, x, most=self.null if ours else None, tokens=tokens)
 
     def output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """The network's raw output at x_t (B, ...) and t (B,) or (): of x_t's type, computed in that of the weights."""

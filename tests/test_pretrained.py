@@ -123,8 +123,8 @@ def test_a_start_that_does_not_fit_is_refused(trained, tmp_path, capsys):
     check([*digits, "--autoencoder", trained], "leave --autoencoder out")
     check(["--data", "shapes", "--start-from", "cifar10"], "cifar10 was trained with")
     check(["--data", "digits", "--start-from", "imagenet"], "imagenet is not a folder")
-    check(["--data", "shapes:2", "--start-from", "shapes", "--flip", "true"], "--flip mirrors pictures")
-    check([*digits, "--flip", "true"], "--flip mirrors pictures: not points or latents")
+    check(["--data", "shapes:2", "--start-from", "shapes", "--flip"], "--flip mirrors pictures")
+    check([*digits, "--flip"], "--flip mirrors pictures: not points or latents")
     check(["--data", same_everywhere(tmp_path), "--start-from", trained.parent / "vae"], "all its values are the same")
     check(["--data", "digits", "--start-from", trained.parent / "vae", "--times", "uniform"], "is not for --model vae")
 

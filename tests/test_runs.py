@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from minidiff import checkpoint, data, denoise, evaluate, runs
 from minidiff.cli import main
+from minidiff.device import out_of_memory
 from minidiff.files import locked
 from minidiff.generate import generate
 from minidiff.nets import NETS
@@ -246,11 +247,13 @@ def test_demo_does_not_train_what_is_not_its_own(copied, capsys):
     refused(capsys, ["demo", "--out", out, "--minutes", 0.01], "is a run on eight_gaussians, not one of demo's", out)
 
 
-def test_more_than_any_memory(tmp_path, finished, capsys):
+def test_more_than_any_memory(tmp_path, finished):
     """Beyond all addresses, so that no machine has it."""
-    train = ["train", "--data", "eight_gaussians", "--steps", 2, "--device", "cpu", "--out", tmp_path / "run"]
-    refused(capsys, [*train, "--batch", 10**15], "smaller --batch, or cut it with --parts")
-    refused(capsys, ["sample", finished[0], "--n", 10**15, "--device", "cpu"], "a smaller --n", finished[0])
+    with pytest.raises(MemoryError, match="smaller --batch, or cut it with --parts"):
+        train_run(tmp_path / "run", *configure("eight_gaussians", batch=10**15), steps=2, device="cpu")
+    with pytest.raises((MemoryError, RuntimeError)) as error:
+        generate(checkpoint.load(finished[0]), (2,), 10**15)
+    assert out_of_memory(error.value)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(copied, capsys):
