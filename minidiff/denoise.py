@@ -228,19 +228,19 @@ def velocity(model, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tenso
 def uniform_times(n: int, schedule: Schedule, generator=None) -> Tensor:
     """Uniform on the schedule's own clock (Ho et al. 2020)."""
     return schedule.t_min + (schedule.t_max - schedule.t_min) * torch.rand(
-        n, generator=generator, device=_on(generator)
+        n, generator=generator, device=device_of(generator)
     )
 
 
 def logit_normal_times(n: int, schedule: Schedule, generator=None, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """logit(t) ~ N(mean, std^2): the middle of the path more often (Esser et al. 2024, section 3.1)."""
-    z = torch.randn(n, generator=generator, device=_on(generator))
+    z = torch.randn(n, generator=generator, device=device_of(generator))
     return torch.sigmoid(mean + std * z).clamp(schedule.t_min, schedule.t_max)
 
 
 def lognormal_times(n: int, schedule: Schedule, generator=None, mean: float = -1.2, std: float = 1.2) -> Tensor:
     """log(sigma / alpha) ~ N(mean, std^2): the same noise levels on every path (Karras et al. 2022, table 1)."""
-    z = torch.randn(n, generator=generator, device=_on(generator))
+    z = torch.randn(n, generator=generator, device=device_of(generator))
     return schedule.time(-2 * (mean + std * z)).clamp(schedule.t_min, schedule.t_max)
 
 
@@ -257,7 +257,8 @@ TIMES = {
 }
 
 
-def _on(generator):
+def device_of(generator) -> torch.device | None:
+    """Where it draws, and so where what it draws is."""
     return generator.device if generator is not None else None
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from . import plot
+from .denoise import check_labels, condition
 from .device import autocast, to_device
 from .files import replacing
 from .guidance import Guided
@@ -55,27 +56,12 @@ def told(model: nn.Module, cond, n: int | None = None) -> Tensor:
     table = next((t for t in tables if isinstance(t, nn.Embedding)), None)
     if table is None and reader is None and getattr(model, "null", None) is None:
         raise ValueError("a condition was given to a model that was trained without labels and captions: leave it out")
-    try:
-        given = torch.as_tensor(cond) if n is not None else torch.as_tensor(cond)[None]
-        found = given.long()
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"a condition is labels or tokens, numbers both, not {str(cond)[:60]!r}") from None
-    if (found != given).any():
-        raise ValueError("a condition is labels or tokens, whole numbers both, and these are not whole")
-    rows = n or 1
-    if reader is None and found.numel() in (1, rows) and found.ndim in (0, 2):
-        found = found.reshape(-1).expand(rows)
-    length = getattr(reader, "length", found.shape[-1] if found.ndim else 1)
-    shape = (rows,) if reader is None else (rows, length)
-    if tuple(found.shape) != shape:
-        what = "labels" if reader is None else "tokens of captions"
-        raise ValueError(f"a condition of {rows} samples is {what} {shape}, got {tuple(given.shape)}")
-    most = None if table is None else table.num_embeddings
-    if table is not None and not 0 <= found.min() <= found.max() < most:
-        null = (
-            ", and there is no null condition" if found.max() == most and getattr(model, "null", None) is None else ""
-        )
-        raise ValueError(f"this model was trained with the labels or words 0 to {most - 1}{null}")
+    found = condition(cond, torch.empty(n or 1), tokens=reader is not None)
+    if reader is not None and found.shape[1] != reader.length:
+        raise ValueError(f"this model reads {reader.length} tokens a caption, and got {found.shape[1]}")
+    if table is not None:
+        no_null = ", and it has no null condition" if getattr(model, "null", None) is None else ""
+        check_labels(found, table.num_embeddings - 1, no_null)
     return found if n is not None else found[0]
 
 

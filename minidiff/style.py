@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from .data import Images
+from .device import to_device
 from .nets.cnn import resize
 from .nets.layers import adain
 
@@ -54,17 +55,20 @@ def statistics(features: Tensor) -> Tensor:
     return torch.cat([features.mean((2, 3)), features.std((2, 3), correction=0)], 1)
 
 
-def train_autoencoder(images: Images, steps: int = 600, batch: int = 16, seed: int = 0, strength: float = 3.0):
+def train_autoencoder(
+    images: Images, steps: int = 600, batch: int = 16, seed: int = 0, strength: float = 3.0, device="cpu"
+):
     """First half: reconstruct. Then the encoder stays as it is, and the decoder learns to turn AdaIN's features into a
     picture with those features (content) and the style's statistics in every layer (equations 11 to 13 of the paper).
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = Autoencoder(images.shape[0]).to(memory_format=torch.channels_last)
+        net = Autoencoder(images.shape[0])
+    net = net.to(device, memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.0)
     for step in range(steps):
-        x = images.batch(batch, generator)[0]
+        x = to_device(images.batch(batch, generator)[0], torch.device(device))
         loss = mse_loss(net.decode(net.encode(x)), x)
         if step >= steps // 2:
             net.down.requires_grad_(False)

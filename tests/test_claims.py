@@ -39,15 +39,49 @@ def test_what_is_measured_is_written(tmp_path, monkeypatch):
     monkeypatch.setenv("MINIDIFF_MODE", "cpu")
     monkeypatch.setattr(claims, "LEDGER", tmp_path / "claims.json")
     record = claims.measure("1.5", write=True)
-    row = json.loads(claims.LEDGER.read_text())["1.5"]
+    row = json.loads(claims.LEDGER.read_text())["1.5"]["cpu"]
     assert row["value"] == record.value and "detail" not in row
     assert "**supported**" in (tmp_path / "CLAIMS.md").read_text()
 
 
-def test_the_ledger_is_complete_and_the_page_is_its_own():
+def test_a_gpu_has_a_row_beside_that_of_the_cpu(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(claims, "LEDGER", tmp_path / "claims.json")
+    monkeypatch.setattr(tools, "pick", torch.device)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
+    old = claims.Record("1.5", *"abcd", (0, 1), 0.5, (0, 1), "supported", "", "", 3, "cpu (x)", "2020-01-01")
+    claims.LEDGER.write_text(json.dumps({"1.5": {k: v for k, v in vars(old).items() if k != "detail"}}))
+    monkeypatch.setenv("MINIDIFF_MODE", "gpu")
+    assert claims.ledger() == {}  # its older form is of cpu mode
+    claims.measure("1.5", write=True)
+    on_gpu = tools.Outcome(0.5, 0.4, 0.6, "", 5, "", torch.device("cuda"))
+    claim = claims.Claim("2.5", *"abcd", (0.0, 1.0), lambda smoke: on_gpu)
+    monkeypatch.setattr(claims, "registry", lambda: {"2.5": claim})
+    claims.measure("2.5", write=True)
+    rows = claims.every_row()
+    assert list(rows["1.5"]) == ["cpu", "gpu"] and rows["1.5"]["cpu"]["device"] == "cpu (x)"
+    assert rows["1.5"]["gpu"]["device"].startswith("cpu (")  # it is one of those in the plane
+    assert list(claims.ledger()) == ["1.5", "2.5"] and claims.ledger()["2.5"]["device"] == "Some GPU"
+    page = (tmp_path / "CLAIMS.md").read_text()
+    assert "| 1.5 |" in page and "| 1.5, gpu mode |" in page and "Device: Some GPU" in page
+    claims.show("2.5", False)
+    claims.show(None, False)
+    assert capsys.readouterr().out.count("Some GPU") == 2
+    monkeypatch.setenv("MINIDIFF_MODE", "cpu")
+    assert claims.ledger()["1.5"]["device"] == "cpu (x)" and "2.5" not in claims.ledger()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_gpu_mode_without_a_gpu_is_refused(monkeypatch):
+    monkeypatch.setenv("MINIDIFF_MODE", "gpu")
+    with pytest.raises(ValueError, match="MINIDIFF_MODE is gpu, but there is no GPU here"):
+        claims.measure("1.5")
+
+
+def test_the_ledger_is_complete_and_the_page_is_its_own(monkeypatch):
+    monkeypatch.setenv("MINIDIFF_MODE", "cpu")
     rows = claims.ledger()
     assert set(rows) == set(claims.registry())
-    assert (claims.LEDGER.with_name("CLAIMS.md")).read_text() == claims.markdown(rows)
+    assert (claims.LEDGER.with_name("CLAIMS.md")).read_text() == claims.markdown(claims.every_row())
     for claim_id, claim in claims.registry().items():
         row = rows[claim_id]
         assert row["statement"] == claim.statement and row["prediction"] == claim.prediction

@@ -127,7 +127,7 @@ def test_seeds_have_a_range(run, tmp_path, capsys):
 
 @pytest.mark.parametrize("command, module, name", [
     ("sample RUN", generate, "run_sampler"), ("evaluate RUN", evaluate, "evaluate_points"),
-    ("doctor --data spirals", doctor, "examine"), ("claims 1.1", claims, "measure"), ("claims", claims, "ledger"),
+    ("doctor --data spirals", doctor, "examine"), ("claims 1.1", claims, "measure"), ("claims", claims, "every_row"),
     ("demo --out NEW", demo, "train_run"),
 ])  # fmt: skip
 def test_control_c_is_one_line(command, module, name, run, tmp_path, monkeypatch, capsys):

@@ -2,7 +2,8 @@
 
 A lecture's module (lecture01, ...) holds its claims, each with the experiment that could refute it. Its notebook
 calls `measure(id)`; building the notebooks (lectures/build.py) writes what was measured into lectures/claims.json
-and from it lectures/CLAIMS.md, so that notebook and ledger cannot disagree.
+and from it lectures/CLAIMS.md, so that notebook and ledger cannot disagree. claims.json has a record by claim and by
+mode, {"2.5": {"cpu": ..., "gpu": ...}}: a GPU's, on larger data, stands beside the CPU's.
 """
 
 import datetime
@@ -16,7 +17,7 @@ from pathlib import Path
 import torch
 
 from ..files import replacing
-from .tools import Outcome, interval, verdict
+from .tools import Outcome, interval, mode, place, verdict
 
 LEDGER = Path(__file__).parents[2] / "lectures" / "claims.json"
 
@@ -64,19 +65,7 @@ class Record:
         )
 
 
-__all__ = ["Claim", "Outcome", "Record", "interval", "ledger", "measure", "mode", "registry", "verdict"]
-
-
-def mode() -> str:
-    """smoke, cpu or gpu: $MINIDIFF_MODE, by default gpu if there is one. Smoke runs in seconds and proves nothing.
-
-    In gpu mode experiments that train sizeable networks use the GPU; those in the plane run on the CPU in any mode.
-    """
-    default = "gpu" if torch.cuda.is_available() else "cpu"
-    chosen = os.environ.get("MINIDIFF_MODE", default)
-    if chosen not in ("smoke", "cpu", "gpu"):
-        raise ValueError(f"MINIDIFF_MODE must be smoke, cpu or gpu, got {chosen!r}")
-    return chosen
+__all__ = ["Claim", "Outcome", "Record", "interval", "ledger", "measure", "mode", "place", "registry", "verdict"]
 
 
 def registry() -> dict[str, Claim]:
@@ -88,12 +77,12 @@ def registry() -> dict[str, Claim]:
 
 
 def measure(claim_id: str, write: bool | None = None) -> Record:
-    """Run a claim's experiment now. `write` puts the record into the ledger (by default if $MINIDIFF_RECORD is set);
-    a smoke run is never written."""
+    """Run a claim's experiment now. `write` puts the record into the ledger, as that of this mode (by default if
+    $MINIDIFF_RECORD is set); a smoke run is never written. Raises ValueError in gpu mode without a GPU."""
     claims = registry()
     if claim_id not in claims:
         raise ValueError(f"unknown claim {claim_id!r}: choose from {', '.join(claims)}")
-    claim = claims[claim_id]
+    claim, _ = claims[claim_id], place()
     found = claim.experiment(mode() == "smoke")
     record = Record(
         claim.id,
@@ -108,7 +97,7 @@ def measure(claim_id: str, write: bool | None = None) -> Record:
         found.notes,
         found.data,
         found.seeds,
-        f"cpu ({platform.machine()}, {torch.get_num_threads()} threads)",
+        device_name(found.device),
         datetime.date.today().isoformat(),
         found.detail,
     )
@@ -117,13 +106,28 @@ def measure(claim_id: str, write: bool | None = None) -> Record:
     return record
 
 
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or what kind of CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def every_row() -> dict[str, dict[str, dict]]:
+    """The records by id and mode, as they stand in claims.json; in its older form they are all of cpu mode."""
+    rows = json.loads(LEDGER.read_text(encoding="utf-8")) if LEDGER.exists() else {}
+    return {k: {"cpu": row} if "id" in row else row for k, row in rows.items()}
+
+
 def ledger() -> dict[str, dict]:
-    """The records by id, as they stand in claims.json."""
-    return json.loads(LEDGER.read_text(encoding="utf-8")) if LEDGER.exists() else {}
+    """The records by id that were measured in this mode; in smoke mode those of cpu mode."""
+    which = "gpu" if mode() == "gpu" else "cpu"
+    return {k: by_mode[which] for k, by_mode in every_row().items() if which in by_mode}
 
 
 def _write(record: Record) -> None:
-    rows = ledger() | {record.id: {k: v for k, v in asdict(record).items() if k != "detail"}}
+    rows, row = every_row(), {k: v for k, v in asdict(record).items() if k != "detail"}
+    rows[record.id] = dict(sorted((rows.get(record.id, {}) | {mode(): row}).items()))
     rows = dict(sorted(rows.items(), key=lambda row: [int(n) for n in row[0].split(".")]))
     with replacing(LEDGER) as f:
         f.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -131,8 +135,8 @@ def _write(record: Record) -> None:
         f.write_text(markdown(rows), encoding="utf-8")
 
 
-def markdown(rows: dict[str, dict]) -> str:
-    """CLAIMS.md: a table of verdicts, then each claim in full."""
+def markdown(rows: dict[str, dict[str, dict]]) -> str:
+    """CLAIMS.md: a table of verdicts, then each claim in full; rows are every_row's."""
     lines = [
         "# What the lecture claims, and what we measured",
         "",
@@ -143,14 +147,16 @@ def markdown(rows: dict[str, dict]) -> str:
         "| claim | statement | measured | predicted | verdict |",
         "|---|---|---|---|---|",
     ]
-    for r in rows.values():
+    each = [(r, "" if which == "cpu" else f", {which} mode") for row in rows.values() for which, r in row.items()]
+    for r, which in each:
         low, high = r["interval"]
         number = f"{r['value']:.3g} " + (f"[{low:.3g}, {high:.3g}]" if r["seeds"] else "(exact)")
-        lines.append(f"| {r['id']} | {r['statement']} | {number} | {_range(r['predicted'])} | **{r['verdict']}** |")
-    for r in rows.values():
+        cells = r["id"] + which, r["statement"], number, _range(r["predicted"]), f"**{r['verdict']}**"
+        lines.append(f"| {' | '.join(cells)} |")
+    for r, which in each:
         lines += [
             "",
-            f"## {r['id']} {r['statement']}",
+            f"## {r['id']}{which} {r['statement']}",
             "",
             f"- Where: {r['where']}",
             f"- Predicted: {r['prediction']}",
@@ -175,20 +181,21 @@ def _range(predicted) -> str:
 
 
 def show(claim_id: str | None, write: bool) -> None:
-    """Print the ledger; with an id, the record and then the same measured anew. Raises ValueError where neither the
-    ledger nor what the claims compare with is: outside the repository."""
+    """Print the ledger; with an id, this mode's record and then the same measured anew. Raises ValueError where neither
+    the ledger nor what the claims compare with is: outside the repository."""
     if not LEDGER.is_file():
         raise ValueError(
             "the ledger of claims is not in the installed package: clone minidiff's repository, run it there"
         )
-    rows = ledger()
     if claim_id is None:
-        for r in rows.values():
-            print(f"{r['id']}  {r['verdict']:<12}  {r['statement']}")
+        rows = every_row()
+        for claim in rows.values():
+            for which, r in claim.items():
+                print(f"{r['id']}  {which}  {r['verdict']:<12}  {r['statement']}")
         print(f"{len(rows)} claims; measure one anew with: python -m minidiff claims ID")
         return
-    if claim_id in rows:
-        print("in the ledger:\n" + str(Record(**rows[claim_id])))
+    if found := ledger().get(claim_id):
+        print("in the ledger:\n" + str(Record(**found)))
     if claim_id in registry():
         print(f"measuring anew ({mode()} mode) ...", flush=True)
     print(measure(claim_id, write))

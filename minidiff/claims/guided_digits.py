@@ -11,7 +11,7 @@ from ..guidance import ClassifierGuided, Guided
 from ..nets import build
 from ..samplers import dpmpp_2m, last, start
 from ..schedules import VP
-from .tools import Outcome, fit, interval, ratio_interval
+from .tools import Outcome, fit, interval, named, pictures, place, ratio_interval, repeats, wide
 
 SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)
 STEPS = 12
@@ -36,9 +36,9 @@ def sweep(smoke: bool) -> dict:
     Three nets a seed: a U-Net, a smaller one trained a fifth as long to guide it by, and a classifier of noisy
     digits.
     """
-    seeds, steps, n, calls = (2, 4, 30, 2) if smoke else (3, 500, 500, STEPS)
-    digits, held_out = data.load("digits"), data.load("digits", "test")
-    judge = classifier.fit(digits, steps=5) if smoke else classifier.for_data(digits)
+    seeds, (steps, n, calls) = repeats(smoke), (4, 30, 2) if smoke else (500, 500, STEPS)
+    digits, held_out = pictures("digits")
+    judge = classifier.fit(digits, steps=5, device=place()) if smoke else classifier.for_data(digits, place())
     real = classifier.judge(judge, held_out.at(torch.arange(len(held_out))))[0]
     labels, size, out = torch.arange(n) % 10, min(n, 350), {}
 
@@ -50,11 +50,12 @@ def sweep(smoke: bool) -> dict:
     for seed in range(seeds):
         models = []
         for width, so_long in ((32, steps), (16, steps // 4)):
-            model = Denoiser(build("unet", digits.shape, 10, width, seed), VP(), "edm", data.std(digits))
+            net = build("unet", digits.shape, 10, wide(width), seed)
+            model = Denoiser(net, VP(), "edm", data.std(digits)).to(place())
             draw = lambda generator: digits.batch(64, generator)  # noqa: E731
             models.append(fit(model, draw, so_long, seed, lr=2e-3))
         strong, weak = models
-        noisy = classifier.fit_noisy(digits, VP(), steps, seed=seed)
+        noisy = classifier.fit_noisy(digits, VP(), steps, seed=seed, device=place())
         within = tuple(VP().time(-2 * torch.tensor(NOISE).log()).tolist())
         ways = {
             "classifier-free": lambda g, m=strong: Guided(m, g),
@@ -62,7 +63,7 @@ def sweep(smoke: bool) -> dict:
             "autoguidance": lambda g, m=strong, w=weak: Guided(m, g, weak=w),
             "classifier (ADM-G)": lambda g, m=strong, c=noisy: ClassifierGuided(Unconditional(m), c, g),
         }
-        x = start(strong, (n, *digits.shape), torch.Generator().manual_seed(seed))
+        x = start(strong, (n, *digits.shape), torch.Generator().manual_seed(seed), place())
         for way, guided in ways.items():
             rows = []
             for scale in SCALES:
@@ -77,9 +78,10 @@ def sweep(smoke: bool) -> dict:
 
 
 def described(smoke: bool) -> str:
+    digits, held_out = pictures("digits")
     return (
-        "digits 8x8, U-Net of width 32, 500 steps of 64, 500 samples, dpmpp_2m, "
-        f"{STEPS} steps, features of a classifier trained on the digits, 350 a draw, held-out digits"
+        f"{named(digits)}, U-Net of width {wide(32)}, 500 steps of 64, 500 samples, dpmpp_2m, {STEPS} steps, features "
+        f"of a classifier trained on the same, 350 a draw, {len(held_out)} held-out pictures"
         if not smoke
         else "smoke"
     )
@@ -94,7 +96,7 @@ def precision_bought(smoke: bool) -> Outcome:
     cfg, at = found["classifier-free"], SCALES.index(3.0)
     mean, low, high = interval((cfg[:, at, 0] - cfg[:, 0, 0]).tolist())
     return Outcome(
-        mean, low, high, data=described(smoke), seeds=len(cfg),
+        mean, low, high, data=described(smoke), seeds=len(cfg), device=place(),
         notes=f"precision by gamma {_by_scale(cfg[..., 0].mean(0))} (real digits {found['floor'][..., 0].mean():.3f}); "
         f"recognised {_by_scale(cfg[..., 3].mean(0))}",
         detail={"found": found},
@@ -107,7 +109,7 @@ def recall_paid(smoke: bool) -> Outcome:
     recall = cfg[..., 1].clamp(min=1e-3)  # a smoke run's may be 0
     mean, low, high = ratio_interval((recall[:, at] / recall[:, 0]).log().tolist())
     return Outcome(
-        mean, low, high, data=described(smoke), seeds=len(cfg),
+        mean, low, high, data=described(smoke), seeds=len(cfg), device=place(),
         notes=f"recall by gamma {_by_scale(cfg[..., 1].mean(0))} (real digits {found['floor'][..., 1].mean():.3f}); "
         f"Frechet distance {_by_scale(cfg[..., 2].mean(0))} (real {found['floor'][..., 2].mean():.3f})",
     )  # fmt: skip
@@ -119,7 +121,7 @@ def interval_keeps_recall(smoke: bool) -> Outcome:
     mean, low, high = interval(gained["within an interval"][:, 1].tolist())
     return Outcome(
         mean, low, high, data=described(smoke) + f"; interval {NOISE} of sigma / alpha",
-        seeds=len(gained["autoguidance"]),
+        seeds=len(gained["autoguidance"]), device=place(),
         notes="at scale 3, precision and recall less classifier-free guidance's: "
         + ", ".join(f"{k} {v[:, 0].mean():+.3f} {v[:, 1].mean():+.3f}" for k,
         v in gained.items() if k != "classifier-free"),
@@ -131,7 +133,7 @@ def classifier_beside(smoke: bool) -> Outcome:
     best = {k: v[..., 2].min(1).values for k, v in found.items() if k != "floor"}
     mean, low, high = ratio_interval((best["classifier (ADM-G)"] / best["classifier-free"]).log().tolist())
     return Outcome(
-        mean, low, high, data=described(smoke), seeds=len(best["autoguidance"]),
+        mean, low, high, data=described(smoke), seeds=len(best["autoguidance"]), device=place(),
         notes="the least Frechet distance over the scales: " + ", ".join(f"{k} {v.mean():.3f}" for k, v in best.items())
         + "; ADM-G recognised " + _by_scale(found["classifier (ADM-G)"][..., 3].mean(0)),
     )  # fmt: skip

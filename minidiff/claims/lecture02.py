@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from .. import data
-from ..denoise import Denoiser
+from ..denoise import Denoiser, device_of
 from ..metrics import frechet_distance, sliced_wasserstein
 from ..nets import CNN, DiT
 from ..samplers import ddim, last, start
 from ..schedules import VP
-from . import Claim
+from . import Claim, tools
 from .tools import Embedded, Outcome, fit, interval, level_error, pixel_distance, ratio_interval, seeded
 
 PREDICTIONS = ("eps", "v", "x0")
@@ -96,34 +96,33 @@ def noise_level_is_visible(smoke: bool) -> Outcome:
 
 NORMS, LEARNED = ("group", "instance", "none"), ("eps", "v", "edm")
 LEVELS = torch.logspace(-1.3, 0.7, 9)  # sigma / alpha from .05 to 5
-_digits = {}
 
 
 @cache
 def digits_grid(smoke: bool) -> dict:
     """Train {told, blind} x {norm} x {prediction} on the digits: pixel Frechet distances and log denoising
     errors, each (seeds, 2, norms, predictions)."""
-    seeds, steps, batch = (2, 3, 8) if smoke else (3, 250, 64)
-    train_set, held_out = data.load("digits"), data.load("digits", "test")
+    seeds, (steps, batch) = tools.repeats(smoke), (3, 8) if smoke else (250, 64)
+    train_set, held_out = tools.pictures("digits")
     real, _ = held_out.batch(16 if smoke else len(held_out), torch.Generator().manual_seed(0))
     real_train, _ = train_set.batch(len(real), torch.Generator().manual_seed(1))
     shape = (seeds, 2, len(NORMS), len(LEARNED))
     far, error = torch.zeros(shape), torch.zeros(shape)
     for seed, told, i, j in torch.cartesian_prod(*(torch.arange(n) for n in shape)).tolist():
         how = "modulate" if told else "none"
-        net = seeded(lambda i=i, how=how: CNN(1, None, 32, 8, norm=NORMS[i], how=how), seed)
-        model = Denoiser(net, VP(), LEARNED[j], data.std(train_set)).to(memory_format=torch.channels_last)
+        net = seeded(lambda i=i, how=how: CNN(real.shape[1], None, tools.wide(32), 8, norm=NORMS[i], how=how), seed)
+        model = Denoiser(net, VP(), LEARNED[j], data.std(train_set)).to(
+            tools.place(), memory_format=torch.channels_last
+        )
         model = fit(model, lambda g: train_set.batch(batch, g)[0], steps, seed, warmup=50)
         far[seed, told, i, j] = pixel_distance(model, real, seed, 2 if smoke else 20)
         error[seed, told, i, j] = level_error(model, real, LEVELS).log().mean()
     floor = frechet_distance(real_train.flatten(1), real.flatten(1))
     return {
-        "far": far,
-        "error": error,
-        "seeds": seeds,
-        "steps": steps,
-        "floor": floor,
-    }
+        "far": far, "error": error, "seeds": seeds, "floor": floor,
+        "data": f"{tools.named(train_set)}, CNN of width {tools.wide(32)} and 8 convolutions, {steps} steps of 64, "
+        f"EMA, {len(real)} samples by dpmpp_2m in 20 calls, raw pixels",
+    }  # fmt: skip
 
 
 def _digits_outcome(smoke: bool, prediction: str) -> Outcome:
@@ -137,9 +136,7 @@ def _digits_outcome(smoke: bool, prediction: str) -> Outcome:
     )
     return Outcome(
         mean, low, high,
-        data=f"digits 8x8, CNN of width 32 and 8 convolutions, {found['steps']} steps of 64, EMA, 359 samples by "
-        "dpmpp_2m in 20 calls, raw pixels",
-        seeds=found["seeds"],
+        data=found["data"], seeds=found["seeds"], device=tools.place(),
         notes=f"distances blind over told by norm: {table}; denoising errors blind over told: "
         + ", ".join(f"{p} {worse[:, j].log().mean().exp():.3f}" for j, p in enumerate(LEARNED))
         + f"; told distances {found['far'][:, 1].min():.1f} to {found['far'][:, 1].max():.1f}, real against real "
@@ -149,24 +146,24 @@ def _digits_outcome(smoke: bool, prediction: str) -> Outcome:
 
 
 def blind_photos(smoke: bool) -> Outcome:
-    seeds, steps, batch = (2, 2, 4) if smoke else (5, 400, 32)
-    train_set, held_out = data.load("photos"), data.load("photos", "test")
+    seeds, (steps, batch) = tools.repeats(smoke, 5), (2, 4) if smoke else (400, 32)
+    train_set, held_out = tools.pictures("photos")
     x0, _ = held_out.batch(8 if smoke else 256, torch.Generator().manual_seed(0))
     errors = torch.zeros(seeds, 2, len(LEVELS))
     for seed in range(seeds):
         for told in range(2):
             how = "adaln_zero" if told else "none"
-            net = seeded(lambda how=how: DiT(3, 32, None, 64, 4, patch=4, how=how), seed)
-            model = Denoiser(net, VP(), "edm", data.std(train_set))
+            net = seeded(lambda how=how: DiT(3, 32, None, tools.wide(64), 4, patch=4, how=how), seed)
+            model = Denoiser(net, VP(), "edm", data.std(train_set)).to(tools.place())
             model = fit(model, lambda g: train_set.batch(batch, g)[0], steps, seed, warmup=50)
             errors[seed, told] = level_error(model, x0, LEVELS)
     ratio = (errors[:, 0] / errors[:, 1]).log()
     mean, low, high = ratio_interval(ratio.mean(1).tolist())
     return Outcome(
         mean, low, high,
-        data=f"photos 32x32, DiT of width 64, depth 4, patch 4, {steps} steps of {batch}, EMA, edm prediction, "
-        "256 held-out crops",
-        seeds=seeds,
+        data=f"{tools.named(train_set)}, DiT of width {tools.wide(64)}, depth 4, patch 4, {steps} steps of {batch}, "
+        f"EMA, edm prediction, {len(x0)} held-out pictures",
+        seeds=seeds, device=tools.place(),
         notes="denoising error blind over told at sigma/alpha = "
         + ", ".join(f"{s:.2g}: {v:.3f}" for s, v in zip(LEVELS.tolist(), ratio.mean(0).exp().tolist(), strict=True)),
         detail={"errors": errors, "levels": LEVELS},
@@ -180,23 +177,23 @@ def band_times(low: float, high: float):
     """Training times with log(sigma / alpha) uniform between two levels."""
 
     def times(n, schedule, generator=None):
-        level = torch.rand(n, generator=generator) * (high.log() - low.log()) + low.log()
+        level = torch.rand(n, generator=generator, device=device_of(generator)) * (high.log() - low.log()) + low.log()
         return schedule.time(-2 * level)
 
     return times
 
 
 def one_or_five(smoke: bool) -> Outcome:
-    seeds, steps = (2, 5) if smoke else (3, 1000)
-    train_set, held_out = data.load("digits"), data.load("digits", "test")
+    seeds, steps = tools.repeats(smoke), 5 if smoke else 1000
+    train_set, held_out = tools.pictures("digits")
     x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
     levels = torch.stack(
         [torch.logspace(a.log10(), b.log10(), 5)[1:-1] for a, b in zip(EDGES, EDGES[1:], strict=False)]
     )
 
     def trained_on(low, high, steps, seed):
-        net = seeded(lambda: CNN(1, None, 32, 8), seed)
-        model = Denoiser(net, VP(), "edm", data.std(train_set)).to(memory_format=torch.channels_last)
+        net = seeded(lambda: CNN(x0.shape[1], None, tools.wide(32), 8), seed)
+        model = Denoiser(net, VP(), "edm", data.std(train_set)).to(tools.place(), memory_format=torch.channels_last)
         draw = lambda g: train_set.batch(64, g)[0]  # noqa: E731
         return fit(model, draw, steps, seed, times=band_times(low, high), warmup=50)
 
@@ -211,8 +208,9 @@ def one_or_five(smoke: bool) -> Outcome:
     mean, low, high = ratio_interval(ratio.mean((1, 2)).tolist())
     return Outcome(
         mean, low, high,
-        data=f"digits 8x8, CNN of width 32 and 8 convolutions, {steps} steps of 64 in all, EMA, held-out digits",
-        seeds=seeds,
+        data=f"{tools.named(train_set)}, CNN of width {tools.wide(32)} and 8 convolutions, {steps} steps of 64 in all, "
+        "EMA, held-out pictures",
+        seeds=seeds, device=tools.place(),
         notes="denoising error, one net over five, by band from sigma/alpha .01 to 10: "
         + ", ".join(f"{v:.2f}" for v in ratio.mean((0, 2)).exp().tolist()),
         detail={"errors": errors, "levels": levels},

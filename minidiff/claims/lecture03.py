@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, mse_loss
 
 from .. import data, style
-from ..denoise import Denoiser, snr_weight
+from ..denoise import Denoiser, device_of, snr_weight
 from ..metrics import frechet_distance
 from ..nets import CNN, NCSN, DiT
 from ..nets.layers import adain
@@ -15,7 +15,7 @@ from ..nets.measures import parameters
 from ..samplers import langevin, last
 from ..schedules import VE, VP
 from . import Claim
-from .tools import Outcome, fit, interval, level_error, ratio_interval, seeded
+from .tools import Outcome, fit, interval, level_error, named, pictures, place, ratio_interval, repeats, seeded, wide
 
 
 def level_statistics(pictures: Tensor, seed: int, normalise: bool, least: float = 0.02) -> tuple[Tensor, Tensor]:
@@ -69,15 +69,15 @@ LEVELS = torch.logspace(-1.3, 0.7, 9)
 
 
 def ways_of_conditioning(smoke: bool) -> Outcome:
-    seeds, steps = (2, 3) if smoke else (5, 400)
-    train_set, held_out = data.load("digits"), data.load("digits", "test")
+    seeds, steps = repeats(smoke, 5), 3 if smoke else 400
+    train_set, held_out = pictures("digits")
     x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
-    errors, sizes = torch.zeros(seeds, len(HOW), len(LEVELS)), {}
+    errors, sizes, like = torch.zeros(seeds, len(HOW), len(LEVELS)), {}, train_set.shape[:2]
     for seed in range(seeds):
         for i, (how, ratio) in enumerate(HOW.items()):
-            net = seeded(lambda how=how, ratio=ratio: DiT(1, 8, None, 64, 4, how=how, mlp_ratio=ratio), seed)
+            net = seeded(lambda how=how, ratio=ratio: DiT(*like, None, wide(64), 4, how=how, mlp_ratio=ratio), seed)
             sizes[how] = parameters(net)
-            model = Denoiser(net, VP(), "edm", data.std(train_set))
+            model = Denoiser(net, VP(), "edm", data.std(train_set)).to(place())
             model = fit(model, lambda g: train_set.batch(64, g)[0], steps, seed, warmup=50)
             errors[seed, i] = level_error(model, x0, LEVELS)
     mean = errors.log().mean(2)  # (seeds, ways)
@@ -87,9 +87,9 @@ def ways_of_conditioning(smoke: bool) -> Outcome:
     others = {n: ratio_interval((mean[:, i] - best).tolist()) for i, n in enumerate(names) if n != "adaln_zero"}
     return Outcome(
         value, low, high,
-        data=f"digits 8x8, DiT of width 64, depth 4, patch 2, {min(sizes.values()):,} to {max(sizes.values()):,} "
-        f"parameters, {steps} steps of 64, EMA, held-out digits",
-        seeds=seeds,
+        data=f"{named(train_set)}, DiT of width {wide(64)}, depth 4, patch 2, {min(sizes.values()):,} to "
+        f"{max(sizes.values()):,} parameters, {steps} steps of 64, EMA, held-out pictures",
+        seeds=seeds, device=place(),
         notes="denoising error in that of adaln_zero: "
         + ", ".join(f"{n} {v:.3f} [{a:.3f}, {b:.3f}]" for n, (v, a, b) in others.items()),
         detail={"names": names, "errors": errors, "levels": LEVELS},
@@ -114,14 +114,16 @@ def train_on_halves(how: str, steps: int, seed: int, factor: float, train_set, x
     says where they are.
     """
     generator = torch.Generator().manual_seed(seed)
-    net = seeded(lambda: CNN(1, None, 32, 8, norm="group", how=how), seed).to(memory_format=torch.channels_last)
+    net = seeded(lambda: CNN(x0.shape[1], None, wide(32), 8, norm="group", how=how), seed)
+    net = net.to(place(), memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0)
 
     def error(clean, generator):
         sigma = torch.exp(torch.empty(len(clean)).uniform_(-3.0, 0.5, generator=generator))
         x, eps, noise_map = half_and_half(clean, sigma, generator, factor)
         level = (noise_map if how == "channel" else sigma).log() / 4
-        return mse_loss(net(x / (x.square().mean((1, 2, 3), keepdim=True)).sqrt(), level), eps)
+        x = x / (x.square().mean((1, 2, 3), keepdim=True)).sqrt()
+        return mse_loss(net(x.to(place()), level.to(place())), eps.to(place()))
 
     for step in range(steps):
         for group in optimizer.param_groups:
@@ -135,8 +137,8 @@ def train_on_halves(how: str, steps: int, seed: int, factor: float, train_set, x
 
 
 def style_or_map(smoke: bool) -> Outcome:
-    seeds, steps = (2, 3) if smoke else (3, 600)
-    train_set, held_out = data.load("digits"), data.load("digits", "test")
+    seeds, steps = repeats(smoke), 3 if smoke else 600
+    train_set, held_out = pictures("digits")
     x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
     found = torch.tensor(
         [
@@ -150,8 +152,8 @@ def style_or_map(smoke: bool) -> Outcome:
     same = ratio_interval(ratio[:, 1].tolist())
     return Outcome(
         value, low, high,
-        data=f"digits 8x8, CNN of width 32 and 8 convolutions, {steps} steps of 64, held-out digits",
-        seeds=seeds,
+        data=f"{named(train_set)}, CNN of width {wide(32)} and 8 convolutions, {steps} steps of 64, held-out pictures",
+        seeds=seeds, device=place(),
         notes=f"error of eps with two levels: style {found[:, 0, 0].mean():.4f}, map {found[:, 0, 1].mean():.4f}; with "
         f"one level everywhere, style over map {same[0]:.3f} [{same[1]:.3f}, {same[2]:.3f}]",
         detail={"found": found},
@@ -159,12 +161,13 @@ def style_or_map(smoke: bool) -> Outcome:
 
 
 def style_moves_content_stays(smoke: bool) -> Outcome:
-    seeds, steps, n = (2, 4, 4) if smoke else (3, 600, 128)
-    train_set, held_out = data.load("photos"), data.load("photos", "test")
-    content, look = held_out.at(torch.arange(n)), held_out.at(1000 + torch.arange(n))
-    closed, kept, exact, pictures, first = [], [], 0.0, None, None
+    seeds, (steps, n) = repeats(smoke), (4, 4) if smoke else (600, 128)
+    train_set, held_out = pictures("photos")
+    other = len(held_out) // 2  # where the photos' second class begins
+    content, look = (held_out.at(first + torch.arange(n)).to(place()) for first in (0, other))
+    closed, kept, exact, shown, first = [], [], 0.0, None, None
     for seed in range(seeds):
-        net = style.train_autoencoder(train_set, steps, seed=seed)
+        net = style.train_autoencoder(train_set, steps, seed=seed, device=place())
         out = style.transfer(net, content, look)
         a, b, c = (style.statistics(net.encode(v)) for v in (content, look, out))
         closed.append(1 - ((c - b).norm() / (a - b).norm()).item())
@@ -175,17 +178,19 @@ def style_moves_content_stays(smoke: bool) -> Outcome:
             ((f - f.mean((2, 3), keepdim=True)) / (f.std((2, 3), keepdim=True) + 1e-3)).flatten(1) for f in features
         ]
         kept.append([torch.cosine_similarity(flat[2], flat[k]).mean().item() for k in (0, 1)])
-        pictures, first = pictures or (content, look, style.transfer(net, content, look, 0.0), out), first or net
+        shown = shown or [x.cpu() for x in (content, look, style.transfer(net, content, look, 0.0), out)]
+        first = first or net.cpu()
     value, low, high = interval(closed)
     kept = torch.tensor(kept).mean(0).tolist()
     return Outcome(
         value, low, high,
-        data=f"{n} held-out crops of the temple in the style of {n} of the flower, autoencoder trained {steps} steps",
-        seeds=seeds,
+        data=f"{named(train_set)}, {n} held-out pictures (of the photos, of the temple) in the style of {n} others (of "
+        f"the flower), autoencoder trained {steps} steps",
+        seeds=seeds, device=place(),
         notes=f"AdaIN's own output misses the style's statistics by {exact:.1%} (channels that are 0 all over a crop); "
         f"after decoding and encoding again the normalised features correlate {kept[0]:.2f} with the content's and "
         f"{kept[1]:.2f} with the style's",
-        detail={"pictures": pictures, "net": first},
+        detail={"pictures": shown, "net": first},
     )  # fmt: skip
 
 
@@ -199,41 +204,44 @@ def ncsn(steps: int, seed: int, train_set) -> Denoiser:
     levels = ladder()
 
     def times(n, schedule, generator=None):
-        return schedule.time(-2 * levels.log())[torch.randint(len(levels), (n,), generator=generator)]
+        index = torch.randint(len(levels), (n,), generator=generator, device=device_of(generator))
+        return schedule.time(-2 * levels.log()).to(index.device)[index]
 
-    net = seeded(lambda: NCSN(1, None, 32), seed)
-    model = Denoiser(net, VE(), "score", data.std(train_set)).to(memory_format=torch.channels_last)
+    net = seeded(lambda: NCSN(train_set.shape[0], None, wide(32)), seed)
+    model = Denoiser(net, VE(), "score", data.std(train_set)).to(place(), memory_format=torch.channels_last)
     draw = lambda g: train_set.batch(64, g)[0]  # noqa: E731
     return fit(model, draw, steps, seed, times=times, weight=snr_weight, warmup=50)
 
 
 def annealed_or_one_level(smoke: bool) -> Outcome:
-    seeds, steps, moves = (2, 3, 1) if smoke else (3, 800, 15)
-    train_set, held_out = data.load("digits"), data.load("digits", "test")
+    seeds, (steps, moves) = repeats(smoke), (3, 1) if smoke else (800, 15)
+    train_set, held_out = pictures("digits")
     real, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
     again, _ = train_set.batch(len(real), torch.Generator().manual_seed(1))
-    levels, rows, pictures = ladder(), [], None
+    levels, rows, shown = ladder(), [], None
     single = (9, 6, 3)  # the lowest level, and two higher ones
     for seed in range(seeds):
         model = ncsn(steps, seed, train_set)
         times, generator = model.schedule.time(-2 * levels.log()), torch.Generator().manual_seed(seed)
-        x = torch.randn(real.shape, generator=generator)
+        x = torch.randn(real.shape, generator=generator).to(place())
         with torch.no_grad():
             samples = [last(langevin(model, x, times, steps=moves, generator=generator))]
             for i in single:
                 samples.append(last(langevin(model, x, times[i : i + 1], steps=10 * moves, generator=generator)))
+        samples = [s.cpu() for s in samples]
         rows.append([frechet_distance(s.flatten(1), real.flatten(1)) for s in samples])
-        pictures = pictures or samples
+        shown = shown or samples
     far = torch.tensor(rows)
     value, low, high = ratio_interval((far[:, 1] / far[:, 0]).log().tolist())
     return Outcome(
         value, low, high,
-        data=f"digits 8x8, NCSN of width 32, {steps} steps of 64, {len(real)} samples, {10 * moves} calls, raw pixels",
-        seeds=seeds,
+        data=f"{named(train_set)}, NCSN of width {wide(32)}, {steps} steps of 64, {len(real)} samples, "
+        f"{10 * moves} calls, raw pixels",
+        seeds=seeds, device=place(),
         notes=f"distance annealed {far[:, 0].mean():.2f}; at one level "
         + ", ".join(f"{levels[i]:.2g}: {far[:, 1 + k].mean():.2f}" for k, i in enumerate(single))
         + f"; real against real {frechet_distance(again.flatten(1), real.flatten(1)):.2f}",
-        detail={"far": far, "pictures": pictures, "single": [levels[i].item() for i in single]},
+        detail={"far": far, "pictures": shown, "single": [levels[i].item() for i in single]},
     )  # fmt: skip
 
 

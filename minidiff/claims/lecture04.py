@@ -11,7 +11,7 @@ from ..generate import generate
 from ..nets import CNN, DiT, UNet
 from ..nets.measures import flops, parameters, receptive_field
 from ..schedules import VP
-from . import Claim
+from . import Claim, tools
 from .lecture02 import band_times
 from .tools import Outcome, benched, fit, interval, level_error, ratio_interval, seeded, slope
 
@@ -24,11 +24,13 @@ def two_minutes_each() -> dict:
 def family(size: int, channels: int = 3) -> dict:
     """The lecture's five architectures for pictures of size x size, of comparable parameters; each a function."""
     return {
-        "plain CNN": lambda: CNN(channels, None, 32, 8),
-        "encoder-decoder": lambda: UNet(channels, size, None, 24, (1, 1, 1, 1), attention_at=(), skips=False),
-        "U-Net": lambda: UNet(channels, size, None, 24, (1, 1, 1, 1), attention_at=()),
-        "transformer": lambda: DiT(channels, size, None, 48, 4, patch=1),
-        "DiT": lambda: DiT(channels, size, None, 48, 4, patch=2),
+        "plain CNN": lambda: CNN(channels, None, tools.wide(32), 8),
+        "encoder-decoder": lambda: UNet(
+            channels, size, None, tools.wide(24), (1, 1, 1, 1), attention_at=(), skips=False
+        ),
+        "U-Net": lambda: UNet(channels, size, None, tools.wide(24), (1, 1, 1, 1), attention_at=()),
+        "transformer": lambda: DiT(channels, size, None, tools.wide(48), 4, patch=1),
+        "DiT": lambda: DiT(channels, size, None, tools.wide(48), 4, patch=2),
     }
 
 
@@ -94,7 +96,6 @@ def what_each_costs(smoke: bool) -> Outcome:
 
 
 DETAIL = torch.tensor([0.02, 0.03, 0.05, 0.07, 0.1])
-_detail = {}
 
 
 @cache
@@ -104,20 +105,21 @@ def detail(smoke: bool) -> dict:
     All predict x0: with the noise or edm's mixture as the target, x_t itself is added to the output, and would carry
     the details around any bottleneck.
     """
-    seeds, steps, batch = (2, 2, 4) if smoke else (3, 250, 32)
-    train_set, held_out = data.load("photos", size=16), data.load("photos", "test", 16)
+    seeds, (steps, batch) = tools.repeats(smoke), (2, 4) if smoke else (250, 32)
+    train_set, held_out = tools.pictures("photos", 16)
     x0, _ = held_out.batch(8 if smoke else 256, torch.Generator().manual_seed(0))
-    nets = family(16) | {
-        "DiT, patch 2, width 24": lambda: DiT(3, 16, None, 24, 4, patch=2),
-        "DiT, patch 4, width 24": lambda: DiT(3, 16, None, 24, 4, patch=4),
-        "DiT, patch 4, width 96": lambda: DiT(3, 16, None, 96, 4, patch=4),
+    size = train_set.shape[1]
+    nets = family(size) | {
+        "DiT, patch 2, width 24": lambda: DiT(3, size, None, 24, 4, patch=2),
+        "DiT, patch 4, width 24": lambda: DiT(3, size, None, 24, 4, patch=4),
+        "DiT, patch 4, width 96": lambda: DiT(3, size, None, 96, 4, patch=4),
     }
-    errors, pictures, sizes = torch.zeros(seeds, len(nets), len(DETAIL)), {}, {}
+    errors, shown, sizes = torch.zeros(seeds, len(nets), len(DETAIL)), {}, {}
     for seed in range(seeds):
         for i, (name, make) in enumerate(nets.items()):
             net = seeded(make, seed)
-            sizes[name] = (parameters(net), flops(net, (3, 16, 16)))
-            model = Denoiser(net, VP(), "x0", data.std(train_set)).to(memory_format=torch.channels_last)
+            sizes[name] = (parameters(net), flops(net, train_set.shape))
+            model = Denoiser(net, VP(), "x0", data.std(train_set)).to(tools.place(), memory_format=torch.channels_last)
             times = band_times(DETAIL[0], 2 * DETAIL[-1])
             draw = lambda g: train_set.batch(batch, g)[0]  # noqa: E731
             model = fit(model, draw, steps, seed, times=times, weight=snr_weight, warmup=50, lr=2e-3)
@@ -127,10 +129,11 @@ def detail(smoke: bool) -> dict:
                     t = model.schedule.time(-2 * DETAIL[2].log())
                     alpha, sigma = model.schedule(t)
                     noise = torch.randn(x0[:8].shape, generator=torch.Generator().manual_seed(7))
-                    pictures[name] = model(alpha * x0[:8] + sigma * noise, t).x0
+                    shown[name] = model((alpha * x0[:8] + sigma * noise).to(tools.place()), t).x0.cpu()
     names = list(nets)
-    return {"names": names, "errors": errors, "pictures": pictures, "clean": x0[:8], "sizes": sizes,
-                      "steps": steps, "batch": batch, "seeds": seeds}  # fmt: skip
+    text = f"{tools.named(train_set)}, x0 prediction, {steps} steps of {batch}, EMA, {len(x0)} held-out pictures"
+    return {"names": names, "errors": errors, "pictures": shown, "clean": x0[:8], "sizes": sizes,
+            "seeds": seeds, "data": text}  # fmt: skip
 
 
 def _detail_outcome(smoke: bool, worse: str, better: str) -> Outcome:
@@ -142,8 +145,7 @@ def _detail_outcome(smoke: bool, worse: str, better: str) -> Outcome:
     slopes = [slope(DETAIL.log(), logs.mean(0)[k]) for k in range(len(found["names"]))]
     return Outcome(
         value, low, high,
-        data=f"photos 16x16, x0 prediction, {found['steps']} steps of {found['batch']}, EMA, 256 held-out crops",
-        seeds=found["seeds"],
+        data=found["data"], seeds=found["seeds"], device=tools.place(),
         notes="error at .05 in units of the noise's .0025, and its slope against log sigma from .02 to .1: "
         + ", ".join(
             f"{n} {found['errors'][:, k, at].mean() / 0.05**2:.2f} ({slopes[k]:.2f})"
@@ -160,8 +162,8 @@ def pairs(n: int, generator) -> tuple[Tensor, Tensor]:
     """
     sign = 2.0 * torch.randint(2, (n,), generator=generator) - 1
     x = torch.zeros(n, 1, 12, 12)
-    for place in PATCHES:
-        x[(slice(None), 0, *place)] = sign[:, None, None]
+    for patch in PATCHES:
+        x[(slice(None), 0, *patch)] = sign[:, None, None]
     return x, sign
 
 
@@ -178,30 +180,33 @@ def mmse(m: float) -> float:
 @cache
 def long_range(smoke: bool) -> dict:
     """Match rates (seeds, nets) of the two signs in samples, and the error of the sign at m = 1 (seeds, nets)."""
-    seeds, steps, n = (2, 2, 8) if smoke else (5, 600, 500)
+    seeds, (steps, n) = tools.repeats(smoke, 5), (2, 8) if smoke else (600, 500)
     nets = {
-        "CNN, 4 layers": lambda: CNN(1, None, 24, 4),
-        "CNN, 10 layers": lambda: CNN(1, None, 24, 10),
-        "U-Net": lambda: UNet(1, 12, None, 16, (1, 1, 2), attention_at=(3,)),
-        "DiT": lambda: DiT(1, 12, None, 64, 3, patch=2),
+        "CNN, 4 layers": lambda: CNN(1, None, tools.wide(24), 4),
+        "CNN, 10 layers": lambda: CNN(1, None, tools.wide(24), 10),
+        "U-Net": lambda: UNet(1, 12, None, tools.wide(16), (1, 1, 2), attention_at=(3,)),
+        "DiT": lambda: DiT(1, 12, None, tools.wide(64), 3, patch=2),
     }
     match, error, pictures = torch.zeros(seeds, len(nets)), torch.zeros(seeds, len(nets)), {}
     test, sign = pairs(4 * n, torch.Generator().manual_seed(77))
     sigma_data = test.std().item()
     for seed in range(seeds):
         for i, (name, make) in enumerate(nets.items()):
-            model = Denoiser(seeded(make, seed), VP(), "edm", sigma_data).to(memory_format=torch.channels_last)
+            model = Denoiser(seeded(make, seed), VP(), "edm", sigma_data).to(
+                tools.place(), memory_format=torch.channels_last
+            )
             times = band_times(torch.tensor(0.05), torch.tensor(10.0))
             model = fit(model, lambda g: pairs(64, g)[0], steps, seed, times=times, warmup=30, lr=2e-3)
             x = generate(model, (1, 12, 12), n, steps=20, seed=seed)
-            left, right = (x[(slice(None), 0, *place)].mean((1, 2)) for place in PATCHES)
+            left, right = (x[(slice(None), 0, *patch)].mean((1, 2)) for patch in PATCHES)
             match[seed, i] = (left * right > 0).float().mean()
             pictures.setdefault(name, x[:8])
             t = model.schedule.time(-2 * torch.tensor(2.0).log())  # m = 4 / sigma^2 = 1 for a patch of 4 pixels
             alpha, sigma = model.schedule(t)
             noise = torch.randn(test.shape, generator=torch.Generator().manual_seed(78))
             with torch.no_grad():
-                found = model(alpha * test + sigma * noise, t).x0[(slice(None), 0, *PATCHES[0])].mean((1, 2))
+                found = model((alpha * test + sigma * noise).to(tools.place()), t).x0.cpu()
+            found = found[(slice(None), 0, *PATCHES[0])].mean((1, 2))
             error[seed, i] = (found - sign).square().mean()
     return {"names": list(nets), "match": match, "error": error, "pictures": pictures, "seeds": seeds}
 
@@ -213,7 +218,7 @@ def _long_range_outcome(smoke: bool, pick) -> Outcome:
         value, low, high,
         data="2x2 patches of one random sign in two corners of 12x12, edm prediction, 600 steps of 64, EMA, "
         "500 samples, dpmpp_2m, 20 calls",
-        seeds=found["seeds"],
+        seeds=found["seeds"], device=tools.place(),
         notes="match rate and error of the sign at m = 1: "
         + ", ".join(
             f"{n} {found['match'][:, i].mean():.3f}, {found['error'][:, i].mean():.3f}"

@@ -5,7 +5,7 @@ import functools
 import torch
 from torch import Tensor
 
-from .. import classifier, data
+from .. import classifier
 from ..classifier import judge as judged
 from ..denoise import Denoiser
 from ..generate import generate
@@ -20,7 +20,7 @@ from ..stages.priors import Gaussian, Mixture, fit
 from ..stages.vq import usage
 from . import Claim
 from .sheet import two_against_one
-from .tools import Outcome, benched, ratio_interval, seeded
+from .tools import Outcome, benched, named, pictures, place, ratio_interval, repeats, seeded, wide
 from .tools import fit as fit_denoiser
 
 # --- M2: how small, and which prior ---
@@ -32,30 +32,35 @@ PRIORS = ("N(0, I)", "Gaussian", "mixture", "GAN", "autoregressive", "diffusion"
 @functools.cache
 def judges(smoke: bool):
     """(digits, the judge, the teacher of perceptual losses and stacked GANs): two classifiers of different seeds."""
-    digits = data.load("digits")
+    digits, _ = digits_and_held_out()
     if smoke:
-        return digits, *(classifier.fit(digits, steps=2, seed=s) for s in (0, 1))
-    return digits, *(classifier.for_data(digits, seed=s) for s in (0, 1))
+        return digits, *(classifier.fit(digits, steps=2, seed=s, device=place()) for s in (0, 1))
+    return digits, *(classifier.for_data(digits, place(), s) for s in (0, 1))
+
+
+def digits_and_held_out():
+    """Or, in gpu mode, CIFAR-10 at 16x16, of which the full Gaussians can still be fitted."""
+    return pictures("digits", gpu_size=16)
 
 
 def some(n: int) -> Tensor:
     """n of the training digits."""
-    return data.load("digits").batch(n, torch.Generator().manual_seed(2))[0]
+    return digits_and_held_out()[0].batch(n, torch.Generator().manual_seed(2))[0]
 
 
 def held_out() -> Tensor:
     """The 359 digits that nothing was trained on."""
-    digits = data.load("digits", "test")
+    _, digits = digits_and_held_out()
     return digits.at(torch.arange(len(digits)))
 
 
 def autoencoder(f: int, seed: int, smoke: bool, codes=None) -> Autoencoder:
     """One trained for some seconds."""
     digits, _, teacher = judges(smoke)
-    net = seeded(lambda: Autoencoder(digits.shape, f, 8 if codes else 4, 32, codes), seed)
+    net = seeded(lambda: Autoencoder(digits.shape, f, 8 if codes else 4, wide(32), codes), seed)
     net.use(perceptual.distance(teacher.requires_grad_(False).maps))
     return fit_denoiser(
-        net.to(memory_format=torch.channels_last),
+        net.to(place(), memory_format=torch.channels_last),
         lambda g: digits.batch(32, g)[0],
         2 if smoke else AE_STEPS,
         seed,
@@ -73,10 +78,10 @@ def prior_of(name: str, shape, seed: int):
     if name == "mixture":
         return Mixture(shape, 10, 10)
     if name == "GAN":
-        return seeded(lambda: GAN(shape, width=32), seed)
+        return seeded(lambda: GAN(shape, width=wide(32)), seed)
     if name == "autoregressive":
-        return seeded(lambda: Causal(shape, CODES, width=96, depth=4), seed)
-    net = seeded(lambda: DiT(shape[0], shape[-1], None, 96, 4, patch=max(1, shape[-1] // 4)), seed)
+        return seeded(lambda: Causal(shape, CODES, width=wide(96), depth=4), seed)
+    net = seeded(lambda: DiT(shape[0], shape[-1], None, wide(96), 4, patch=max(1, shape[-1] // 4)), seed)
     return Denoiser(net, VP(), "edm", STD)
 
 
@@ -89,7 +94,7 @@ def compressed(smoke: bool) -> dict:
 
     The tokens of the autoregressive prior come from an autoencoder of its own, with a codebook.
     """
-    seeds, n, calls = (2, 10, 2) if smoke else (3, 1000, 10)
+    seeds, (n, calls) = repeats(smoke), (10, 2) if smoke else (1000, 10)
     _, judge, _ = judges(smoke)
     real = judged(judge, held_out())[0]
 
@@ -119,7 +124,7 @@ def compressed(smoke: bool) -> dict:
                 for name in PRIORS:
                     if (name == "autoregressive") != bool(codes):
                         continue
-                    prior = prior_of(name, latents.shape, seed)
+                    prior = prior_of(name, latents.shape, seed).to(place())
                     model = fit(
                         prior,
                         latents,
@@ -136,8 +141,9 @@ def compressed(smoke: bool) -> dict:
 
 def described(smoke: bool) -> str:
     return (
-        f"digits 8x8, without labels; autoencoders of {AE_STEPS} steps of 32, priors of {PRIOR_STEPS} of 64; 1000 "
-        "samples to 359 held-out, 10 calls of dpmpp_2m where diffusion; classifier features, not FID"
+        f"{named(judges(smoke)[0])}, without labels; autoencoders of {AE_STEPS} steps of 32, priors of {PRIOR_STEPS} "
+        f"of 64; 1000 samples to {len(held_out())} held-out, 10 calls of dpmpp_2m where diffusion; classifier "
+        "features, not FID"
         if not smoke
         else "smoke"
     )
@@ -151,7 +157,7 @@ def _outcome(smoke: bool, logs: list[float]) -> Outcome:
     mean, low, high = ratio_interval(logs)
     found = compressed(smoke)
     return Outcome(
-        mean, low, high, data=described(smoke), seeds=len(logs),
+        mean, low, high, data=described(smoke), seeds=len(logs), device=place(),
         notes=f"Frechet distance at f = 1, 2, 4, 8 (autoregressive 2): reconstruction {_means(found, 'floor')}; "
         + "; ".join(f"{name} {_means(found, name)}" for name in PRIORS)
         + f"; real against real {found['again']:.2f}",
@@ -219,19 +225,19 @@ def cost_of_4096(smoke: bool) -> Outcome:
 def stacked_against_one(smoke: bool) -> Outcome:
     """Both on the same pictures without captions; a step of the stack takes 1.7 times as long, so the one makes as many
     more."""
-    seeds, steps, n = (2, 2, 40) if smoke else (3, 600, 1000)
+    seeds, (steps, n) = repeats(smoke), (2, 40) if smoke else (600, 1000)
     digits, judge, teacher = judges(smoke)
     spread = judged(teacher, some(200))[0].std().item()
     real, rows, shown = judged(judge, held_out())[0], {"stacked": [], "one": []}, {}
     for seed in range(seeds):
-        stack = seeded(lambda: StackedGAN(digits.shape, width=32), seed)
+        stack = seeded(lambda: StackedGAN(digits.shape, width=wide(32)), seed)
         stack.use(teacher, spread)
         models = {
             "stacked": (stack, steps),
-            "one": (seeded(lambda: GAN(digits.shape, width=32), seed), round(1.7 * steps)),
+            "one": (seeded(lambda: GAN(digits.shape, width=wide(32)), seed), round(1.7 * steps)),
         }
         for name, (model, so_many) in models.items():
-            model = model.to(memory_format=torch.channels_last)
+            model = model.to(place(), memory_format=torch.channels_last)
             model = fit_denoiser(model, lambda g: digits.batch(64, g)[0], so_many, seed)
             x = generate(model, digits.shape, n, seed=seed).clamp(-1, 1)
             features = judged(judge, x)[0]
@@ -241,9 +247,9 @@ def stacked_against_one(smoke: bool) -> Outcome:
     means = {k: torch.tensor(v).mean(0).tolist() for k, v in rows.items()}
     return Outcome(
         mean, low, high,
-        data=f"digits 8x8, without labels; {steps} steps of 64 for the stack, "
+        data=f"{named(digits)}, without labels; {steps} steps of 64 for the stack, "
         f"{round(1.7 * steps)} for the one; {n} samples; features of a classifier that is not the stack's encoder",
-        seeds=seeds,
+        seeds=seeds, device=place(),
         notes="Frechet distance, precision, recall: "
         + "; ".join(f"{k} {a:.1f}, {b:.2f}, {c:.2f}" for k, (a, b, c) in means.items()),
         detail={"rows": rows, "pictures": shown},

@@ -15,7 +15,7 @@ from ..nets.measures import parameters
 from ..schedules import VP
 from ..text import Tokenizer
 from . import Claim
-from .tools import Outcome, benched, fit, interval, ratio_interval
+from .tools import Outcome, benched, fit, interval, place, ratio_interval, repeats, wide
 
 WIDTHS = {"cross": 128, "tokens": 140, "pooled": 140}  # of equal parameters, to 2%
 SCALES = (1.0, 2.0, 3.0, 5.0)
@@ -34,15 +34,15 @@ def reader(way: str, seed: int, steps: int, shuffled: bool = False, most: int = 
         x, captions = seen.batch(32, generator)
         return x, TOKENIZER(captions[1:] + captions[:1] if shuffled else captions)
 
-    net = build("dit", seen.shape, width=WIDTHS[way], seed=seed, patch=4, tokenizer=TOKENIZER, way=way)
-    model = Denoiser(net, VP(), "edm", data.std(seen)).to(memory_format=torch.channels_last)
+    net = build("dit", seen.shape, width=wide(WIDTHS[way]), seed=seed, patch=4, tokenizer=TOKENIZER, way=way)
+    model = Denoiser(net, VP(), "edm", data.std(seen)).to(place(), memory_format=torch.channels_last)
     return fit(model, draw, steps, seed, lr=2e-3, times=noisy_lognormal_times)
 
 
 @functools.cache
 def readers(smoke: bool) -> dict[str, list[Denoiser]]:
     """Way -> a model a seed; "shuffled" has cross-attention and captions of other pictures."""
-    seeds, steps = (2, 2) if smoke else (3, STEPS)
+    seeds, steps = repeats(smoke), 2 if smoke else STEPS
     return {way: [reader(way, seed, steps) for seed in range(seeds)] for way in WIDTHS} | {
         "shuffled": [reader("cross", seed, steps, True) for seed in range(seeds)]
     }
@@ -87,7 +87,7 @@ def captions_are_followed(smoke: bool) -> Outcome:
     rows = found["cross", "seen", BEST]
     mean, low, high = interval([r["object"] for r in rows])
     return Outcome(
-        mean, low, high, data=described(smoke), seeds=len(rows),
+        mean, low, high, data=described(smoke), seeds=len(rows), device=place(),
         notes="at gamma 2: " + ", ".join(f"{k} {_mean(rows, k):.3f}" for k in rows[0])
         + "; chance: object 1/24, colour 1/6, shape 1/4, size 1/2",
         detail={"found": found},
@@ -100,7 +100,7 @@ def guidance_helps(smoke: bool) -> Outcome:
     gains = [a["object"] - b["object"] for a, b in rows]
     mean, low, high = interval(gains)
     return Outcome(
-        mean, low, high, data=described(smoke), seeds=len(gains),
+        mean, low, high, data=described(smoke), seeds=len(gains), device=place(),
         notes="colour and shape by gamma: "
         + ", ".join(f"{s:g} {_mean(found['cross', 'seen', s]):.3f}" for s in SCALES),
     )  # fmt: skip
@@ -111,6 +111,7 @@ def shuffled_is_chance(smoke: bool) -> Outcome:
     mean, low, high = interval([r["object"] for r in rows])
     return Outcome(
         mean, low, high, data=described(smoke) + "; trained on the captions of other pictures", seeds=len(rows),
+        device=place(),
         notes=", ".join(f"{k} {_mean(rows, k):.3f}" for k in rows[0]),
     )  # fmt: skip
 
@@ -123,7 +124,7 @@ def new_combinations(smoke: bool) -> Outcome:
     ]
     mean, low, high = ratio_interval(logs)
     return Outcome(
-        mean, low, high, data=described(smoke) + "; four combinations held out", seeds=len(logs),
+        mean, low, high, data=described(smoke) + "; four combinations held out", seeds=len(logs), device=place(),
         notes="colour and shape, new and seen: "
         + ", ".join(f"{w} {_mean([a for a, _ in p]):.3f} {_mean([b for _, b in p]):.3f}" for w, p in pairs.items())
         + "; shape alone, new: " + ", ".join(f"{w} {_mean([a for a, _ in p], 'shape'):.3f}" for w, p in pairs.items()),
@@ -136,7 +137,7 @@ def ways_to_read(smoke: bool) -> Outcome:
     gains = [a - b for a, b in zip(by_way["cross"], by_way["pooled"], strict=True)]
     mean, low, high = interval(gains)
     return Outcome(
-        mean, low, high, data=described(smoke), seeds=len(gains),
+        mean, low, high, data=described(smoke), seeds=len(gains), device=place(),
         notes="; ".join(
             f"{w} ({parameters(models[w][0]):,} parameters) "
             + ", ".join(f"{k} {_mean(found[w, 'seen', BEST], k):.3f}" for k in ("object", "size", "place"))

@@ -3,7 +3,6 @@ do."""
 
 import csv
 import functools
-import os
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from .. import checkpoint, classifier, data, pretrained
 from ..generate import generate
 from . import Claim, mode
-from .tools import Outcome, benched, ratio_interval
+from .tools import Outcome, benched, cifar10, place, ratio_interval, repeats
 
 PUBLISHED = Path(__file__).parents[2] / "datasets" / "published"
 SLIDE = {  # "ImageNet 512x512", the columns as the slide names them
@@ -44,7 +43,7 @@ def columns(smoke: bool) -> Outcome:
         c: sorted({w for k, where in found.items() if k[1] == c for w in where}) for c in ("inception score", "FID")
     }
     notes = "; ".join(f"the slide's {c} column is the paper's {' and '.join(where)}" for c, where in columns.items())
-    return Outcome(right, right, right, "Dhariwal and Nichol 2021, table 5", 0, notes, {"found": found})
+    return Outcome(right, right, right, "Dhariwal and Nichol 2021, table 5", 0, notes, detail={"found": found})
 
 
 def twenty_minutes_each() -> dict:
@@ -69,7 +68,7 @@ def study() -> dict:
 def model():
     """The CIFAR-10 model that comes with minidiff, and its config."""
     run = pretrained.folder("cifar10")
-    return checkpoint.load(run), checkpoint.read_config(run)
+    return checkpoint.load(run).to(place()), checkpoint.read_config(run)
 
 
 def steps_of(sampler: str, calls: int) -> int:
@@ -91,7 +90,7 @@ def drawn(n: int, seed: int = 0, calls: int = 10, sampler: str = "dpmpp_2m", **o
 def unfinished(smoke: bool) -> dict:
     """(sampler, calls) -> the root mean square distance of its pictures from those of 200 steps of dpmpp_2m from the
     same noise, a seed."""
-    seeds, n, most = (2, 10, 60) if smoke else (3, 40, 200)
+    seeds, (n, most) = repeats(smoke), (10, 60) if smoke else (40, 200)
     found = {}
     for seed in range(seeds):
         limit = drawn(n, seed, most)
@@ -111,7 +110,7 @@ def ten_calls(smoke: bool) -> Outcome:
         f"{s} {means[s, 10]:.3f}" for s in SAMPLERS
     )
     return Outcome(
-        value, low, high, "samples of the model that comes with minidiff", len(logs), notes, {"found": found}
+        value, low, high, "samples of the model that comes with minidiff", len(logs), notes, place(), {"found": found}
     )
 
 
@@ -120,9 +119,9 @@ def ten_calls(smoke: bool) -> Outcome:
 
 @functools.cache
 def photographs(smoke: bool):
-    """(training, held-out pictures): CIFAR-10, or what $MINIDIFF_CIFAR10 says instead, say folder:PATH of a copy; in a
-    smoke run crops of two photographs."""
-    spec = "photos" if smoke else os.environ.get("MINIDIFF_CIFAR10", "cifar10")
+    """(training, held-out pictures): CIFAR-10, or what $MINIDIFF_CIFAR10 names; in a smoke run crops of two
+    photographs."""
+    spec = "photos" if smoke else cifar10()
     return data.load(spec), data.load(spec, "test")
 
 
@@ -131,8 +130,8 @@ def copies(smoke: bool) -> Outcome:
     """Are samples nearer to training pictures than fresh real pictures are? Guided ones, which are the likeliest to
     be."""
     train, held_out = photographs(smoke)
-    n, seeds = (20, 2) if smoke else (500, 3)
-    judge = classifier.fit(train, steps=2) if smoke else classifier.for_data(train)
+    n, seeds = 20 if smoke else 500, repeats(smoke)
+    judge = classifier.fit(train, steps=2, device=place()) if smoke else classifier.for_data(train, place())
     everything = classifier.judge(judge, train.at(torch.arange(200 if smoke else len(train))))[0]
     logs, rows = [], []
     for seed in range(seeds):
@@ -147,7 +146,7 @@ def copies(smoke: bool) -> Outcome:
     return Outcome(
         value, low, high, "CIFAR-10 (JPEG copy, quality 75)" if train.name.startswith("folder") else train.name, seeds,
         f"median distance to the nearest training picture, samples and held-out pictures, by seed: {', '.join(rows)}",
-        {"shown": shown},
+        place(), {"shown": shown},
     )  # fmt: skip
 
 

@@ -1,15 +1,21 @@
-"""What experiments share: their outcome, intervals over seeds, verdicts, and a small trained model."""
+"""What experiments share: what the mode changes, their outcome, intervals over seeds, verdicts, and a small trained
+model."""
 
+import functools
 import json
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from scipy import stats
 from torch import Tensor, nn
 
+from .. import data
+from ..data.images import Images
 from ..data.toys import eight_gaussians
 from ..denoise import Denoiser, Prediction, coefficients, lognormal_times
+from ..device import pick
 from ..generate import generate
 from ..metrics import frechet_distance
 from ..nets import build
@@ -17,6 +23,73 @@ from ..nets.measures import denoising_error
 from ..oracles import GaussianMixture
 from ..schedules import VP, Linear, expand
 from ..train import new_state, train
+
+CPU = torch.device("cpu")
+WIDER = 2  # times as wide as on the CPU is what learns pictures in gpu mode
+HELD_OUT = 1000  # pictures of CIFAR-10 that experiments measure on: as many as a distance in raw pixels can take
+
+
+def mode() -> str:
+    """smoke, cpu or gpu: $MINIDIFF_MODE, by default gpu if there is one. Smoke runs in seconds and proves nothing.
+
+    In gpu mode experiments that train on pictures use the GPU; those in the plane run on the CPU in any mode.
+    """
+    default = "gpu" if torch.cuda.is_available() else "cpu"
+    chosen = os.environ.get("MINIDIFF_MODE", default)
+    if chosen not in ("smoke", "cpu", "gpu"):
+        raise ValueError(f"MINIDIFF_MODE must be smoke, cpu or gpu, got {chosen!r}")
+    return chosen
+
+
+def place() -> torch.device:
+    """Where experiments train on pictures: on the GPU in gpu mode, else on the CPU. Raises ValueError without one."""
+    if mode() != "gpu":
+        return CPU
+    try:
+        return pick("cuda")
+    except ValueError:
+        raise ValueError("MINIDIFF_MODE is gpu, but there is no GPU here that PyTorch can use: set cpu") from None
+
+
+def repeats(smoke: bool, usual: int = 3) -> int:
+    """Seeds of an experiment on pictures: `usual`, or five in gpu mode; two in a smoke run."""
+    return 2 if smoke else 5 if mode() == "gpu" else usual
+
+
+def wide(width: int) -> int:
+    """The width of a net for pictures, given what it is on the CPU."""
+    return WIDER * width if mode() == "gpu" else width
+
+
+def cifar10() -> str:
+    """CIFAR-10 as data.load takes it: torchvision's, or what $MINIDIFF_CIFAR10 names, the path of a copy in class
+    folders, or folder:PATH or npz:PATH."""
+    named = os.environ.get("MINIDIFF_CIFAR10") or "cifar10"
+    return named if named == "cifar10" or named.startswith(("folder:", "npz:")) else f"folder:{named}"
+
+
+@functools.cache
+def pictures(name: str, size: int | None = None, gpu_size: int = 32) -> tuple[Images, Images]:
+    """Training and held-out pictures of an experiment: those called `name`, of `size`; in gpu mode CIFAR-10, and of it
+    1,000 held-out ones, averaged to `gpu_size`. Raises ValueError if what $MINIDIFF_CIFAR10 names is not like it."""
+    if mode() != "gpu":
+        return data.load(name, size=size), data.load(name, "test", size)
+    train_set, held_out = (data.load(cifar10(), part) for part in ("train", "test"))
+    if train_set.shape != (3, 32, 32) or len(train_set.classes) != 10:
+        found = f"{len(train_set.classes)} classes of pictures {train_set.shape}"
+        raise ValueError(f"{cifar10()}: CIFAR-10 has 10 classes of pictures (3, 32, 32), this has {found}")
+    parts = replace(train_set, name="CIFAR-10"), held_out.keep(torch.arange(min(HELD_OUT, len(held_out))))
+    return parts if gpu_size == 32 else tuple(replace(p, pictures=_averaged(p, gpu_size)) for p in parts)
+
+
+def _averaged(images: Images, size: int) -> Tensor:
+    """All the pictures at a smaller size, floats."""
+    return nn.functional.adaptive_avg_pool2d(images.at(torch.arange(len(images))), size)
+
+
+def named(images: Images) -> str:
+    """For an Outcome's data: "digits 8x8"."""
+    return f"{images.name} {images.shape[1]}x{images.shape[2]}"
 
 
 @dataclass
@@ -29,6 +102,7 @@ class Outcome:
     data: str
     seeds: int
     notes: str  # the other numbers worth keeping, in a sentence
+    device: torch.device = CPU
     detail: dict = field(default_factory=dict, repr=False)
 
 
@@ -91,8 +165,9 @@ def pixel_distance(model, real: Tensor, seed: int, steps: int = 20) -> float:
 
 
 def level_error(model: Denoiser, x0: Tensor, levels: Tensor, seed: int = 0) -> Tensor:
-    """denoising_error on the same noisy pictures for every model."""
-    return denoising_error(model, x0, levels, generator=torch.Generator().manual_seed(seed))
+    """denoising_error, on the CPU, on the same noisy pictures for every model."""
+    x0 = x0.to(next(model.parameters()).device)
+    return denoising_error(model, x0, levels, generator=torch.Generator().manual_seed(seed)).cpu()
 
 
 class RadialScore:
