@@ -12,7 +12,7 @@ TEXT = (ROOT / "README.md").read_text()
 def test_the_python_in_it_runs(capsys):
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
     names = {}
-    exec(code.replace("steps=2000", "steps=100"), names)
+    exec(code.replace("steps=2000", "steps=100").replace("% 500", "% 100"), names)
     assert names["samples"].shape == (1000, 2) and capsys.readouterr().out.startswith("100 ")
 
 
