@@ -23,12 +23,24 @@ def seeded():
     torch.manual_seed(0)
 
 
-@pytest.fixture
-def quick_judge(monkeypatch, tmp_path):
+def quick_classifiers(patch, folder):
     """Classifiers of 60 steps, kept apart from the others'."""
     fit = classifier.fit
-    monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(classifier, "fit", lambda train, **options: fit(train, **options | {"steps": 60}))
+    patch.setenv("MINIDIFF_DATA", str(folder))
+    patch.setattr(classifier, "fit", lambda train, **options: fit(train, **options | {"steps": 60}))
+
+
+@pytest.fixture
+def quick_judge(monkeypatch, tmp_path):
+    quick_classifiers(monkeypatch, tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def quick_teachers(tmp_path_factory):
+    """The same for all tests of a file: an autoencoder and a stacked GAN learn from a classifier."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick_classifiers(patch, tmp_path_factory.mktemp("data"))
+        yield
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def vq(digits):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, quick_teachers):
     """A run of each kind of autoencoder on the digits."""
     folder = tmp_path_factory.mktemp("stages")
     few = ["--data", "digits", "--steps", "3", "--width", "16"]

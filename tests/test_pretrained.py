@@ -74,7 +74,7 @@ def test_shipping_a_run(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, quick_teachers):
     """A run in latents of digits, its few steps enough to tell its weights from new ones."""
     folder = tmp_path_factory.mktemp("trained")
     few = ["--data", "digits", "--width", "16", "--steps", "4"]
