@@ -61,6 +61,8 @@ def _load(raw: bytes) -> Image.Image:
             v >> 8 if depth == 16 else v * 255 // (2**depth - 1) for v in ([clear] if image.mode == "L" else clear)
         ]
         image.info["transparency"] = scaled[0] if image.mode == "L" else tuple(scaled)
+    if image.mode == "1" and clear == 1:  # white, which is 255 in the pixels, and here from Pillow 13 on
+        image.info["transparency"] = 255
     return image
 
 
