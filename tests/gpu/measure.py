@@ -51,65 +51,87 @@ def main() -> None:
     device = torch.device(options.device)
     if options.warm:
         return print(options.warm, speed_of(options.warm, device, compiled=True, seconds=0))
-    compiled = options.compiled.split(",") if options.compiled else names(device)
-    options.out.mkdir(parents=True, exist_ok=True)
-    began, results = time.monotonic(), {"machine": machine(device)}
-    parts = set(options.parts.split(",")) - (set() if options.cifar else {"small", "large"})
     work = options.out.parent / "work"
-    work.mkdir(exist_ok=True)
+    for folder in (options.out, work):
+        folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("MINIDIFF_DATA", str(work / "cache"))
-
-    def left() -> float:
-        return options.seconds - (time.monotonic() - began)
-
-    def keep(name, value):
-        results[name] = value
-        results["seconds"] = round(time.monotonic() - began, 1)
-        with replacing(options.out / "results.json") as f:
-            f.write_text(json.dumps(results, indent=1) + "\n")
-        print(f"[{results['seconds']:.0f} s] {name}: {json.dumps(value)}", flush=True)
-
+    results = Results(options.out, options.seconds)
+    results["machine"] = machine(device)
+    parts = set(options.parts.split(",")) - (set() if options.cifar else {"small", "large"})
+    compiled = options.compiled.split(",") if options.compiled else names(device)
     pictures = unpack(options.cifar, work)
-    waiting = []
-    if device.type == "cuda":
-        code = f"from minidiff import classifier, data; classifier.for_data(data.load({pictures!r}), 'cuda')"
-        waiting = [subprocess.Popen([sys.executable, "-c", code])] if {"small", "large"} & parts else []
-        warm = compiled if "speed" in parts else ["small", "unet-minutes"]
-        waiting += [subprocess.Popen([sys.executable, __file__, "-", "--warm", name]) for name in warm]
+    waiting = in_the_background(pictures, parts, compiled) if device.type == "cuda" else []
     if "tests" in parts:
-        keep("tests", run_tests(options.out / "tests.txt", device, min(120, left() / 2)))
+        results["tests"] = run_tests(options.out / "tests.txt", device, min(120, results.left() / 2))
     for process in waiting:
         process.wait()
-    keep("waited for the pictures and for compiling", round(time.monotonic() - began, 1))
     if "speed" in parts:
-        keep("matrix product, TFLOP/s", matrix_rate(device))
+        results["matrix product, TFLOP/s"] = matrix_rate(device)
         for name in names(device):
-            keep(f"{name}, plain", speed_of(name, device, False))
+            results[f"{name}, plain"] = speed_of(name, device, False)
             if name in compiled and device.type == "cuda":
-                keep(f"{name}, compiled", speed_of(name, device, True))
+                results[f"{name}, compiled"] = speed_of(name, device, True)
+    if {"small", "large"} & parts:
+        judge = Judge(pictures, device)
+        results["floor"] = judge.floor
     minutes = options.minutes if device.type == "cuda" else 0.2
-    judge = Judge(pictures, device) if {"small", "large"} & parts else None
-    if judge:
-        keep("floor", judge.floor)
     if "small" in parts:
-        few = {} if device.type == "cuda" else {"batch": 8}
-        config, dataset = configure_from(pictures, "cifar10", **SMALL | few)
-        before = checkpoint.load(pretrained.folder("cifar10"), device=device)
-        keep("shipped", judge.card(before, config, options.out / "shipped.png"))
-        train_run(work / "small", config, dataset, minutes=minutes, device=options.device, save_every=60)
-        model = checkpoint.load(work / "small", device=device)
-        keep("small", trained(work / "small") | judge.card(model, config, options.out / "small.png"))
-        weights = {k: v.half() for k, v in load_file(work / "small" / "ema.safetensors").items()}
-        save_file(weights, options.out / "small.safetensors")
-        keep("small, loss", checkpoint.read_losses(work / "small"))
+        train_small(results, judge, pictures, work / "small", device, minutes)
     if "large" in parts:
-        config, dataset = configure(pictures, recipe="unet-minutes", device=options.device,
-                                    **({} if device.type == "cuda" else {"batch": 8, "width": 32}))  # fmt: skip
-        minutes = (left() - 40) / 60 if device.type == "cuda" else minutes
-        train_run(work / "large", config, dataset, minutes=minutes, device=options.device, save_every=60)
-        model = checkpoint.load(work / "large", device=device)
-        keep("large", trained(work / "large") | judge.card(model, config, options.out / "large.png"))
-        keep("large, loss", checkpoint.read_losses(work / "large"))
+        minutes = (results.left() - 40) / 60 if device.type == "cuda" else minutes
+        train_large(results, judge, pictures, work / "large", device, minutes)
+
+
+class Results(dict):
+    """What was found so far, written to results.json at each entry."""
+
+    def __init__(self, out: Path, seconds: float):
+        super().__init__()
+        self.out, self.until, self.began = out, time.monotonic() + seconds, time.monotonic()
+
+    def left(self) -> float:
+        """Seconds."""
+        return self.until - time.monotonic()
+
+    def __setitem__(self, name, value):
+        super().__setitem__(name, value)
+        super().__setitem__("seconds", round(time.monotonic() - self.began, 1))
+        with replacing(self.out / "results.json") as f:
+            f.write_text(json.dumps(self, indent=1) + "\n")
+        print(f"[{self['seconds']:.0f} s] {name}: {json.dumps(value)[:1000]}", flush=True)
+
+
+def in_the_background(pictures: str, parts: set[str], compiled: list[str]) -> list[subprocess.Popen]:
+    """For the caches: pictures read and their classifier trained, and nets compiled."""
+    code = f"from minidiff import classifier, data; classifier.for_data(data.load({pictures!r}), 'cuda')"
+    commands = [["-c", code]] if {"small", "large"} & parts else []
+    warm = compiled if "speed" in parts else ["small", "unet-minutes"]
+    commands += [[__file__, "-", "--warm", name] for name in warm]
+    return [subprocess.Popen([sys.executable, *command]) for command in commands]
+
+
+def train_small(results: Results, judge, pictures: str, run: Path, device, minutes: float) -> None:
+    """The shipped model trained on; its weights are kept."""
+    few = {} if device.type == "cuda" else {"batch": 8}
+    config, dataset = configure_from(pictures, "cifar10", **SMALL | few)
+    before = checkpoint.load(pretrained.folder("cifar10"), device=device)
+    results["shipped"] = judge.card(before, config, results.out / "shipped.png")
+    train_run(run, config, dataset, minutes=minutes, device=str(device), save_every=60)
+    model = checkpoint.load(run, device=device)
+    results["small"] = trained(run) | judge.card(model, config, results.out / "small.png")
+    weights = {k: v.half() for k, v in load_file(run / "ema.safetensors").items()}
+    save_file(weights, results.out / "small.safetensors")
+    results["small, loss"] = checkpoint.read_losses(run)
+
+
+def train_large(results: Results, judge, pictures: str, run: Path, device, minutes: float) -> None:
+    """The recipe for minutes on a GPU, from nothing."""
+    few = {} if device.type == "cuda" else {"batch": 8, "width": 32}
+    config, dataset = configure(pictures, recipe="unet-minutes", device=str(device), **few)
+    train_run(run, config, dataset, minutes=minutes, device=str(device), save_every=60)
+    model = checkpoint.load(run, device=device)
+    results["large"] = trained(run) | judge.card(model, config, results.out / "large.png")
+    results["large, loss"] = checkpoint.read_losses(run)
 
 
 def machine(device) -> dict:
