@@ -1,4 +1,9 @@
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,3 +58,30 @@ def float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+def pytest_collection_finish(session):
+    """The lectures' notebooks that test_lectures asks for run beside all other tests, one after the other, on another
+    core: half of the suite's time is else one core's."""
+    asked = [item for item in session.items if item.name.startswith("test_notebook_runs")]
+    if not asked or session.config.option.collectonly:
+        return
+    chosen, folder = [item.callspec.params["source"].stem for item in asked], Path(tempfile.mkdtemp())
+    command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600",
+               "-p", "no:cacheprovider", "-W", "default", f"--junitxml={folder / 'cells.xml'}",
+               *(f"{stem}.ipynb" for stem in chosen)]  # fmt: skip
+    environment = os.environ | {"MINIDIFF_MODE": "smoke", "MINIDIFF_DATA": str(folder / "data")}
+    with open(folder / "said.txt", "w", encoding="utf-8") as said:
+        process = subprocess.Popen(
+            command, cwd=asked[0].path.parents[1] / "lectures", env=environment, stdout=said, stderr=said
+        )
+    session.config.notebooks = process, chosen, folder
+
+
+def pytest_unconfigure(config):
+    """Nothing is left running or lying about."""
+    if hasattr(config, "notebooks"):
+        process, _, folder = config.notebooks
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,6 @@
 """Every lecture agrees with its source, and runs from top to bottom (in smoke mode, under nbval)."""
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -31,25 +28,14 @@ def test_notebook_is_committed_executed(source):
 
 
 @pytest.fixture(scope="module")
-def cells_run(request, tmp_path_factory):
-    """Notebook -> its cells' results under nbval, of those that are asked for; a pytest for each half of them."""
-    asked = [item for item in request.session.items if item.name.startswith("test_notebook_runs")]
-    chosen = [item.callspec.params["source"].stem for item in asked]
-    folder, running = tmp_path_factory.mktemp("nbval"), []
-    for half in filter(None, (chosen[::2], chosen[1::2])):
-        command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env",
-                   "--nbval-cell-timeout=600", "-p", "no:cacheprovider", "-W", "default",
-                   f"--junitxml={folder / half[0]}.xml", *(f"{stem}.ipynb" for stem in half)]  # fmt: skip
-        environment = os.environ | {"MINIDIFF_MODE": "smoke"}
-        running.append(
-            subprocess.Popen(command, cwd=LECTURES, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        )
-    said = [process.communicate()[0].decode() for process in running]
+def cells_run(request):
+    """Notebook -> its cells' results under nbval, of those that are asked for: see conftest."""
+    process, chosen, folder = request.config.notebooks
+    process.wait()
     cells = {stem: [] for stem in chosen}
-    for report in folder.glob("*.xml"):
-        for case in ElementTree.parse(report).iter("testcase"):
-            cells[next(stem for stem in chosen if stem in case.get("classname"))].append(case)
-    assert all(cells.values()), said
+    for case in ElementTree.parse(folder / "cells.xml").iter("testcase"):
+        cells[next(stem for stem in chosen if stem in case.get("classname"))].append(case)
+    assert all(cells.values()), (folder / "said.txt").read_text(encoding="utf-8")
     return cells
 
 
