@@ -7,6 +7,7 @@ own when divided by the number of ranks, and the gradients are averaged over all
 changes nothing but the time. A single rank with several parts is gradient accumulation.
 """
 
+import importlib
 import os
 import signal
 import threading
@@ -15,7 +16,6 @@ from contextlib import contextmanager, suppress
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 LOST = "another rank has ended, so this one does too; train --resume goes on from the last checkpoint"
 
@@ -42,6 +42,9 @@ def joined(device: torch.device):
     if not launched or dist.is_initialized():
         yield device
         return
+    # It takes the group of the moment for its default and keeps it; torch.optim imports it, and a group that outlives
+    # its end has threads that can abort Python's. So it is imported while there is none.
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
 
     def ended(*_):
@@ -98,30 +101,13 @@ def _is_of_the_wire(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or any(w in said for w in ("gloo", "nccl", "closed by peer", "connection"))
 
 
-class Loss(nn.Module):
-    """A model called as its loss: DistributedDataParallel averages the gradients of what it calls, and it calls."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, *args, **options) -> Tensor:
-        return self.model.loss(*args, **options)
-
-
-def shared(model: nn.Module) -> nn.Module:
-    """What to call for the model's loss, so that backward leaves every rank the mean of all ranks' gradients."""
-    return DistributedDataParallel(Loss(model)) if ranks() > 1 else Loss(model)
-
-
-@contextmanager
-def syncing(loss: nn.Module, last: bool):
-    """Average the gradients over the ranks in this backward if it is the `last` part of the batch, not before."""
-    if last or not isinstance(loss, DistributedDataParallel):
-        yield
-    else:
-        with loss.no_sync():
-            yield
+def average_gradients(model: nn.Module) -> None:
+    """Give every rank the mean of all ranks' gradients, in one message after the backward pass."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    if ranks() > 1:
+        flat = averaged(torch.cat([g.flatten() for g in gradients]))
+        for g, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            g.copy_(mean.view_as(g))
 
 
 def mean(values: list[float]) -> list[float]:

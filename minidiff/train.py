@@ -95,14 +95,14 @@ def train(
     state = state or new_state(model)
     if state.model is not model:
         raise ValueError("the state belongs to another model: make it with new_state(model)")
-    like, loss_of = next(model.parameters()), parallel.shared(model)
+    like = next(model.parameters())
     device, dtype = like.device, like.dtype
     model.train()
-    batches, parts, unseen = iter(batches), len(state.generators), []
+    batches, unseen = iter(batches), []
     while state.step < steps:  # asks for no batch beyond the last step: it would move the random state on
         state.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=device)
-        for part, generator in enumerate(state.generators, 1):
+        for generator in state.generators:
             if (batch := next(batches, None)) is None:
                 return
             x0, cond = batch if isinstance(batch, tuple | list) else (batch, None)
@@ -116,15 +116,15 @@ def train(
                 t = times(len(x0), model.schedule, generator)
                 noise = {"t": t, "p_uncond": p_uncond, "weight": weight}
             x0, cond = to_device(x0, device), None if cond is None else to_device(torch.as_tensor(cond), device)
-            with parallel.syncing(loss_of, last=part == parts):
-                with autocast(device, x0):
-                    losses = loss_of(x0, cond, generator=generator, **noise)
-                loss = losses.mean()
-                unseen.append((state.step + 1, losses.detach(), noise.get("t")))
-                if (state.step + 1) % check_every == 0 or state.step + 1 == steps:
-                    _look(unseen, model)
-                (loss / parts).backward()
-            total += loss.detach() / parts
+            with autocast(device, x0):
+                losses = model.loss(x0, cond, generator=generator, **noise)
+            loss = losses.mean() / len(state.generators)
+            unseen.append((state.step + 1, losses.detach(), noise.get("t")))
+            if (state.step + 1) % check_every == 0 or state.step + 1 == steps:
+                _look(unseen, model)
+            loss.backward()
+            total += loss.detach()
+        parallel.average_gradients(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
         for group in state.optimizer.param_groups:
             group["lr"] = lr * rate(state.step, warmup) * (1.0 if fall is None else fall(state.step))

@@ -23,7 +23,8 @@ DATA = ["--data", "eight_gaussians", "--width", "16", "--batch", "16", "--device
 # What one rank does, all with one start of torchrun: three steps of the global batch, for the gradient that the
 # optimizer was given last; codes that follow vectors; and going on with a run.
 RANK = """
-import sys, torch
+import os, sys, torch
+from pathlib import Path
 from minidiff import checkpoint, data, device, parallel
 from minidiff.cli import main
 from minidiff.recipes import configure
@@ -43,6 +44,8 @@ with parallel.joined(torch.device("cpu")):
     book.follow(x[parallel.rank()], book.nearest(x[parallel.rank()]))
     torch.save([x, book.counts], f"{out}/codes-{parallel.rank()}.pt")
     main(["train", "--resume", "--out", run, "--steps", "6", "--device", "cpu"])
+threads = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]  # of Linux
+Path(f"{out}/threads-{os.environ['RANK']}").write_text(" ".join(threads))
 """
 
 
@@ -166,6 +169,11 @@ def test_codes_follow_the_vectors_of_all_ranks(two_ranks):
     book.follow(both, book.nearest(both))
     torch.testing.assert_close(first, book.counts / 2)  # a rank's mean is of half as many
     torch.testing.assert_close(second, first)
+
+
+def test_no_thread_of_the_connection_is_left(two_ranks):
+    """At its end it is closed: a thread of it that is still there when Python ends can abort it."""
+    assert not any("gloo" in (two_ranks / f"threads-{rank}").read_text() for rank in (0, 1))
 
 
 def test_bad_parts():
