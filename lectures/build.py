@@ -16,7 +16,7 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-from minidiff.files import replacing
+from minidiff.device import replacing
 
 HERE = Path(__file__).parent
 

@@ -10,14 +10,14 @@ import matplotlib.pyplot as plt
 import torch
 from PIL import Image
 
-from . import checkpoint, plot
-from .device import autocast, pick, to_device
-from .evaluate import prompt_accuracy
-from .files import replacing
-from .generate import generate
+from . import plot
+from .device import autocast, pick, replacing, to_device
 from .guidance import Guided
-from .recipes import configure
-from .runs import load_data, train_run
+from .run import checkpoint
+from .run.evaluate import prompt_accuracy
+from .run.generate import generate
+from .run.loop import load_data, train_run
+from .run.recipes import configure
 from .samplers import dpmpp_2m, start
 
 SCALES = (1.0, 2.0, 4.0)

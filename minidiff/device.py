@@ -1,9 +1,15 @@
-"""Where to compute, and in which precision: decided by what the hardware does natively."""
+"""This machine: where to compute and in which precision, files that are whole or not there, and the other processes
+that train the same model."""
 
+import os
 import sys
-from contextlib import contextmanager
+import warnings
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
+import torch.distributed as dist
+from torch import Tensor, nn
 
 
 def pick(name: str = "auto") -> torch.device:
@@ -83,3 +89,84 @@ def peak_memory(device: torch.device) -> str:
         return ""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return f", {most / 2**30:.1f} GiB of memory at most"
+
+
+@contextmanager
+def replacing(path: str | Path):
+    """A temporary path beside `path`, with the same suffix, to write to; on leaving it takes the place of `path`.
+
+    After an error nothing has changed; after a kill at worst a file named .tmp-* lies about. Raises OSError, naming
+    `path`, if it cannot be written, say on a full disk.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what the umask leaves; of safetensors' files all but the owner's is taken
+        yield temporary
+        temporary.chmod(mode)
+        with open(temporary, "rb+") as f:
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except Exception as error:
+        if not _is_of_the_disk(error):
+            raise
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        raise OSError(f"{path} could not be written ({reason}): what was there before is untouched") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Whether writing failed: torch and safetensors raise no OSError then."""
+    if isinstance(error, OSError):
+        return not isinstance(error, ConnectionError)  # that one tells of another rank's end
+    return type(error).__name__ == "SafetensorError" or "inline_container" in str(error)
+
+
+def data_folder() -> Path:
+    """Where downloads and caches go: $MINIDIFF_DATA, or datasets/cache in the repository, or ~/.cache/minidiff.
+
+    Warns where the repository may not be written, and takes the last. Raises ValueError if that, or what was set,
+    cannot be written either.
+    """
+    given, repository = os.environ.get("MINIDIFF_DATA"), Path(__file__).parents[1] / "datasets"
+    ours = (repository / "README.md").is_file()  # installed, another package may have this name
+    folders = [Path(given)] if given else [repository / "cache"] * ours + [Path("~/.cache/minidiff")]
+    for folder in folders:
+        with suppress(OSError, RuntimeError):  # it cannot be made, or there is no home
+            path = folder.expanduser()
+            path.mkdir(parents=True, exist_ok=True)
+            if os.access(path, os.W_OK | os.X_OK):
+                if folder != folders[0]:
+                    warnings.warn(
+                        f"{folders[0]} cannot be written: {path} is used, or what MINIDIFF_DATA names", stacklevel=2
+                    )
+                return path
+    raise ValueError(f"{folder} cannot be written: set MINIDIFF_DATA to a folder where downloads and caches may go")
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def ranks() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def average_gradients(model: nn.Module) -> None:
+    """Give every rank the mean of all ranks' gradients, in one message after the backward pass."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    if ranks() > 1:
+        flat = averaged(torch.cat([g.flatten() for g in gradients]))
+        for g, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            g.copy_(mean.view_as(g))
+
+
+def averaged(x: Tensor) -> Tensor:
+    """The mean over ranks of an equally shaped tensor, in place."""
+    if ranks() > 1:
+        dist.all_reduce(x)
+        x /= ranks()
+    return x

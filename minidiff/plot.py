@@ -9,7 +9,7 @@ import torch
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from torch import Tensor
 
-from .files import replacing
+from .device import replacing
 
 
 def to_uint8(x: Tensor) -> np.ndarray:

@@ -12,10 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from . import parallel
-from .data.images import check_pictures
 from .denoise import uniform_times
-from .device import autocast, follower, to_device
+from .device import autocast, average_gradients, follower, to_device
 from .optim import new_optimizer
 
 
@@ -47,7 +45,7 @@ class State:
 def new_state(model: nn.Module, seed: int = 0, parts: Iterable[int] = (0,), optimizer: str = "adamw") -> State:
     """The state before the first step. Adam's memory is short, (0.9, 0.99), or the model's `betas`.
 
-    `parts` are those of each batch that this process computes: all, or its share (see `parallel`).
+    `parts` are those of each batch that this process computes: all, or its share (see run.parallel).
     """
     optimizer = new_optimizer(model, optimizer, getattr(model, "betas", (0.9, 0.99)))
     ema = copy.deepcopy(model).eval().requires_grad_(False)
@@ -60,6 +58,22 @@ def stream(seed: int, part: int) -> torch.Generator:
         return torch.Generator().manual_seed(operator.index(seed) + 1_000_003 * part)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise ValueError(f"a seed is a whole number, and of less than 64 bits, got {seed!r}") from None
+
+
+def check_pictures(x: Tensor, name: str = "pictures") -> None:
+    """Raise ValueError unless x is (N, C, H, W), C 1 or 3, and uint8 or floats in [-1, 1]."""
+    if x.ndim != 4 or x.shape[1] not in (1, 3):
+        hint = ": move the channels to the front" if x.ndim == 4 and x.shape[-1] in (1, 3) else ""
+        raise ValueError(f"{name}: expected (N, C, H, W) with 1 or 3 channels, got {tuple(x.shape)}{hint}")
+    if x.numel() == 0:
+        raise ValueError(f"{name}: there are no pictures in it")
+    if x.dtype == torch.uint8:
+        return
+    if not x.is_floating_point():
+        raise ValueError(f"{name}: pictures must be uint8 or floats in [-1, 1], got {x.dtype}")
+    low, high = x.min().item(), x.max().item()
+    if not (low >= -1.001 and high <= 1.001):  # also false for NaN
+        raise ValueError(f"{name}: float pictures must lie in [-1, 1], got {low:.3g} to {high:.3g}: x / 127.5 - 1?")
 
 
 def train(
@@ -81,7 +95,7 @@ def train(
     """Train until `steps` in all, yielding a Step after each optimizer and EMA step.
 
     batches gives x0 or (x0, labels or None), x0 (B, ...) in [-1, 1], one a step or, of a state of several parts, one a
-    part in their order: their gradients are averaged, over the parts and over all ranks (see `parallel`). lr rises
+    part in their order: their gradients are averaged, over the parts and over all ranks (see run.parallel). lr rises
     linearly over `warmup` steps and falls as 1 / sqrt(step) from 10 `warmup` on; `clip` bounds the gradient's norm.
     Neither depends on `steps`, so training N and then N more is training 2N; fall(step), if given, is a further factor.
     p_uncond, weight and times are for models of noise alone (those with a schedule). Pass a `state` to go on from it.
@@ -124,7 +138,7 @@ def train(
                 _look(unseen, model)
             loss.backward()
             total += loss.detach()
-        parallel.average_gradients(model)
+        average_gradients(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
         for group in state.optimizer.param_groups:
             group["lr"] = lr * rate(state.step, warmup) * (1.0 if fall is None else fall(state.step))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from minidiff import classifier
+from minidiff.measure import classifier
 
 os.environ.setdefault("MPLBACKEND", "agg")
 # For nets this small a second thread gains nothing, and beside another busy process each waits for the other: a suite

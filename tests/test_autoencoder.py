@@ -6,7 +6,7 @@ from torch.distributions import Normal, kl_divergence
 from torchvision.models import vgg16
 
 from minidiff import data
-from minidiff.metrics import psnr
+from minidiff.measure.metrics import psnr
 from minidiff.stages import perceptual
 from minidiff.stages.autoencoder import FACTORS, KL, Autoencoder
 from minidiff.stages.vq import Codebook, usage

@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from minidiff.nets.text import encoder_for
 from minidiff.stages.autoregressive import Causal, pick
 from minidiff.text import Tokenizer
 
@@ -44,7 +45,7 @@ def test_probabilities_of_all_grids_sum_to_one():
 @pytest.mark.parametrize("text", [False, True])
 def test_cached_and_uncached_draw_the_same_tokens(text):
     tokenizer = Tokenizer(["red", "blue", "circle"], 4)
-    net = small((4, 4), text=tokenizer.encoder()) if text else small((4, 4), classes=3)
+    net = small((4, 4), text=encoder_for(tokenizer)) if text else small((4, 4), classes=3)
     cond = tokenizer(["red circle", "blue", ""]) if text else torch.arange(3)
     a, b = (net.sample(3, cond, torch.Generator().manual_seed(0), cached=c) for c in (True, False))
     assert torch.equal(a, b) and a.shape == (3, 4, 4)
@@ -63,7 +64,7 @@ def test_top_k_of_one_is_the_likeliest(generator):
 def test_words_that_are_not_there_do_not_count():
     """The null words after a text are padding: another length of it gives the same logits."""
     tokenizer = Tokenizer(["red", "blue"], 3)
-    net = small(text=tokenizer.encoder())
+    net = small(text=encoder_for(tokenizer))
     cond = tokenizer(["red"])
     given, there = net.given(cond, 1)
     garbage = torch.where(there[..., None], given, torch.full_like(given, 7.0))

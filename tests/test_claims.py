@@ -1,10 +1,13 @@
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+from experiments import claims, lecture01, tools
 
-from minidiff import claims
-from minidiff.claims import lecture01, tools
 from minidiff.data.toys import eight_gaussians, two_modes
 
 
@@ -115,3 +118,31 @@ def test_blindness_by_sampling_where_sampling_can(generator):
     x = p.sample(100_000, generator)
     sampled = 0.25 * (p.score(x) - q.score(x)).square().sum(1).mean()
     torch.testing.assert_close(lecture01.weight_blindness(torch.tensor([0.5]))[0].float(), sampled, rtol=0.02, atol=0)
+
+
+def by_command(*arguments, **options):
+    """lectures/claims.py in a process of its own."""
+    command = [sys.executable, str(claims.LEDGER.with_name("claims.py")), *arguments]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_the_ledger_is_listed_for_whoever_reads_on():
+    done = by_command("list", stdout=subprocess.PIPE)
+    assert done.returncode == 0 and done.stdout.count("\n") >= len(claims.registry()) and done.stderr == ""
+    read, write = os.pipe()
+    os.close(read)
+    done = by_command("list", stdout=write)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_what_cannot_be_printed():
+    with open("/dev/full", "w") as full:
+        done = by_command("list", stdout=full)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("minidiff: ")
+
+
+def test_a_claim_that_is_not_there():
+    done = by_command("measure", "9.9", stdout=subprocess.PIPE)
+    assert done.returncode == 2 and "unknown claim '9.9'" in done.stderr and done.stderr.count("\n") == 1

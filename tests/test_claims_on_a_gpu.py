@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+from experiments import claims, tools
 
-from minidiff import claims, train
-from minidiff.claims import tools
+from minidiff import train
 
 from . import pretend
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from minidiff import checkpoint, compare, data, features, metrics
-from minidiff.compare import draw
-from minidiff.evaluate import evaluate
-from minidiff.recipes import configure
-from minidiff.runs import train_run
+from minidiff import data
+from minidiff.measure import compare, features, metrics
+from minidiff.measure.compare import draw
+from minidiff.run import checkpoint
+from minidiff.run.evaluate import evaluate
+from minidiff.run.loop import train_run
+from minidiff.run.recipes import configure
 
 
 @pytest.fixture

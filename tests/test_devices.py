@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from minidiff import checkpoint
 from minidiff.denoise import score, velocity
-from minidiff.recipes import configure
+from minidiff.run import checkpoint
+from minidiff.run.recipes import configure
 
 from .pretend import pretended
 

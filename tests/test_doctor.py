@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from minidiff import checkpoint
 from minidiff.data import load
 from minidiff.denoise import Denoiser
 from minidiff.device import to_device
-from minidiff.doctor import examine, sampler_error
-from minidiff.generate import generate
+from minidiff.measure.doctor import examine, sampler_error
 from minidiff.nets import build
-from minidiff.recipes import configure
+from minidiff.run import checkpoint
+from minidiff.run.generate import generate
+from minidiff.run.recipes import configure
 from minidiff.samplers import ddim, dpmpp_2m, heun
 from minidiff.schedules import VP, Linear
 

@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from minidiff import checkpoint, classifier, compare, data, features
-from minidiff.checkpoint import new_model
-from minidiff.evaluate import evaluate, score_error
+from minidiff import data
+from minidiff.measure import classifier, compare, features
 from minidiff.oracles import MixtureDenoiser
-from minidiff.recipes import configure
-from minidiff.runs import train_run
+from minidiff.run import checkpoint
+from minidiff.run.checkpoint import new_model
+from minidiff.run.evaluate import evaluate, score_error
+from minidiff.run.loop import train_run
+from minidiff.run.recipes import configure
 from minidiff.schedules import VP
 
 from .pretend import pretended

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from experiments import divergences, lecture02, lecture03, lecture04, lecture06, lecture07, tools
 
 from minidiff import data
-from minidiff.claims import divergences, lecture02, lecture03, lecture04, lecture06, lecture07, tools
 from minidiff.data.toys import eight_gaussians
+from minidiff.measure.nets import parameters
 from minidiff.nets import DiT, build
-from minidiff.nets.measures import parameters
 from minidiff.oracles import MixtureDenoiser
 from minidiff.schedules import Linear
 

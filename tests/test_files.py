@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from minidiff import data, files
-from minidiff.device import pick
-from minidiff.files import data_folder, locked, replacing
+from minidiff import data, device
+from minidiff.device import data_folder, pick, replacing
+from minidiff.run.folder import locked
 from minidiff.stages import latent
 
 
@@ -98,7 +98,7 @@ def test_a_folder_is_locked_until_it_is_left(tmp_path):
 
 
 def test_a_dead_process_holds_no_lock(tmp_path):
-    hold = f"from pathlib import Path; from minidiff.files import locked\nwith locked(Path({str(tmp_path)!r})): "
+    hold = f"from pathlib import Path; from minidiff.run.folder import locked\nwith locked(Path({str(tmp_path)!r})): "
     command = [sys.executable, "-c", hold + "print(flush=True); input()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
@@ -135,10 +135,10 @@ def test_a_file_system_without_locks_does_not_stop_training(tmp_path, monkeypatc
 
 def test_the_data_folder_is_one_that_can_be_written(tmp_path, monkeypatch):
     """The tests may run as a user who may write everything: a file where a folder should be stops anyone."""
-    home, installed = tmp_path / "home", tmp_path / "site" / "minidiff" / "files.py"
+    home, installed = tmp_path / "home", tmp_path / "site" / "minidiff" / "device.py"
     monkeypatch.delenv("MINIDIFF_DATA")
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr(files, "__file__", str(installed))
+    monkeypatch.setattr(device, "__file__", str(installed))
     (tmp_path / "site" / "datasets").mkdir(parents=True)  # another package of this name
     assert data_folder() == home / ".cache" / "minidiff"
     (tmp_path / "site" / "datasets" / "README.md").write_text("ours")

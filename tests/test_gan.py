@@ -1,14 +1,16 @@
 """Adversarial training: who gets which gradient, and what comes out."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-from minidiff.classifier import Classifier
 from minidiff.data.toys import eight_gaussians
+from minidiff.measure.classifier import Classifier
+from minidiff.nets.text import encoder_for
 from minidiff.stages.gan import GAN, GENERATORS, Critic, PatchCritic, StyleGenerator, game, halvings
 from minidiff.stages.stacked import StackedGAN, mismatch
 from minidiff.text import Tokenizer
@@ -85,7 +87,7 @@ def test_the_label_matters_and_must_be_given(generator):
 
 def test_captions_condition_a_gan(generator):
     tokenizer = Tokenizer(["red", "blue"], 4)
-    gan = GAN((3, 8, 8), text=tokenizer.encoder, width=16)
+    gan = GAN((3, 8, 8), text=partial(encoder_for, tokenizer), width=16)
     red, blue = (gan.sample(2, tokenizer([w, w]), torch.Generator().manual_seed(0)) for w in ("red", "blue"))
     assert not torch.allclose(red, blue)
 

@@ -4,12 +4,14 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
+from experiments import play
 from PIL import Image
 
-from minidiff import checkpoint, demo, play, plot, runs
-from minidiff.checkpoint import new_model
-from minidiff.generate import generate, parse_label, write
-from minidiff.recipes import configure
+from minidiff import demo, plot
+from minidiff.run import checkpoint, loop
+from minidiff.run.checkpoint import new_model
+from minidiff.run.generate import generate, parse_label, write
+from minidiff.run.recipes import configure
 from minidiff.train import new_state
 
 
@@ -120,7 +122,7 @@ def test_text_of_users_is_drawn_to_the_letter(tmp_path):
 def test_a_run_of_data_with_a_hard_name(tmp_path, generator):
     config, dataset = configure("spirals", width=16)
     state = new_state(new_model(config))
-    runs.draw_samples(tmp_path, replace(config, data="folder:$5_$/日本"), state)
+    loop.draw_samples(tmp_path, replace(config, data="folder:$5_$/日本"), state)
     assert (tmp_path / "samples" / "step_0000000.png").exists()
 
 
@@ -166,7 +168,7 @@ def test_figures_and_the_demo_show_large_pictures(tmp_path, monkeypatch):
 
     monkeypatch.setattr(plot, "save", measured)
     demo.draw_prompts(model, checkpoint.tokenizer(config), config, tmp_path / "x.png", 0)
-    runs.draw_samples(tmp_path, config, new_state(model.requires_grad_(True)))
+    loop.draw_samples(tmp_path, config, new_state(model.requires_grad_(True)))
     assert len(sizes) == 5 and min(sizes) >= 62  # a gap's share is not theirs
 
 

@@ -1,14 +1,14 @@
 import pytest
 import torch
+from experiments.noisy import fit_noisy
 
 from minidiff import data
-from minidiff.classifier import fit_noisy
 from minidiff.data.toys import eight_gaussians
 from minidiff.denoise import Denoiser, Prediction
-from minidiff.generate import run_sampler
 from minidiff.guidance import ClassifierGuided, Guided, during
 from minidiff.nets import build
 from minidiff.oracles import MixtureDenoiser
+from minidiff.run.generate import run_sampler
 from minidiff.samplers import dpmpp_2m, last, start
 from minidiff.schedules import VP
 

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from minidiff import checkpoint, denoise, optim, parallel, runs, train
-from minidiff.runs import train_run
+from minidiff import denoise, optim, train
+from minidiff.run import checkpoint, loop, parallel
+from minidiff.run.loop import train_run
 from tests.test_runs import small
 
 TRAIN = [sys.executable, "-m", "minidiff", "train", "--data", "eight_gaussians", "--width", "32", "--batch", "32"]
@@ -57,7 +58,7 @@ def interrupt(number, at):
 def interrupt_at_lines(tmp_path, monkeypatch, optimizer, times=None):
     """Interrupted before a line of two steps, resumed, interrupted before another, ...: what it is without. Before all
     of the lines, or so many."""
-    monkeypatch.setattr(runs, "draw_samples", lambda *_: None)
+    monkeypatch.setattr(loop, "draw_samples", lambda *_: None)
     (config, dataset), options, lines = small(optimizer), {"device": "cpu", "progress": False}, []
     with at_lines(lines.append):
         train_run(tmp_path / "two", config, dataset, steps=2, **options)
@@ -89,7 +90,7 @@ def test_interrupts_at_every_line_of_a_step(optimizer, tmp_path, monkeypatch):
 def test_saving_and_drawing_are_not_interrupted(where, tmp_path, monkeypatch):
     """Nor by SIGTERM, which afterwards does what it would have done."""
     config, dataset = small()
-    module, name = {"state": (torch, "save"), "weights": (checkpoint, "save_file"), "drawing": (runs.plot, "save")}[
+    module, name = {"state": (torch, "save"), "weights": (checkpoint, "save_file"), "drawing": (loop.plot, "save")}[
         where
     ]
     real, came = getattr(module, name), []
@@ -168,7 +169,7 @@ def counted(*args, steps_left=None, seconds=0, **options):
         if steps_left is not None and i == steps_left + 20:
             killer.join()
 
-train, runs.train, runs.time = runs.train, counted, Clock
+train, loop.train, loop.time = loop.train, counted, Clock
 number, arguments = int(sys.argv[1]), sys.argv[2:]
 for death in [*json.loads(sys.stdin.read()), None]:
     if (child := os.fork()) == 0:
@@ -178,7 +179,7 @@ for death in [*json.loads(sys.stdin.read()), None]:
         elif death == "weights":
             die_writing(checkpoint, "save_file")
         elif death is not None:
-            runs.train = lambda *args, **options: counted(*args, **options, steps_left=death[0], seconds=death[1])
+            loop.train = lambda *args, **options: counted(*args, **options, steps_left=death[0], seconds=death[1])
         main(arguments)
         sys.exit()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

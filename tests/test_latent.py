@@ -7,14 +7,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from minidiff import checkpoint, data
-from minidiff.cli import main
+from minidiff import data
 from minidiff.denoise import Denoiser
-from minidiff.generate import generate
-from minidiff.models import attach
 from minidiff.nets import build
-from minidiff.recipes import configure
-from minidiff.runs import train_run
+from minidiff.run import checkpoint
+from minidiff.run.cli import main
+from minidiff.run.generate import generate
+from minidiff.run.loop import train_run
+from minidiff.run.models import attach
+from minidiff.run.recipes import configure
 from minidiff.schedules import VP
 from minidiff.stages import GAN, Autoencoder, Causal, Latent, latents_of, perceptual
 from minidiff.stages.latent import fingerprint
@@ -81,7 +82,7 @@ def test_indices_stay_indices(vq, digits):
 
 def test_latents_of_another_autoencoder_are_refused(vae, digits):
     """A cache file is checked by the hash of the weights in it, not by its name alone."""
-    from minidiff.files import data_folder
+    from minidiff.device import data_folder
 
     latents_of(vae, digits)
     path = data_folder() / f"latents-{digits.fingerprint()}-{fingerprint(vae)}.safetensors"

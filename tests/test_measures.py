@@ -2,16 +2,17 @@ import math
 
 import pytest
 import torch
+from experiments import style
+from experiments.noisy import NoisyClassifier
 from torch.utils.flop_counter import FlopCounterMode
 
-from minidiff import style
-from minidiff.classifier import Classifier, NoisyClassifier
 from minidiff.data.toys import eight_gaussians
 from minidiff.denoise import Denoiser
+from minidiff.measure.classifier import Classifier
+from minidiff.measure.nets import denoising_error, flops, parameters, receptive_field
 from minidiff.nets import CNN, NETS, READERS, DiT, UNet, build, cnn, transformer
-from minidiff.nets.layers import attend
-from minidiff.nets.measures import denoising_error, flops, parameters, receptive_field
-from minidiff.nets.transformer import from_official
+from minidiff.nets.fast import attend
+from minidiff.nets.official import from_official
 from minidiff.oracles import GaussianMixture, MixtureDenoiser
 from minidiff.schedules import VP
 from minidiff.stages import Causal, gan

@@ -4,13 +4,13 @@ import weakref
 
 import pytest
 import torch
+from experiments.noisy import NoisyClassifier
 from scipy import linalg
 
-from minidiff import metrics
-from minidiff.classifier import NoisyClassifier
 from minidiff.data.toys import eight_gaussians, grid_25
 from minidiff.denoise import Denoiser
 from minidiff.guidance import ClassifierGuided
+from minidiff.measure import metrics
 from minidiff.nets import build
 from minidiff.oracles import GaussianMixture, MixtureDenoiser
 from minidiff.samplers import SAMPLERS

@@ -1,20 +1,21 @@
 import pytest
 import torch
+from experiments.matched import matched
 from torch import nn
 
-from minidiff.nets import CNN, DiT, UNet, build, matched
+from minidiff.nets import CNN, DiT, UNet, build
 from minidiff.nets.cnn import Block
+from minidiff.nets.fast import GroupNorm
 from minidiff.nets.layers import (
     Attention,
     CondInstanceNormPlus,
     Embedding,
-    GroupNorm,
     Modulated,
     adain,
     gaussian,
     groups,
     sinusoidal,
-)  # fmt: skip
+)
 from minidiff.nets.transformer import Branch
 
 CONVOLUTIONAL = ("cnn", "encoder_decoder", "unet", "ncsn")
@@ -224,7 +225,7 @@ def test_encoder_decoder_has_no_way_around_the_middle(generator):
 
 
 def test_matched(generator):
-    from minidiff.nets.measures import flops, parameters
+    from minidiff.measure.nets import flops, parameters
 
     names = ("cnn", "encoder_decoder", "unet", "dit")
     for by, cost in (("parameters", parameters), ("flops", lambda net: flops(net, (1, 8, 8)))):

@@ -6,8 +6,8 @@ from torch import nn
 
 from minidiff.nets import build
 from minidiff.optim import Muon, hidden, new_optimizer, orthogonal
-from minidiff.recipes import configure
-from minidiff.runs import train_run
+from minidiff.run.loop import train_run
+from minidiff.run.recipes import configure
 from minidiff.stages.autoregressive import Causal
 from minidiff.text import Tokenizer
 

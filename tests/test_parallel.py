@@ -11,9 +11,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from minidiff import checkpoint, data
-from minidiff.recipes import configure
-from minidiff.runs import train_run
+from minidiff import data
+from minidiff.run import checkpoint
+from minidiff.run.loop import train_run
+from minidiff.run.recipes import configure
 from minidiff.stages.vq import Codebook
 from minidiff.train import new_state, train
 

@@ -6,11 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
-from minidiff import checkpoint, data, pretrained, runs
-from minidiff.cli import main
-from minidiff.evaluate import prompt_accuracy
-from minidiff.recipes import configure, configure_from
-from minidiff.runs import train_run
+from minidiff import data
+from minidiff.run import checkpoint, loop, pretrained
+from minidiff.run.cli import main
+from minidiff.run.evaluate import prompt_accuracy
+from minidiff.run.loop import train_run
+from minidiff.run.recipes import configure, configure_from
+from tests.bench import ship
 from tests.test_cli import refused
 
 CARD = ("data", "sampler", "steps", "network calls a sample", "scale", "weights", "precision", "seed", "features", "n")
@@ -60,17 +62,17 @@ def test_shipping_a_run(tmp_path, monkeypatch):
     run = tmp_path / "run"
     train_run(run, config, dataset, steps=2, device="cpu", progress=False)
     with pytest.raises(ValueError, match="no evaluation.json"):
-        pretrained.ship(run, "tiny", "digits", "digits, 2 steps.", "All.")
+        ship.ship(run, "tiny", "digits", "digits, 2 steps.", "All.")
     (run / "evaluation.json").write_text(json.dumps({"run": "/home/me/run", "scale 1: precision": 0.5}))
-    pretrained.ship(run, "tiny", "digits", "digits, 2 steps.", "All.")
+    ship.ship(run, "tiny", "digits", "digits, 2 steps.", "All.")
     assert "| scale 1: precision | 0.5 |" in (tmp_path / "shipped/tiny/README.md").read_text()
     assert pretrained.names() == ["tiny"] and "/home" not in (tmp_path / "shipped/tiny/evaluation.json").read_text()
     ours, theirs = checkpoint.load(run), checkpoint.load(pretrained.folder("tiny"))
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
-    monkeypatch.setattr(pretrained, "LIMIT", 1000)
+    monkeypatch.setattr(ship, "LIMIT", 1000)
     with pytest.raises(ValueError, match="more than"):
-        pretrained.ship(run, "tiny", "digits", "digits, 2 steps.", "All.")
+        ship.ship(run, "tiny", "digits", "digits, 2 steps.", "All.")
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +176,7 @@ def test_the_size_follows_from_the_run_that_is_started_from(tmp_path):
         for spec, size in ((folder, 16), (npz, None)):
             config, dataset = configure_from(spec, str(source))
             assert config.size == size and dataset.shape == (3, 16, 16)
-            assert runs.load_data(config).shape == (3, 16, 16)
+            assert loop.load_data(config).shape == (3, 16, 16)
     assert configure_from("shapes:1", "shapes")[0].prompts == configure("shapes:1")[0].prompts  # not the other's
 
 
@@ -189,7 +191,7 @@ def test_killed_in_its_first_step_it_needs_its_source_no_more(given, trained, tm
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
-        patch.setattr(runs, "train", killed)
+        patch.setattr(loop, "train", killed)
         main([*new, str(tmp_path / "killed")])
     shutil.rmtree(source)
     main(["train", "--resume", "--steps", "3", "--device", "cpu", "--out", str(tmp_path / "killed")])

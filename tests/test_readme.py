@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from minidiff.cli import COMMANDS
+from minidiff.run.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from minidiff import data, runs
-from minidiff.checkpoint import new_model, read_config
-from minidiff.nets.measures import parameters, training_memory
-from minidiff.recipes import RECIPES, configure
-from minidiff.runs import train_run
+from minidiff import data
+from minidiff.measure.nets import parameters, training_memory
+from minidiff.run import loop
+from minidiff.run.checkpoint import new_model, read_config
+from minidiff.run.loop import train_run
+from minidiff.run.recipes import RECIPES, configure
 
 
 @pytest.fixture
@@ -65,13 +66,13 @@ def test_flip_mirrors_half(generator):
 
 def test_cooldown_falls_to_zero(tmp_path, monkeypatch):
     config, dataset = configure("digits", width=16, batch=4, cooldown=0.5)
-    factors, real = [], runs.train
+    factors, real = [], loop.train
 
     def spy(*args, fall, **options):
         factors.extend(fall(step) for step in range(8))
         return real(*args, fall=fall, **options)
 
-    monkeypatch.setattr(runs, "train", spy)
+    monkeypatch.setattr(loop, "train", spy)
     train_run(tmp_path / "run", config, dataset, steps=8, device="cpu", progress=False)
     assert factors == [1.0] * 5 + [0.75, 0.5, 0.25]
 

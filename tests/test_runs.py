@@ -9,14 +9,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from minidiff import checkpoint, data, denoise, evaluate, runs
-from minidiff.cli import main
+from minidiff import data, denoise
 from minidiff.device import out_of_memory
-from minidiff.files import locked
-from minidiff.generate import generate
 from minidiff.nets import NETS
-from minidiff.recipes import configure
-from minidiff.runs import train_run
+from minidiff.run import checkpoint, evaluate, loop
+from minidiff.run.cli import main
+from minidiff.run.folder import locked
+from minidiff.run.generate import generate
+from minidiff.run.loop import train_run
+from minidiff.run.recipes import configure
 from tests.test_cli import refused, snapshot
 
 
@@ -233,7 +234,7 @@ def test_out_of_memory_is_said_and_costs_nothing(place, error, copied, capsys, m
     elif place == "reading the state":
         monkeypatch.setattr(torch, "load", fail)
     elif place == "drawing":
-        monkeypatch.setattr(runs, "generate", fail)
+        monkeypatch.setattr(loop, "generate", fail)
     else:
         monkeypatch.setattr(denoise.Denoiser, "loss", fail)
     refused(capsys, command, "out of memory (")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minidiff.data.toys import eight_gaussians
-from minidiff.metrics import sliced_wasserstein
+from minidiff.measure.metrics import sliced_wasserstein
 from minidiff.oracles import GaussianMixture, MixtureDenoiser
 from minidiff.samplers import SAMPLERS, ddim, dpmpp_2m, euler, heun, langevin, last, start
 from minidiff.schedules import EDM, SCHEDULES, VE, VP, Cosine, Linear

@@ -4,18 +4,18 @@ import pytest
 import torch
 
 from minidiff import data
-from minidiff.data import captions, checker, shapes
-from minidiff.data.captions import Asked, describe, relation_of
-from minidiff.data.checker import Found
+from minidiff.data.shapes import captions, checker, scenes
+from minidiff.data.shapes.captions import Asked, describe, relation_of
+from minidiff.data.shapes.checker import Found
 from minidiff.text import Tokenizer
 
 
 def asked_and_found(size, n=400, noise=0.0, most=3):
     generator = torch.Generator().manual_seed(0)
-    scenes = shapes.draw(n, generator, most)
-    pictures = shapes.render(scenes, size)
+    drawn = scenes.draw(n, generator, most)
+    pictures = scenes.render(drawn, size)
     pictures = pictures + noise * torch.randn(pictures.shape, generator=generator)
-    return [a for _, a in describe(scenes, generator)], pictures
+    return [a for _, a in describe(drawn, generator)], pictures
 
 
 @pytest.mark.parametrize("size", [16, 24, 32, 64])
@@ -53,12 +53,12 @@ def test_scores_by_hand():
 
 
 def test_scenes_are_plain_and_fill_all_kinds():
-    scenes = shapes.draw(2000, torch.Generator().manual_seed(1))
-    assert shapes.plain(scenes).all()
-    kinds = {(c, s) for c, s in zip(scenes.colour[:, 0].tolist(), scenes.shape[:, 0].tolist(), strict=True)}
-    assert len(kinds) == len(shapes.COLOURS) * len(shapes.SHAPES)
+    drawn = scenes.draw(2000, torch.Generator().manual_seed(1))
+    assert scenes.plain(drawn).all()
+    kinds = {(c, s) for c, s in zip(drawn.colour[:, 0].tolist(), drawn.shape[:, 0].tolist(), strict=True)}
+    assert len(kinds) == len(scenes.COLOURS) * len(scenes.SHAPES)
     for k in (1, 2, 3):
-        assert (scenes.count == k).float().mean().item() == pytest.approx(1 / 3, abs=0.04)
+        assert (drawn.count == k).float().mean().item() == pytest.approx(1 / 3, abs=0.04)
 
 
 def test_same_seed_same_pictures_and_captions():
@@ -68,7 +68,7 @@ def test_same_seed_same_pictures_and_captions():
 
 def test_shapes_of_one_radius_have_one_area():
     radius, centre = torch.full((4,), 0.2), torch.full((4, 2), 0.5)
-    cover = shapes.coverage(torch.arange(4), radius, centre, 64)
+    cover = scenes.coverage(torch.arange(4), radius, centre, 64)
     torch.testing.assert_close(cover.sum((1, 2)), torch.full((4,), torch.pi * (0.2 * 64) ** 2), rtol=0.01, atol=0)
     _, found = checker.measure(cover)
     torch.testing.assert_close(found, centre, atol=2e-3, rtol=0)
@@ -83,14 +83,14 @@ def test_relations(dx, dy, words):
 
 def test_captions_are_true_and_within_the_vocabulary():
     words = set(captions.vocabulary())
-    scenes = shapes.draw(1000, torch.Generator().manual_seed(2))
-    for i, (text, asked) in enumerate(describe(scenes, torch.Generator().manual_seed(3))):
+    drawn = scenes.draw(1000, torch.Generator().manual_seed(2))
+    for i, (text, asked) in enumerate(describe(drawn, torch.Generator().manual_seed(3))):
         said = text.replace(",", "").split()
         assert set(said) <= words and len(said) <= captions.LENGTH
         for colour, shape, _ in asked.objects:
-            names = captions.WORDS[list(shapes.COLOURS)[colour]], captions.WORDS[shapes.SHAPES[shape]]
+            names = captions.WORDS[list(scenes.COLOURS)[colour]], captions.WORDS[scenes.SHAPES[shape]]
             assert any(f"{c} {s}" in text for c, s in itertools.product(*names)), text
-        assert len(asked.objects) == scenes.count[i]
+        assert len(asked.objects) == drawn.count[i]
 
 
 def test_held_out_combinations_are_never_seen_in_training():

@@ -1,6 +1,7 @@
 import torch
+from experiments import style
 
-from minidiff import data, style
+from minidiff import data
 
 
 def test_statistics_are_means_and_deviations(generator):

@@ -5,21 +5,25 @@ import unicodedata
 
 import pytest
 import torch
+from experiments import play
 from PIL import Image
 
-from minidiff import checkpoint, compare, data, play
-from minidiff.checkpoint import Config
-from minidiff.cli import main
+from minidiff import data
 from minidiff.data import Images
-from minidiff.data.captions import LENGTH, vocabulary
+from minidiff.data.shapes.captions import LENGTH, vocabulary
 from minidiff.denoise import Denoiser
-from minidiff.evaluate import evaluate
+from minidiff.measure import compare
 from minidiff.nets import DiT, UNet, build
 from minidiff.nets.layers import Attention, CrossAttention
-from minidiff.recipes import configure
-from minidiff.runs import train_run
+from minidiff.nets.text import ClipTokenizer, encoder_for
+from minidiff.run import checkpoint
+from minidiff.run.checkpoint import Config
+from minidiff.run.cli import main
+from minidiff.run.evaluate import evaluate
+from minidiff.run.loop import train_run
+from minidiff.run.recipes import configure
 from minidiff.schedules import VP
-from minidiff.text import WAYS, ClipTokenizer, Tokenizer, split_words, vocabulary_of
+from minidiff.text import WAYS, Tokenizer, split_words, vocabulary_of
 
 TOKENIZER = Tokenizer(vocabulary(), LENGTH)
 PROMPTS = ["a red circle above a big blue square", "a tiny golden box"]
@@ -66,7 +70,7 @@ def test_words_that_are_not_there_are_not_read(generator, float64):
 @pytest.mark.parametrize("net", [UNet, DiT])
 def test_nets_that_cannot_read(net):
     with pytest.raises(ValueError, match="no place for labels"):
-        net(3, 16, text=TOKENIZER.encoder(), how="channel")
+        net(3, 16, text=encoder_for(TOKENIZER), how="channel")
     with pytest.raises(ValueError, match="cannot read captions"):
         build("cnn", (3, 16, 16), tokenizer=TOKENIZER)
 
@@ -201,7 +205,7 @@ def test_a_folder_with_captions_is_evaluated_by_its_captions(tmp_path, quick_jud
         drawn.append((args[4], options["scale"]))
         return compare.draw(*args, **options)
 
-    monkeypatch.setattr("minidiff.evaluate.draw", draw)
+    monkeypatch.setattr("minidiff.run.evaluate.draw", draw)
     report = evaluate(tmp_path / "run", n=24, few=True, steps=2, device="cpu")
     assert [scale for _, scale in drawn] == [1.0, 2.0] and "scale 2: recall" in report
     for cond, _ in drawn:
@@ -423,7 +427,7 @@ def test_clip_null_is_the_empty_prompt(clip, generator):
     net = build("unet", (3, 16, 16), width=16, patch=2, tokenizer=tokenizer, way="cross").eval()
     x, c = torch.randn(2, 3, 16, 16, generator=generator), torch.zeros(2)
     torch.testing.assert_close(net(x, c), net(x, c, tokenizer(["", ""])))
-    words = tokenizer.encoder()(tokenizer(["a", "a b"]))
+    words = encoder_for(tokenizer)(tokenizer(["a", "a b"]))
     assert words.there.sum(1).tolist() == [3, 4] and words.pooled.shape == (2, 32)
     with pytest.raises(ValueError, match="limit of this model is 20"):
         tokenizer(["a " * 30])

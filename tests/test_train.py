@@ -7,8 +7,8 @@ from torch import nn
 
 from minidiff import data
 from minidiff.denoise import Denoiser
-from minidiff.evaluate import score_error
 from minidiff.nets import build
+from minidiff.run.evaluate import score_error
 from minidiff.schedules import VP
 from minidiff.train import new_state, rate, train, update_ema
 

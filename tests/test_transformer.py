@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from minidiff.guidance import Guided
-from minidiff.nets.transformer import OfficialModel, from_official, positions
+from minidiff.nets.official import OfficialModel, from_official
+from minidiff.nets.transformer import positions
 from minidiff.samplers import ddim, last
 
 SIZES = [dict(width=64, depth=2, patch=2, size=8, channels=4, out=8, classes=10), 

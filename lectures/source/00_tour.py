@@ -25,14 +25,14 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
+from experiments import claims, lecture00, lecture04, lecture07
 
-from minidiff import claims, data, plot
-from minidiff.claims import lecture00, lecture04, lecture07
+from minidiff import data, plot
 from minidiff.data.toys import eight_gaussians, grid_25
-from minidiff.generate import generate
 from minidiff.guidance import Guided
-from minidiff.nets.measures import flops, parameters
+from minidiff.measure.nets import flops, parameters
 from minidiff.oracles import MixtureDenoiser
+from minidiff.run.generate import generate
 from minidiff.samplers import dpmpp_2m, start
 from minidiff.schedules import VP
 

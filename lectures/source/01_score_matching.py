@@ -28,15 +28,15 @@
 # 4. Why train on *all* noise levels? What goes wrong with one?
 #
 # Each part states a claim, asks you to predict, measures, and names the number that decides. The claims and verdicts are
-# in `CLAIMS.md`; `python -m minidiff claims 1.4` measures one anew. In smoke mode (`MINIDIFF_MODE=smoke`) everything runs
+# in `CLAIMS.md`; `python lectures/claims.py measure 1.4` measures one anew. In smoke mode (`MINIDIFF_MODE=smoke`) everything runs
 # in seconds with numbers that mean nothing; otherwise it takes some minutes on two CPU cores.
 
 # %%
 import matplotlib.pyplot as plt
 import torch
+from experiments import claims, lecture01
 
-from minidiff import claims, plot, score_matching
-from minidiff.claims import lecture01
+from minidiff import plot, score_matching
 from minidiff.data.toys import eight_gaussians
 from minidiff.denoise import score
 from minidiff.oracles import MixtureDenoiser

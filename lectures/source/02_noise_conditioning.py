@@ -32,9 +32,9 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
+from experiments import claims, lecture02, tools
 
-from minidiff import claims, plot
-from minidiff.claims import lecture02, tools
+from minidiff import plot
 
 SMOKE = claims.mode() == "smoke"
 

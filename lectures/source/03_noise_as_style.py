@@ -30,10 +30,10 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
+from experiments import claims, lecture03, style
 from torch import nn
 
-from minidiff import claims, data, plot, style
-from minidiff.claims import lecture03
+from minidiff import data, plot
 from minidiff.data import images
 from minidiff.nets.layers import CondInstanceNormPlus, Modulated, adain
 

@@ -33,10 +33,10 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
+from experiments import claims, lecture04
 
-from minidiff import claims, plot
-from minidiff.claims import lecture04
-from minidiff.nets.measures import flops, parameters
+from minidiff import plot
+from minidiff.measure.nets import flops, parameters
 
 SMOKE = claims.mode() == "smoke"
 
@@ -52,7 +52,7 @@ for name, make in family.items():
 
 # %% [markdown]
 # Note the last column before going on: at equal parameters the costs differ by a factor of a hundred or so. "At equal size" means nothing until
-# one says equal *what*; `minidiff.nets.matched(names, budget, shape, by="parameters" or "flops")` builds either.
+# one says equal *what*; `experiments.matched.matched(names, budget, shape, by="parameters" or "flops")` builds either.
 #
 # ## 1. What each sees
 #

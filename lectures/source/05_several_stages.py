@@ -38,9 +38,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from experiments import claims, lecture05
 
-from minidiff import claims, plot
-from minidiff.claims import lecture05
+from minidiff import plot
 from minidiff.stages.autoregressive import Causal
 
 SMOKE = claims.mode() == "smoke"

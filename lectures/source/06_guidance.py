@@ -31,9 +31,9 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
+from experiments import claims, divergences, guided_digits, lecture06
 
-from minidiff import claims, plot
-from minidiff.claims import divergences, guided_digits, lecture06
+from minidiff import plot
 from minidiff.data.toys import branches
 from minidiff.guidance import Guided
 from minidiff.oracles import MixtureDenoiser

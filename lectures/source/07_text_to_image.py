@@ -28,11 +28,11 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
+from experiments import claims, lecture07, play
 
-from minidiff import claims, data, play, plot
-from minidiff.claims import lecture07
-from minidiff.data import checker
-from minidiff.generate import generate
+from minidiff import data, plot
+from minidiff.data.shapes import checker
+from minidiff.run.generate import generate
 
 SMOKE = claims.mode() == "smoke"
 

@@ -30,9 +30,10 @@ import json
 
 import matplotlib.pyplot as plt
 import torch
+from experiments import claims, lecture08
 
-from minidiff import claims, plot, pretrained
-from minidiff.claims import lecture08
+from minidiff import plot
+from minidiff.run import pretrained
 
 SMOKE = claims.mode() == "smoke"
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from ..device import to_device
 from ..oracles import GaussianMixture
 from . import images, toys
-from .captions import Captioned, held_out
 from .folder import from_folder
 from .images import Images
+from .shapes.captions import Captioned, held_out
 
 
 @dataclass

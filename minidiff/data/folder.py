@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-from ..files import data_folder, replacing
+from ..device import data_folder, replacing
 from ..text import split_words
 from .images import Images, split
 from .picture import SUFFIXES, read

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..device import out_of_memory, to_device
-from ..files import data_folder
+from ..device import data_folder, out_of_memory, to_device
 from ..text import vocabulary_of
+from ..train import check_pictures
 
 TORCHVISION = {"cifar10": ("CIFAR10", 32), "mnist": ("MNIST", 28), "fashion_mnist": ("FashionMNIST", 28)}
 
@@ -86,22 +86,6 @@ class Images:
         digest.update(b"" if self.labels is None else self.labels.numpy().tobytes())
         digest.update(b"" if self.captions is None else repr(self.captions).encode())
         return digest.hexdigest()[:16]
-
-
-def check_pictures(x: Tensor, name: str = "pictures") -> None:
-    """Raise ValueError unless x is (N, C, H, W), C 1 or 3, and uint8 or floats in [-1, 1]."""
-    if x.ndim != 4 or x.shape[1] not in (1, 3):
-        hint = ": move the channels to the front" if x.ndim == 4 and x.shape[-1] in (1, 3) else ""
-        raise ValueError(f"{name}: expected (N, C, H, W) with 1 or 3 channels, got {tuple(x.shape)}{hint}")
-    if x.numel() == 0:
-        raise ValueError(f"{name}: there are no pictures in it")
-    if x.dtype == torch.uint8:
-        return
-    if not x.is_floating_point():
-        raise ValueError(f"{name}: pictures must be uint8 or floats in [-1, 1], got {x.dtype}")
-    low, high = x.min().item(), x.max().item()
-    if not (low >= -1.001 and high <= 1.001):  # also false for NaN
-        raise ValueError(f"{name}: float pictures must lie in [-1, 1], got {low:.3g} to {high:.3g}: x / 127.5 - 1?")
 
 
 def split(images: Images, part: str, held_out: float) -> Images:

@@ -1,14 +1,12 @@
 """Networks, all called as net(x, c_noise, cond): x and the output alike in shape, c_noise (B,), cond labels (B,) or
 tokens (B, L), or None."""
 
-from bisect import bisect_left
-
 import torch
 
 from .cnn import CNN, NCSN
 from .layers import heads_of
-from .measures import flops, parameters
 from .mlp import MLP
+from .text import encoder_for
 from .transformer import DiT
 from .unet import UNet
 
@@ -58,7 +56,7 @@ def build(
 
 
 def _new(name, shape, classes, width, patch=None, depth=None, levels=None, tokenizer=None, way=None):
-    text = {} if tokenizer is None else {"text": tokenizer.encoder(), "way": way}
+    text = {} if tokenizer is None else {"text": encoder_for(tokenizer), "way": way}
     if name == "mlp":
         return MLP(shape[0], classes, width)
     channels, size, _ = shape
@@ -82,35 +80,4 @@ def _new(name, shape, classes, width, patch=None, depth=None, levels=None, token
     return DiT(channels, size, classes, width, depth or 6, heads, patch=patch, **text)
 
 
-def matched(names, budget: float, shape=(3, 32, 32), by: str = "parameters", classes=None, seed: int = 0) -> dict:
-    """The nets `names`, each as wide as brings it closest to `budget` parameters, or with by="flops" to that many FLOPs
-    a picture (a forward pass): for comparisons in which only the shape of the net differs.
-
-    Raises ValueError where the closest width misses the budget by more than 10%.
-    """
-    if by not in ("parameters", "flops"):
-        raise ValueError(f"nets are matched by parameters or flops, not by {by!r}")
-    found = {}
-    for name in names:
-        step = 4 if name in ("dit", "transformer") else 2  # their positions need a multiple of 4
-
-        def cost(width, name=name):
-            with torch.device("meta"):
-                net = _new(name, shape, classes, width)
-            return parameters(net) if by == "parameters" else flops(net, shape)
-
-        high = step
-        while cost(high) < budget:
-            high *= 2
-        widths = range(step, high + step, step)
-        at = bisect_left(widths, budget, key=cost)
-        width = min(widths[max(0, at - 1) : at + 1], key=lambda w: abs(cost(w) - budget))
-        if abs(cost(width) - budget) > 0.1 * budget:
-            raise ValueError(
-                f"no width brings {name} within 10% of {budget:g} {by}: the closest, {width}, has {cost(width):g}"
-            )
-        found[name] = build(name, shape, classes, width, seed)
-    return found
-
-
-__all__ = ["CNN", "NCSN", "NETS", "DiT", "MLP", "UNet", "build", "default_width", "matched"]
+__all__ = ["CNN", "NCSN", "NETS", "DiT", "MLP", "UNet", "build", "default_width"]

@@ -4,17 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, elu, interpolate, silu
 
-from .layers import (
-    Attention,
-    CondInstanceNormPlus,
-    CrossAttention,
-    Embedding,
-    GroupNorm,
-    Modulated,
-    groups,
-    heads_of,
-    set_zero,
-)
+from .fast import GroupNorm
+from .layers import Attention, CondInstanceNormPlus, CrossAttention, Embedding, Modulated, groups, heads_of, set_zero
 
 NORMS = ("group", "instance", "none")
 CONDITIONING = ("modulate", "add", "channel", "none")

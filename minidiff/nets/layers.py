@@ -4,7 +4,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+
+from .fast import attend
 
 
 class Fourier(nn.Module):
@@ -124,49 +125,6 @@ class CondInstanceNormPlus(Modulated):
         return torch.addcmul(shift[..., None, None], self.norm(x), scale[..., None, None])
 
 
-class GroupNorm(nn.GroupNorm):
-    """nn.GroupNorm with a faster backward on a CPU, where PyTorch's takes up to five times what is needed."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and x.ndim == 4 and torch.is_grad_enabled():
-            return _GroupNorm.apply(x, self.weight, self.bias, self.num_groups, self.eps)
-        return super().forward(x)
-
-
-class _GroupNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, weight, bias, groups, eps):
-        b, c, h, w = x.shape
-        out, mean, rstd = torch.native_group_norm(x, weight, bias, b, c, h * w, groups, eps)
-        ctx.save_for_backward(x, weight, mean, rstd)
-        return out
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
-        x, weight, mean, rstd = ctx.saved_tensors
-        (b, c, h, w), groups = x.shape, mean.shape[1]
-        each = (b, groups, c // groups)
-
-        def over_space(v):  # rows first: a sum of bfloat16 into float32 would convert, and so copy, all of it
-            return v.permute(0, 2, 3, 1).sum(2).sum(1, dtype=torch.float32).view(each)
-
-        sums, products = over_space(grad), over_space(grad * x)
-        mean, rstd = mean.float()[..., None], rstd.float()[..., None]
-        gain = torch.ones((), device=x.device) if weight is None else weight.float().view(1, *each[1:])
-        n = h * w * c // groups
-        by_one = (gain * sums).sum(2, keepdim=True) / n  # what the subtraction of the mean takes back
-        by_x = rstd**3 * ((gain * products).sum(2, keepdim=True) / n - mean * by_one)  # and the division by std
-
-        def of(v):
-            return v.expand(each).reshape(b, c, 1, 1).to(x.dtype)
-
-        dx = torch.addcmul(torch.addcmul(of(mean * by_x - rstd * by_one), x, of(-by_x)), grad, of(rstd * gain))
-        if weight is None:
-            return dx, None, None, None, None
-        return dx, ((products - mean * sums) * rstd).sum(0).view(c), sums.sum(0).view(c), None, None
-
-
 class Attention(nn.Module):
     """Multi-head self-attention, x (B, N, width) -> (B, N, width) (Vaswani et al. 2017, section 3.2).
 
@@ -215,24 +173,6 @@ def split_heads(x: Tensor, parts: int, heads: int) -> Tensor:
     """(B, N, parts * width) -> (parts, B, heads, N, width / heads)."""
     b, n, width = x.shape
     return x.view(b, n, parts, heads, width // parts // heads).permute(2, 0, 3, 1, 4)
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, there: Tensor | None = None) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v, for q (B, heads, N, d), k, v (B, heads, M, d); there (B, M), the keys that count, or
-    (B, 1, N, M), those that count for each query.
-
-    Written out on a CPU, where the backward of scaled_dot_product_attention is slow in bfloat16 at these sizes; the
-    softmax stays in q's type, where autocast would copy the largest tensor of the net to float32 and back.
-    """
-    there = there[:, None, None] if there is not None and there.ndim == 2 else there
-    if q.device.type != "cpu":
-        return scaled_dot_product_attention(q, k, v, attn_mask=there)
-    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)
-    if there is not None:
-        scores = scores.masked_fill(~there, -torch.inf)
-    with torch.autocast("cpu", enabled=False):
-        weights = scores.softmax(-1)
-    return weights @ v
 
 
 def positions(side: int, width: int) -> Tensor:

@@ -2,13 +2,10 @@
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from ..denoise import Prediction
-from ..schedules import VP, expand
 from .cnn import with_level
 from .layers import Attention, CrossAttention, Embedding, Fourier, Modulated, heads_of, positions, read, set_zero
 
@@ -136,97 +133,3 @@ class Branch(nn.Module):
 def layer_norm(width: int) -> nn.LayerNorm:
     """Without its own scale and shift, which the embedding gives."""
     return nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-
-
-def from_official(state_dict: dict[str, Tensor], heads: int | None = None) -> DiT:
-    """The DiT of a checkpoint of facebookresearch/DiT: net(x, t, y) is its output for their integer times t (B,).
-
-    All output channels come out, the learned sigma's too. Sizes are read from the shapes; `heads` is 16 for width 1152
-    (DiT-XL), else width / 64, unless given. Raises ValueError naming the keys that are missing, left over or misshapen.
-    diffusers' port of these nets spaces the time's frequencies by 1 / 127 of the range where the original has 1 / 128.
-    """
-    theirs = {k.removeprefix("module."): v for k, v in state_dict.items()}
-    sizes = {"x_embedder.proj.weight": 4, "pos_embed": 3, "y_embedder.embedding_table.weight": 2,
-             "t_embedder.mlp.0.weight": 2, "final_layer.linear.weight": 2, "blocks.0.mlp.fc1.weight": 2}  # fmt: skip
-    for name, ndim in sizes.items():
-        if name not in theirs or theirs[name].ndim != ndim:
-            raise ValueError(f"not a DiT checkpoint: {name} is missing, or is not of {ndim} dimensions")
-    width, channels, patch, _ = theirs["x_embedder.proj.weight"].shape
-    side, half = math.isqrt(theirs["pos_embed"].shape[1]), theirs["t_embedder.mlp.0.weight"].shape[1] // 2
-    net = DiT(
-        channels,
-        side * patch,
-        classes=len(theirs["y_embedder.embedding_table.weight"]) - 1,
-        width=width,
-        depth=1 + max(int(k.split(".")[1]) for k in theirs if k.startswith("blocks.")),
-        heads=heads or (16 if width == 1152 else width // 64),
-        patch=patch,
-        mlp_ratio=len(theirs["blocks.0.mlp.fc1.weight"]) / width,
-        out_channels=len(theirs["final_layer.linear.weight"]) // patch**2,
-        features=Fourier(torch.exp(-math.log(10000.0) * torch.arange(half) / half)),  # rounded as theirs are
-    )
-    ours = {"emb.noise.0.frequencies": net.emb.noise[0].frequencies}
-    for name, value in theirs.items():
-        ours |= _ours(name, value)
-    wanted = net.state_dict()
-    wrong = [f"{k} is missing" for k in wanted if k not in ours]
-    for k, v in ours.items():
-        if k not in wanted:
-            wrong.append(f"{k} is left over")
-        elif v.shape != wanted[k].shape:
-            wrong.append(f"{k} has shape {tuple(v.shape)}, not {tuple(wanted[k].shape)}")
-    if wrong:
-        raise ValueError(f"not a DiT checkpoint (in our names): {'; '.join(wrong[:3])}")
-    net.load_state_dict(ours)
-    return net.eval()
-
-
-class OfficialModel:
-    """A net of from_official as a Model on the VP path, to be sampled or guided as any other.
-
-    It predicts eps at the times 0 to 999 of a DDPM with betas from .0001 to .02 (Ho et al. 2020); between two of them
-    the time is interpolated by log SNR. The learned sigma is left out: no sampler here needs it.
-    """
-
-    def __init__(self, net: DiT):
-        self.net, self.schedule, self.null = net, VP(), net.null
-        alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)
-        self.levels = (alpha_bar / (1 - alpha_bar)).log().numpy()  # log SNR, falling
-
-    def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
-        t = torch.as_tensor(t).to(x_t)
-        alpha, sigma = (expand(v, x_t) for v in self.schedule(t))
-        number = np.interp(-self.schedule.log_snr(t).numpy(force=True), -self.levels, np.arange(1000.0))
-        number = torch.as_tensor(number).to(x_t).expand(len(x_t))
-        eps = self.net(x_t, number, cond)[:, : x_t.shape[1]]
-        return Prediction((x_t - sigma * eps) / alpha, eps)
-
-
-_OFFICIAL = {  # their name -> ours; N is the block's number
-    "pos_embed": "positions",
-    "x_embedder.proj": "enter",
-    "t_embedder.mlp.0": "emb.noise.1",
-    "t_embedder.mlp.2": "emb.noise.3",
-    "y_embedder.embedding_table": "emb.label",
-    "blocks.N.attn.qkv": "blocks.N.attention.layer.qkv",
-    "blocks.N.attn.proj": "blocks.N.attention.layer.project",
-    "blocks.N.mlp.fc1": "blocks.N.mlp.layer.0",
-    "blocks.N.mlp.fc2": "blocks.N.mlp.layer.2",
-    "final_layer.linear": "leave",
-    "final_layer.adaLN_modulation.1": "norm.modulation",
-}
-
-
-def _ours(name: str, value: Tensor) -> dict[str, Tensor]:
-    """Their parameter under our name or names."""
-    stem, _, leaf = name.rpartition(".")
-    if name == "pos_embed":
-        return {"positions": value[0]}
-    parts = stem.split(".")
-    number = parts[1] if parts[0] == "blocks" else ""
-    stem = stem.replace(f"blocks.{number}.", "blocks.N.") if number else stem
-    if stem == "blocks.N.adaLN_modulation.1":  # shift, scale, gate of the attention, then of the MLP
-        first, second = value.chunk(2)
-        at = f"blocks.{number}.{{}}.norm.modulation.{leaf}"
-        return {at.format("attention"): first, at.format("mlp"): second}
-    return {f"{_OFFICIAL.get(stem, stem)}.{leaf}".replace("blocks.N.", f"blocks.{number}."): value}

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ..nets.layers import Attention, attend, heads_of, split_heads
+from ..nets.fast import attend
+from ..nets.layers import Attention, heads_of, split_heads
 from .gan import required
 
 

@@ -13,7 +13,8 @@ from torch.nn.functional import leaky_relu, softplus
 
 from ..denoise import check_labels, condition, normal_like
 from ..nets.cnn import resize
-from ..nets.layers import GroupNorm, Modulated, groups
+from ..nets.fast import GroupNorm
+from ..nets.layers import Modulated, groups
 
 NOISE = 64  # dimensions of z
 HIDDEN = 128  # features of a critic before its verdict

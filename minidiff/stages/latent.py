@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..data import Captioned, Data
-from ..device import autocast, out_of_memory, to_device
-from ..files import data_folder, replacing
+from ..device import autocast, data_folder, out_of_memory, replacing, to_device
 from ..text import vocabulary_of
 from .autoencoder import Autoencoder
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .. import classifier
 from ..data import Data
+from ..measure import classifier
 
 VGG_FILE = "vgg16-397923af.pth"  # torchvision's, as torch.hub names it
 VGG_LAYERS = (3, 8, 15, 22, 29)  # after the last ReLU of each block

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .. import parallel
+from ..device import averaged
 
 
 class Codebook(nn.Module):
@@ -53,7 +53,7 @@ class Codebook(nn.Module):
         """Move each code towards the mean of the vectors, of all ranks, that it was nearest to."""
         counts = torch.zeros_like(self.counts).index_add_(0, index, torch.ones_like(flat[:, 0]))
         totals = torch.zeros_like(self.totals).index_add_(0, index, flat)
-        counts, totals = parallel.averaged(counts), parallel.averaged(totals)
+        counts, totals = averaged(counts), averaged(totals)
         self.counts.lerp_(counts, 1 - self.decay)
         self.totals.lerp_(totals, 1 - self.decay)
         self.vectors.copy_(self.totals / self.counts.clamp(min=1e-5)[:, None])

@@ -1,7 +1,7 @@
 """What a trained CIFAR-10 model does: distance to real pictures by sampler and number of calls, by guidance, and by
 which steps are guided.
 
-python tests/bench/cifar10.py --data folder:PATH [--run RUN]       some 45 minutes on two CPU cores
+PYTHONPATH=lectures python tests/bench/cifar10.py --data folder:PATH [--run RUN]       some 45 minutes on two CPU cores
 
 The model is the one that comes with minidiff, unless a run is given. cifar10.json and cifar10.png go to --out;
 samples drawn are kept in --work, so that a killed call goes on.
@@ -18,14 +18,15 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import torch
+from experiments.lecture08 import steps_of
 from torch import Tensor
 
-from minidiff import checkpoint, classifier, data, plot, pretrained
-from minidiff.claims.lecture08 import steps_of
-from minidiff.compare import distances, draw
-from minidiff.device import pick
-from minidiff.files import replacing
+from minidiff import data, plot
+from minidiff.device import pick, replacing
 from minidiff.guidance import during
+from minidiff.measure import classifier
+from minidiff.measure.compare import distances, draw
+from minidiff.run import checkpoint, pretrained
 
 CALLS = (2, 5, 10, 15, 20, 50)
 SAMPLERS = ("ddim", "heun", "dpmpp_2m")

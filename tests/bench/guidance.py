@@ -18,12 +18,12 @@ import matplotlib.pyplot as plt
 import torch
 from safetensors.torch import load_file, save_file
 
-from minidiff import classifier, data, plot
-from minidiff.compare import distances
+from minidiff import data, plot
 from minidiff.denoise import Denoiser, lognormal_times
-from minidiff.device import autocast, pick, to_device
-from minidiff.files import replacing
+from minidiff.device import autocast, pick, replacing, to_device
 from minidiff.guidance import Guided
+from minidiff.measure import classifier
+from minidiff.measure.compare import distances
 from minidiff.nets import UNet
 from minidiff.samplers import dpmpp_2m, last, start
 from minidiff.schedules import VP

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from minidiff import checkpoint, data
-from minidiff.device import pick
-from minidiff.files import replacing
-from minidiff.nets.measures import parameters, training_memory
-from minidiff.recipes import RECIPES, configure
+from minidiff import data
+from minidiff.device import pick, replacing
+from minidiff.measure.nets import parameters, training_memory
+from minidiff.run import checkpoint
+from minidiff.run.recipes import RECIPES, configure
 from minidiff.train import new_state, train
 
 

@@ -1,6 +1,6 @@
 """Every net on the digits for the same minutes: denoising error by noise level, on held-out digits.
 
-python tests/bench/nets.py            two minutes a net; writes nets.json and nets.png beside this file
+PYTHONPATH=lectures python tests/bench/nets.py            two minutes a net; writes nets.json and nets.png beside this file
 python tests/bench/nets.py --minutes .1 --out FOLDER
 """
 
@@ -15,12 +15,13 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import torch
+from experiments.matched import matched
 
 from minidiff import data, plot
 from minidiff.denoise import Denoiser, lognormal_times
-from minidiff.files import replacing
-from minidiff.nets import NETS, matched
-from minidiff.nets.measures import denoising_error, flops, parameters
+from minidiff.device import replacing
+from minidiff.measure.nets import denoising_error, flops, parameters
+from minidiff.nets import NETS
 from minidiff.oracles import EmpiricalDenoiser
 from minidiff.schedules import VP
 from minidiff.train import new_state, train

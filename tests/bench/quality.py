@@ -32,15 +32,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from minidiff import checkpoint, classifier, data, plot
-from minidiff.compare import distances, draw
+from minidiff import data, plot
 from minidiff.denoise import Prediction, normal_like
-from minidiff.device import autocast, pick, to_device
-from minidiff.files import replacing
+from minidiff.device import autocast, pick, replacing, to_device
 from minidiff.guidance import during
-from minidiff.nets.measures import parameters
-from minidiff.recipes import configure
-from minidiff.runs import pays, train_run
+from minidiff.measure import classifier
+from minidiff.measure.compare import distances, draw
+from minidiff.measure.nets import parameters
+from minidiff.run import checkpoint
+from minidiff.run.loop import pays, train_run
+from minidiff.run.recipes import configure
 from minidiff.schedules import VP, expand
 from minidiff.stages.latent import latents_of
 from minidiff.train import new_state, train

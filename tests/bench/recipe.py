@@ -20,13 +20,14 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import torch
 
-from minidiff import checkpoint, classifier, data, plot
-from minidiff.compare import distances, draw
-from minidiff.device import pick
-from minidiff.files import replacing
-from minidiff.nets.measures import parameters
-from minidiff.recipes import configure
-from minidiff.runs import train_run
+from minidiff import data, plot
+from minidiff.device import pick, replacing
+from minidiff.measure import classifier
+from minidiff.measure.compare import distances, draw
+from minidiff.measure.nets import parameters
+from minidiff.run import checkpoint
+from minidiff.run.loop import train_run
+from minidiff.run.recipes import configure
 
 STEPS = 10
 FIRST = 1.0  # minutes

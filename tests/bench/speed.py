@@ -26,10 +26,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minidiff import data, plot
 from minidiff.denoise import Denoiser, lognormal_times
-from minidiff.device import native_bf16
-from minidiff.files import replacing
-from minidiff.generate import generate
+from minidiff.device import native_bf16, replacing
 from minidiff.nets.layers import Attention
+from minidiff.run.generate import generate
 from minidiff.schedules import VP
 
 warnings.filterwarnings("ignore")

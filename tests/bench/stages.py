@@ -19,17 +19,18 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import torch
 
-from minidiff import checkpoint, classifier, data, plot
-from minidiff.compare import distances, some_pictures
-from minidiff.data import checker
-from minidiff.device import pick
-from minidiff.evaluate import evaluate_autoencoder, prompted
-from minidiff.files import replacing
-from minidiff.generate import generate
-from minidiff.metrics import frechet_distance
-from minidiff.nets.measures import parameters
-from minidiff.recipes import configure
-from minidiff.runs import load_data, train_run
+from minidiff import data, plot
+from minidiff.data.shapes import checker
+from minidiff.device import pick, replacing
+from minidiff.measure import classifier
+from minidiff.measure.compare import distances, some_pictures
+from minidiff.measure.metrics import frechet_distance
+from minidiff.measure.nets import parameters
+from minidiff.run import checkpoint
+from minidiff.run.evaluate import evaluate_autoencoder, prompted
+from minidiff.run.generate import generate
+from minidiff.run.loop import load_data, train_run
+from minidiff.run.recipes import configure
 from minidiff.stages import Causal
 from minidiff.stages.autoencoder import reconstruct
 

@@ -1,7 +1,7 @@
 """The three ways to read a caption, trained as long as the demo: how each draws combinations of words it has seen, and
 those it never has.
 
-python tests/bench/text.py     some four minutes of training for each way on two CPU cores
+PYTHONPATH=lectures python tests/bench/text.py     some four minutes of training for each way on two CPU cores
 It writes text.json and text.png to --out.
 """
 
@@ -16,13 +16,13 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import torch
+from experiments.lecture07 import TOKENIZER, WIDTHS, reader
 
 from minidiff import data, plot
-from minidiff.claims.lecture07 import TOKENIZER, WIDTHS, reader
-from minidiff.evaluate import prompt_accuracy
-from minidiff.files import replacing
-from minidiff.generate import generate
-from minidiff.nets.measures import parameters
+from minidiff.device import replacing
+from minidiff.measure.nets import parameters
+from minidiff.run.evaluate import prompt_accuracy
+from minidiff.run.generate import generate
 
 SCALES = (1.0, 2.0, 4.0)
 SAMPLING = 12

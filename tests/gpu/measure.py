@@ -21,14 +21,15 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from minidiff import checkpoint, classifier, data, metrics, plot, pretrained
-from minidiff.device import native_bf16, tuned
-from minidiff.features import features
-from minidiff.files import replacing
-from minidiff.generate import generate
-from minidiff.nets.measures import flops, parameters
-from minidiff.recipes import RECIPES, configure, configure_from
-from minidiff.runs import compile_net, train_run
+from minidiff import data, plot
+from minidiff.device import native_bf16, replacing, tuned
+from minidiff.measure import classifier, metrics
+from minidiff.measure.features import features
+from minidiff.measure.nets import flops, parameters
+from minidiff.run import checkpoint, pretrained
+from minidiff.run.generate import generate
+from minidiff.run.loop import compile_net, train_run
+from minidiff.run.recipes import RECIPES, configure, configure_from
 from minidiff.stages.latent import Latents
 from minidiff.train import new_state, train
 

@@ -10,20 +10,22 @@ import time
 import pytest
 import torch
 
-from minidiff import checkpoint, classifier, data, metrics, runs
+from minidiff import data
 from minidiff.data.toys import eight_gaussians
 from minidiff.demo import demo
 from minidiff.denoise import Denoiser, score, velocity
 from minidiff.device import autocast, follower, native_bf16, to_device
-from minidiff.doctor import examine
-from minidiff.evaluate import evaluate
-from minidiff.features import see
-from minidiff.generate import generate
 from minidiff.guidance import ClassifierGuided, Guided
+from minidiff.measure import classifier, metrics
+from minidiff.measure.doctor import examine
+from minidiff.measure.features import see
 from minidiff.nets import NETS, build
 from minidiff.oracles import EmpiricalDenoiser, MixtureDenoiser
-from minidiff.recipes import configure
-from minidiff.runs import train_run
+from minidiff.run import checkpoint, loop
+from minidiff.run.evaluate import evaluate
+from minidiff.run.generate import generate
+from minidiff.run.loop import train_run
+from minidiff.run.recipes import configure
 from minidiff.samplers import SAMPLERS, last, start
 from minidiff.schedules import SCHEDULES
 from minidiff.text import WAYS, Tokenizer
@@ -110,7 +112,7 @@ def test_trains_is_killed_resumes_samples_and_is_evaluated(kind, tmp_path, monke
             yield step
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(runs, "train", killed)
+        patched.setattr(loop, "train", killed)
         train_run(run, config, dataset, **options)
     assert checkpoint.resume(run, DEVICE)[1].step == 0  # the first save
     train_run(run, checkpoint.read_config(run), dataset, **options)
@@ -134,8 +136,8 @@ def test_trains_is_killed_resumes_samples_and_is_evaluated(kind, tmp_path, monke
 def test_a_real_kill(tmp_path):
     """SIGKILL in the middle; another process goes on to the end."""
     code = (
-        "import sys; from pathlib import Path; from minidiff.recipes import configure\n"
-        "from minidiff.runs import train_run\n"
+        "import sys; from pathlib import Path; from minidiff.run.recipes import configure\n"
+        "from minidiff.run.loop import train_run\n"
         "train_run(Path(sys.argv[1]), *configure('digits', width=16, batch=16), steps=int(sys.argv[2]), "
         "device=sys.argv[3], compiled=False, save_every=0.01, progress=False)"
     )

@@ -1,0 +1,42 @@
+"""The ledger of the lectures' claims.
+
+python lectures/claims.py list                  all of them, with their verdicts
+python lectures/claims.py measure ID            one anew, and what the ledger has
+python lectures/claims.py measure ID --write    the same, put into the ledger
+"""
+
+from dataclasses import dataclass
+
+from minidiff.run.cli import main
+from minidiff.run.options import option
+
+
+@dataclass
+class List:
+    """All claims, with their verdicts."""
+
+    def run(self):
+        from experiments.claims import show
+
+        show()
+
+
+@dataclass
+class Measure:
+    """Measure a claim anew, and show what the ledger has beside."""
+
+    id: str | None = option(None, "say 1.1", metavar="ID")
+    write: bool = option(False, "put what was measured into the ledger")
+
+    def run(self):
+        from experiments.claims import show
+
+        if self.id is None:
+            raise ValueError("which claim? Give its ID; python lectures/claims.py list has them")
+        show(self.id, self.write)
+
+
+COMMANDS = {"list": List, "measure": Measure}
+
+if __name__ == "__main__":
+    main(commands=COMMANDS)

@@ -1,0 +1,1 @@
+"""The experiments behind the claims of the lectures, and their ledger."""

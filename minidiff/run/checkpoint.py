@@ -1,0 +1,298 @@
+"""One run, one folder: everything that sampling and resuming need, and nothing that executes when loaded.
+
+config.json             what was trained, on what
+state.pt                weights, EMA, optimizer and random state: one file, so never half of one step and half
+                        of another; tensors and numbers only (torch.load with weights_only)
+model.safetensors       the raw weights, copied out of the state for sampling and for other programs
+ema.safetensors         their moving average, which is what `sample` uses
+loss.csv                step, loss averaged over 20 steps
+samples/                picture grids as training went
+"""
+
+import csv
+import json
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..denoise import PREDICTIONS, TIMES
+from ..device import out_of_memory, replacing
+from ..nets.text import ClipTokenizer
+from ..optim import OPTIMIZERS
+from ..schedules import SCHEDULES
+from ..text import WAYS, Tokenizer
+from ..train import State, new_state, stream
+from . import models, parallel
+from .models import MODELS
+
+
+@dataclass
+class Config:
+    """What defines a run: the data and what was found in it, the model, and how it is trained."""
+
+    data: str
+    shape: tuple[int, ...]
+    classes: list[str]
+    sigma_data: float
+    net: str
+    width: int
+    schedule: str = "vp"
+    prediction: str = "edm"
+    times: str = "lognormal"
+    batch: int = 64
+    lr: float = 2e-3
+    optimizer: str = "adamw"
+    p_uncond: float = 0.1
+    size: int | None = None
+    seed: int = 0
+    patch: int | None = None  # of the U-Net or the DiT; by default what the size suggests
+    depth: int | None = None  # blocks of a transformer, or of each level of a U-Net
+    levels: int | None = None  # of a U-Net
+    parts: int = 1  # that a batch is computed in, each with its own random stream (see minidiff.run.parallel)
+    flip: bool = False  # mirror half the pictures
+    recipe: str | None = None  # of minidiff.run.recipes, if the choices are one's
+    cooldown: float = 0.0  # the share of the training, at its end, over which the learning rate falls to 0
+    way: str | None = None  # in which captions are read; None without captions
+    text_encoder: str | None = None  # clip:PATH, or None for one that is trained with the net
+    words: list[str] = field(default_factory=list)  # the vocabulary of that one
+    length: int = 0  # and the most words it reads
+    prompts: list[str] = field(default_factory=list)  # eight captions, drawn as training goes
+    model: str = "diffusion"
+    f: int | None = None  # by how much an autoencoder divides the side
+    dim: int | None = None  # channels of its latents
+    codes: int | None = None  # in its codebook, if it has one
+    first_stage: dict | None = None  # the config of the autoencoder whose latents this models
+    start_from: str | None = None  # the run, or the model that comes with minidiff, with whose weights this began
+    fingerprint: str | None = None  # of the data, by which they are known again; None of points, and of old runs
+
+    def __post_init__(self):
+        self.shape, self.classes = tuple(self.shape), list(self.classes)
+        if self.model not in MODELS:
+            raise ValueError(f"unknown model {self.model!r}: choose from {', '.join(MODELS)}")
+        choices = {"net": MODELS[self.model], "schedule": SCHEDULES, "prediction": PREDICTIONS, "times": TIMES}
+        choices["optimizer"] = OPTIMIZERS
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose from {', '.join(known)}")
+        lowest = {"lr": 1e-12, "width": 8, "size": 4, "codes": 2}
+        for name, low in (lowest | dict.fromkeys(("batch", "dim", "depth", "levels", "parts"), 1)).items():
+            value = getattr(self, name)
+            if value is not None and not value >= low:
+                raise ValueError(f"{name} must be at least {low:g}, got {value}")
+        if self.batch % self.parts:
+            raise ValueError(f"a batch of {self.batch} cannot be cut into {self.parts} equal parts")
+        if not 0 <= self.cooldown <= 1:
+            raise ValueError(f"cooldown is a share of the training between 0 and 1, got {self.cooldown}")
+        if not 0 <= self.p_uncond <= 1:
+            raise ValueError(f"p_uncond is a probability between 0 and 1, got {self.p_uncond}")
+        if self.patch is not None and not self.patch >= 1:
+            raise ValueError(f"patch must be at least 1, got {self.patch}")
+        if self.way is not None and self.way not in WAYS:
+            raise ValueError(f"unknown way {self.way!r} to read captions: choose from {', '.join(WAYS)}")
+        if self.text_encoder is not None and not self.text_encoder.startswith("clip:"):
+            raise ValueError(f"unknown text encoder {self.text_encoder!r}: give clip:PATH, or leave it out")
+
+
+def tokenizer(config: Config) -> Tokenizer | ClipTokenizer | None:
+    """What makes a condition of a caption; None for a run without captions."""
+    if config.way is None:
+        return None
+    if config.text_encoder is not None:
+        return ClipTokenizer(config.text_encoder.removeprefix("clip:"))
+    return Tokenizer(config.words, config.length)
+
+
+def new_model(config: Config, device="cpu") -> nn.Module:
+    """The untrained model of a config; its initial weights depend on the seed alone."""
+    first_stage = None if config.first_stage is None else Config(**config.first_stage)
+    model = models.new_model(config, tokenizer(config), first_stage)
+    memory_format = torch.channels_last if len(config.shape) == 3 else torch.preserve_format
+    return model.to(device, memory_format=memory_format)
+
+
+def save(run: Path, config: Config, state: State, losses: list[tuple[int, float]], recent: list[float]) -> None:
+    """Write the run's files, each whole or not at all; a kill at any moment leaves a run that resumes exactly. All
+    ranks call it, the first writes.
+
+    losses: the rows of loss.csv; recent: the losses since its last row. state.pt is the truth, so rows are written
+    before it (resuming drops rows beyond its step) and the weight files after it (resuming writes them again).
+    """
+    streams = parallel.gather([g.get_state() for g in state.generators])
+    if parallel.rank() > 0:
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    with replacing(run / "config.json") as f:
+        f.write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
+    with replacing(run / "loss.csv") as f:
+        f.write_text("step,loss\n" + "".join(f"{step},{loss!r}\n" for step, loss in losses), encoding="utf-8")
+    with replacing(run / "state.pt") as f:
+        torch.save(
+            {
+                "step": state.step,
+                "recent": recent,
+                "model": state.model.state_dict(),
+                "ema": state.ema.state_dict(),
+                "optimizer": state.optimizer.state_dict(),
+                "generators": streams,
+            },
+            f,
+        )
+    for name, model in (("model", state.model), ("ema", state.ema)):
+        with replacing(run / f"{name}.safetensors") as f:
+            save_file({k: v.contiguous() for k, v in model.state_dict().items()}, f, {"step": str(state.step)})
+
+
+def is_run(run: Path) -> bool:
+    return (run / "config.json").is_file()
+
+
+def read_config(run: Path) -> Config:
+    """The config of a run. Raises ValueError for a folder that is no run, and for unknown or missing keys."""
+    if not run.is_dir():
+        raise ValueError(f"{run} is not a folder: give the run folder that train wrote")
+    if not is_run(run):
+        raise ValueError(f"{run} is not a run: it has no config.json")
+    try:
+        raw = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"{run / 'config.json'} is not JSON ({error})") from None
+    if not isinstance(raw, dict):
+        raise ValueError(f"{run / 'config.json'} is not a JSON object")
+    known = {f.name for f in fields(Config)}
+    if unknown := sorted(set(raw) - known):
+        raise ValueError(
+            f"{run / 'config.json'} has the unknown key {unknown[0]!r}: known are {', '.join(sorted(known))}"
+        )
+    needed = {f.name for f in fields(Config) if f.default is MISSING and f.default_factory is MISSING}
+    if missing := sorted(needed - set(raw)):
+        raise ValueError(f"{run / 'config.json'} lacks the key {missing[0]!r}")
+    try:
+        return Config(**raw)
+    except TypeError as error:
+        raise ValueError(f"{run / 'config.json'} has a value of the wrong type ({error})") from None
+
+
+def load(run: str | Path, ema: bool = True, device="cpu") -> nn.Module:
+    """The trained model of a run, for sampling: its moving average, or with ema=False its raw weights."""
+    run = Path(run)
+    model = new_model(read_config(run), device)
+    path = run / ("ema.safetensors" if ema else "model.safetensors")
+    if not path.exists():
+        raise ValueError(f"{path} is missing: the run has not saved yet, or train --resume --out {run} writes it again")
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
+        raise ValueError(f"{path} does not hold this run's weights ({_first_line(error)})") from None
+    return model.eval().requires_grad_(False)
+
+
+def start(config: Config, device="cpu") -> tuple[Config, State]:
+    """The state of a new run, this rank's, and the config with as many parts as the ranks can share."""
+    config = _shared(config)
+    return config, new_state(new_model(config, device), config.seed, _mine(config), config.optimizer)
+
+
+def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, float]], list[float]]:
+    """Config, state, loss rows and recent losses of a run, to go on training exactly as if it had never stopped.
+
+    With a number of ranks that does not divide its parts, they are made anew: as good, but not the same. A run that
+    stopped before its first save starts over. Raises ValueError for a damaged file, and if the files are of different
+    steps or state.pt is missing, as after a copy that was cut: going on would replace what is there by less.
+    """
+    was = read_config(run)
+    config, state = start(was, device)
+    path = run / "state.pt"
+    if not path.exists():
+        if kept := _beside_state(run):
+            raise ValueError(
+                f"{run} has {kept} but no state.pt to go on from: copy that too, or begin a new run with the weights "
+                f"of this one, by --start-from {run}"
+            )
+        if config.first_stage is not None and config.start_from is None:  # its weights are in no file of the run yet
+            raise ValueError(f"{run} stopped before it had saved its autoencoder: remove it and train it anew")
+        return config, state, [], []
+    try:
+        saved = torch.load(path, map_location=device, weights_only=True)
+        state.model.load_state_dict(saved["model"])
+        state.ema.load_state_dict(saved["ema"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.step, recent = int(saved["step"]), list(saved["recent"])
+        if config.parts == was.parts:
+            for part, generator in zip(_mine(config), state.generators, strict=True):
+                generator.set_state(saved["generators"][part].cpu())
+        else:  # not the noise that the first steps had
+            state.generators = [stream(config.seed + state.step, part) for part in _mine(config)]
+    except Exception as error:  # a damaged pickle can raise nearly anything; what matters is which file it is
+        if out_of_memory(error) or getattr(error, "filename", None):  # that one could not even be opened
+            raise
+        raise ValueError(
+            f"{path} is damaged or of another model ({_first_line(error)}): copy it again, or begin a new run with the "
+            f"weights of this one, by --start-from {run}"
+        ) from None
+    _check_weights(run, state.step)
+    return config, state, read_losses(run, state.step), recent
+
+
+def _beside_state(run: Path) -> str | None:
+    """A file that only a run which has saved can have."""
+    early = ("config.json", "loss.csv", ".lock")
+    found = sorted(p.name for p in run.iterdir() if p.name not in early and not p.name.startswith(".tmp-"))
+    return next(iter(found), "loss.csv" if read_losses(run) else None)
+
+
+def _check_weights(run: Path, step: int) -> None:
+    """Raise ValueError if there are weights of a later step than that of state.pt, which is saved before them."""
+    for path in (run / "model.safetensors", run / "ema.safetensors"):
+        try:
+            with safe_open(path, "pt") as f:
+                found = int((f.metadata() or {}).get("step", 0))
+        except (FileNotFoundError, SafetensorError):  # they are written again
+            continue
+        if found > step:
+            raise ValueError(
+                f"{path} is of step {found}, state.pt of step {step}, and going on would replace it: copy the state.pt "
+                f"that it is of, or begin a new run with these weights, by --start-from {run}"
+            )
+
+
+def _shared(config: Config) -> Config:
+    return config if config.parts % parallel.ranks() == 0 else replace(config, parts=parallel.ranks())
+
+
+def _mine(config: Config) -> range:
+    """The parts that this rank computes."""
+    return range(parallel.rank(), config.parts, parallel.ranks())
+
+
+def read_losses(run: Path, upto: int | None = None) -> list[tuple[int, float]]:
+    """The rows (step, loss) of loss.csv, up to a step."""
+    path = run / "loss.csv"
+    if not path.exists():
+        return []
+    try:
+        with open(path, newline="", encoding="utf-8") as f:
+            reader = csv.DictReader(f)
+            if reader.fieldnames != ["step", "loss"]:
+                raise ValueError
+            rows = [(int(r["step"]), float(r["loss"])) for r in reader]
+    except (KeyError, TypeError, ValueError, csv.Error):
+        raise ValueError(f"{path} is damaged: expected rows of step,loss; repair it, or move it away") from None
+    return [r for r in rows if upto is None or r[0] <= upto]
+
+
+def trained_for(run: Path) -> str:
+    """How long, in words."""
+    config, rows = read_config(run), read_losses(run)
+    onward = f", onward from {config.start_from}" if config.start_from else ""
+    return f"{rows[-1][0]} steps of {config.batch}{onward}" if rows else "see its card"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

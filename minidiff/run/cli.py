@@ -1,0 +1,80 @@
+"""The command line, `python -m minidiff`. Bad input is one line on stderr and exit status 2."""
+
+import os
+import sys
+import warnings
+from argparse import ArgumentParser
+
+from .commands import COMMANDS
+from .options import add_options, described
+
+STOPPED, PIPE = 130, 141  # exit statuses that shells give to what ended by SIGINT and by SIGPIPE
+
+
+class _Parser(ArgumentParser):
+    def error(self, message):
+        message = " ".join(message.replace("expected one argument", "expected a value").split())
+        self.exit(2, f"minidiff: {message}; see {self.prog} --help\n")
+
+
+def main(argv: list[str] | None = None, commands: dict[str, type] = COMMANDS) -> None:
+    """Run the command of argv, by default of the command line; other exit statuses than 0 by SystemExit."""
+    warnings.formatwarning = lambda message, *_, **__: f"minidiff: {message}\n"  # one line, as errors are
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a code page without some letter costs the letter, not the results
+    try:
+        try:
+            _parse(argv, commands).run()
+        finally:
+            _flush()
+    except BrokenPipeError:  # whoever read it has read enough
+        _mute(sys.stdout, sys.stderr)
+        sys.exit(PIPE)
+    except KeyboardInterrupt:
+        sys.exit(_say("stopped", STOPPED))
+    except Exception as error:
+        from ..device import out_of_memory
+
+        if not isinstance(error, ValueError | OSError) and not out_of_memory(error):
+            raise
+        sys.exit(_refuse(error, out_of_memory(error)))
+
+
+def _parse(argv, chosen):
+    parser = _Parser("python -m minidiff", description="Diffusion models from scratch, in small.", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, cls in chosen.items():
+        add_options(commands.add_parser(name, allow_abbrev=False, **described(cls)), cls)
+    given = vars(parser.parse_args(argv))
+    return chosen[given.pop("command")](**given)
+
+
+def _refuse(error: Exception, lack: bool) -> int:
+    if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError) and not lack:
+        return 2  # the first rank says the same
+    message = " ".join(str(error).split())
+    if lack and not message.startswith("out of memory ("):
+        message = f"out of memory ({message[:120]}): fewer at a time need less, say a smaller --n or --batch"
+    return _say(message or type(error).__name__, 2)
+
+
+def _say(message: str, status: int) -> int:
+    print("minidiff:", message, file=sys.stderr)
+    return status
+
+
+def _flush() -> None:
+    """Write out what print has kept, while there is someone to tell that it failed."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _mute(sys.stdout)
+        raise
+
+
+def _mute(*streams) -> None:
+    """Write nothing more, not even what a stream holds when Python ends, which would fail once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())

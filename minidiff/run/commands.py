@@ -1,0 +1,284 @@
+"""The commands of `python -m minidiff`: a dataclass each, whose fields are its options and whose run() does it."""
+
+import sys
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from .options import option, seed
+
+# what a command needs is imported when it runs, so that --help and a misspelt option answer at once
+
+DEVICES = "auto, cpu, cuda or mps"
+SAMPLERS = "ddim, euler, heun, dpmpp_2m or langevin"
+SCHEDULES = "vp, ve, cosine, linear or edm (default vp)"
+PREDICTIONS = "x0, eps, v, score, flow or edm (default edm)"
+
+
+def _positive(name: str, value) -> None:
+    if value is not None and not value > 0:
+        raise ValueError(f"--{name} must be more than 0, got {value}")
+
+
+@dataclass
+class Demo:
+    """Train text-to-image on captioned shapes for some minutes, draw what prompts ask for, and check it."""
+
+    out: Path = option(Path("demo"), "folder for the run and the pictures")
+    minutes: float = option(3.8, "of training")
+    n: int = option(500, "captions to check by")
+    seed: int = option(0, "of the noise", read=seed)
+    device: str = option("auto", DEVICES)
+
+    def run(self):
+        from ..demo import demo
+
+        _positive("minutes", self.minutes)
+        _positive("n", self.n)
+        demo(self.out, self.minutes, self.seed, self.device, self.n)
+
+
+@dataclass
+class Train:
+    """Train a model into a run folder; kill it whenever you like, --resume goes on exactly."""
+
+    data: str | None = option(None, "a name (an unknown one lists them), folder:PATH or npz:PATH")
+    model: str | None = option(None, "diffusion (default), gan, stacked_gan, vae or vq (autoencoders), ar (of a vq)")
+    autoencoder: Path | None = option(None, "a run of a vae, to diffuse in its latents, or of a vq, for ar")
+    start_from: str | None = option(None, "a run, or a model that comes with minidiff: with its net, from its weights")
+    net: str | None = option(
+        None, "mlp (points), unet, cnn, ncsn, dit, ...; of GANs dcgan, style; by default what fits"
+    )
+    steps: int | None = option(None, "train until this many steps in all; by default for --minutes")
+    minutes: float | None = option(None, "or for this long from now, the last drawing not counted (default 3)")
+    out: Path | None = option(None, "the run folder; by default runs/DATA")
+    resume: bool = option(False, "go on with the run at --out, if there is one already")
+    device: str = option("auto", DEVICES)
+    seed: int | None = option(None, "of weights, batches and noise (default 0)", read=seed)
+    schedule: str | None = option(None, SCHEDULES)
+    prediction: str | None = option(None, PREDICTIONS)
+    times: str | None = option(None, "uniform, logit_normal, lognormal (default), noisy_lognormal (with captions)")
+    width: int | None = option(None, "channels of the net (default 32 to 128, by net and data)")
+    batch: int | None = option(None, "batch size (default 64, of points 512, of captions 32)")
+    lr: float | None = option(None, "learning rate (default 0.002, or 0.001, by net)")
+    optimizer: str | None = option(None, "adamw or muon (default adamw, in a laptop's recipes muon)")
+    p_uncond: float | None = option(None, "how often the label is dropped (default 0.1)")
+    size: int | None = option(
+        None, "resize a folder's pictures, crop photos, draw shapes to this (default 32, of shapes 16)"
+    )
+    recipe: str | None = option(None, "unet-laptop, unet-8gb, dit-laptop, ...; by default what suits the machine")
+    patch: int | None = option(None, "pixels that a U-Net or transformer takes together (default 4 for captions)")
+    depth: int | None = option(None, "blocks of a transformer (default 6), or of each level of a U-Net (default 1)")
+    levels: int | None = option(None, "of a U-Net (default 2 or 3, by size)")
+    parts: int | None = option(None, "cut each batch into so many parts, one after the other (default 1, or the ranks)")
+    flip: bool | None = option(None, "mirror half the pictures (by default with a recipe in pixels)")
+    cooldown: float | None = option(None, "share of the time, at its end, in which the rate falls to 0 (default 0)")
+    compiled: bool | None = option(None, "compile the net; by default where it pays")
+    way: str | None = option(None, "to read captions: cross, tokens or pooled (default cross)")
+    f: int | None = option(None, "by which an autoencoder divides the side: 1, 2, 4 (default) or 8")
+    dim: int | None = option(None, "channels of its latents (default 4, of a vq 8)")
+    codes: int | None = option(None, "in the codebook of a vq (default 256)")
+    text_encoder: str | None = option(None, "clip:PATH, a folder with CLIP; by default one is trained with the net")
+    save_every: float = option(10.0, "seconds between checkpoints")
+
+    def run(self):
+        from .. import data
+        from ..device import pick
+        from . import parallel
+        from .loop import train_run
+
+        for name in ("steps", "minutes"):
+            _positive(name, getattr(self, name))
+        if self.steps is not None and self.minutes is not None:
+            raise ValueError("give --steps or --minutes, not both")
+        if self.start_from is not None and self.autoencoder is not None:
+            raise ValueError("the run to start from has its autoencoder: leave --autoencoder out")
+        self.data = self.data and self.data.rstrip("/")
+        if self.data is None and (self.out is None or not self.resume):
+            raise ValueError(f"--data is missing: choose from {', '.join(data.NAMES)}, folder:PATH or npz:PATH")
+        self.out = self.out or Path("runs") / self.data.strip("/").replace(":", "-").replace("/", "-")
+        minutes = 3.0 if self.steps is None and self.minutes is None else self.minutes
+        with parallel.joined(pick(self.device)):
+            with parallel.first():
+                config, dataset = self.configured()
+            train_run(
+                self.out, config, dataset, autoencoder=self.autoencoder,
+                steps=self.steps, minutes=minutes, save_every=self.save_every, device=self.device,
+                compiled=self.compiled,
+            )  # fmt: skip
+
+    def configured(self):
+        """The config of the run at --out, if it is to go on, or of a new one; and its data."""
+        from . import checkpoint, parallel
+        from .loop import load_data, open_run
+        from .recipes import RECIPES, configure, configure_from
+
+        choices = {f.name: getattr(self, f.name) for f in fields(checkpoint.Config) if hasattr(self, f.name)}
+        if open_run(self.out, self.resume, may_start=self.data is not None):
+            config = checkpoint.read_config(self.out)
+            if self.autoencoder is not None:
+                raise ValueError(f"{self.out} holds its autoencoder already: leave --autoencoder out")
+            if config.fingerprint is not None:  # by which load_data knows the data, wherever they are
+                config.data = choices.pop("data") or config.data
+            for name, value in choices.items():
+                if value is not None and value != getattr(config, name):
+                    raise ValueError(
+                        f"{self.out} was made with {name} {getattr(config, name)}, not {value}: leave it out"
+                    )
+            dataset = load_data(config)
+            return replace(config, fingerprint=dataset.fingerprint()), dataset
+        choices.pop("data")
+        if self.start_from is not None:
+            return configure_from(self.data, **choices)
+        config, dataset = configure(self.data, autoencoder=self.autoencoder, device=self.device, **choices)
+        if config.recipe and parallel.rank() == 0:
+            print(f"recipe {config.recipe}: {RECIPES[config.recipe].why}")
+        return config, dataset
+
+
+@dataclass
+class Sample:
+    """Draw samples from a run, or from a model that comes with minidiff, as a picture (.png) or as arrays (.npz)."""
+
+    run_folder: Path | None = option(None, "the folder that train wrote", metavar="RUN")
+    pretrained: str | None = option(None, "or a model that comes with minidiff (an unknown name lists them)")
+    n: int = option(64, "how many")
+    label: str | None = option(None, "a class by name or number, or none; by default each class in turn")
+    prompt: str | None = option(None, "what to draw, for a model of captions; by default eight captions of its data")
+    negative: str | None = option(None, "what to stay away from (default: no words at all); needs a --scale")
+    scale: float = option(1.0, "guidance: 1 is off, 1.5 to 3 is usual")
+    sampler: str = option("dpmpp_2m", SAMPLERS)
+    steps: int = option(20, "of the sampler")
+    temperature: float | None = option(None, "of an autoregressive model: below 1 the likely is likelier (default 1)")
+    top_k: int | None = option(None, "of an autoregressive model: so many of the likeliest tokens (default all)")
+    seed: int = option(0, "of the noise", read=seed)
+    out: Path | None = option(None, ".png or .npz; by default RUN/sample.png, or NAME.png of a pretrained one")
+    device: str = option("auto", DEVICES)
+
+    def run(self):
+        import torch
+
+        from ..device import pick
+        from . import checkpoint
+        from .generate import check_output, free, generate, parse_label, write
+
+        run = _run_of(self)
+        config = checkpoint.read_config(run)
+        out = self.out or (free(Path(f"{self.pretrained}.png")) if self.pretrained else run / "sample.png")
+        check_output(out)
+        tokenizer, labels, negative = checkpoint.tokenizer(config), None, None
+        if tokenizer is None and (self.prompt is not None or self.negative is not None):
+            raise ValueError("--prompt and --negative need a model trained with captions, and this one was not")
+        if self.negative is not None and self.scale == 1:
+            raise ValueError("--negative does nothing without guidance: give a --scale above 1")
+        if self.label is not None:
+            labels = torch.full((self.n if self.n > 0 else 0,), parse_label(self.label, config.classes))
+        elif config.classes:
+            labels = torch.arange(max(self.n, 0)) % len(config.classes)
+        elif tokenizer is None and self.scale != 1:
+            raise ValueError("--scale needs a model trained with labels or captions, and this one has none")
+        cond = labels
+        if tokenizer is not None:
+            asked = config.prompts if self.prompt is None else [self.prompt]
+            rows = torch.arange(max(self.n, 0)) * len(asked) // max(self.n, 1)
+            cond = tokenizer(asked, truncate=self.prompt is None)[rows]
+            negative = None if self.negative is None else tokenizer([self.negative])[0]
+            if self.prompt is None:
+                print("no --prompt, so these, in order:", "; ".join(asked))
+        model = checkpoint.load(run, device=pick(self.device))
+        x = generate(
+            model, config.shape, self.n,
+            cond=cond, scale=self.scale, negative=negative, sampler=self.sampler, steps=self.steps, seed=self.seed,
+            temperature=self.temperature, top_k=self.top_k,
+        )  # fmt: skip
+        write(out, x, labels, columns=min(self.n, len(config.classes) or 8))
+        steps = f"12 x {self.steps}" if self.sampler == "langevin" else self.steps
+        how = f"{self.sampler}, {steps} steps, scale {self.scale:g}" if hasattr(model, "schedule") else config.model
+        print(f"{self.n} samples, {how}, seed {self.seed}: {out}")
+
+
+def _run_of(options) -> Path:
+    """The run that was named, or the pretrained one."""
+    from .pretrained import folder
+
+    if (options.run_folder is None) == (options.pretrained is None):
+        raise ValueError("give the folder of a run, or --pretrained and a name")
+    return options.run_folder or folder(options.pretrained)
+
+
+@dataclass
+class Evaluate:
+    """Measure a run: against the exact law of a toy, or against held-out real pictures; floors beside.
+
+    Writes evaluation.json and the same as text, evaluation.txt, into the run.
+    """
+
+    run_folder: Path | None = option(None, "the folder that train wrote", metavar="RUN")
+    pretrained: str | None = option(None, "or a model that comes with minidiff")
+    n: int | None = option(None, "samples: by default 10,000 points or 2,048 pictures")
+    few: bool = option(False, "allow less than 2,048 pictures")
+    features: str = option("classifier", "or inception, for an FID (pip install -e '.[fid]')")
+    data: str | None = option(None, "compare with other data of the same shape and classes, say a copy of it")
+    scale: float | None = option(None, "guidance, beside 1: by default 1 for points and 1.5 for pictures with labels")
+    sampler: str = option("dpmpp_2m", SAMPLERS)
+    steps: int = option(20, "of the sampler")
+    seed: int = option(0, "of the noise", read=seed)
+    device: str = option("auto", DEVICES)
+    out: Path | None = option(None, "the folder for the card; by default RUN, or NAME-evaluation of a pretrained one")
+
+    def run(self):
+        from .evaluate import evaluate, in_words, write_card
+
+        _positive("n", self.n)
+        run = _run_of(self)
+        out = self.out or (Path(f"{self.pretrained}-evaluation") if self.pretrained else run)
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"{out} is a file: --out names the folder for the card")
+        report = evaluate(
+            run, n=self.n, scale=self.scale, sampler=self.sampler, steps=self.steps, seed=self.seed,
+            device=self.device, features_of=self.features, spec=self.data, few=self.few, work=out / "evaluating",
+        )  # fmt: skip
+        print("\n".join(in_words(report)), flush=True)
+        write_card(report, out)
+
+
+@dataclass
+class Doctor:
+    """Samples are noise? Overfit one batch, run the sampler on the exact denoiser, and tell which half is at fault."""
+
+    data: str = option("digits", "a name, folder:PATH or npz:PATH")
+    net: str | None = option(None, "mlp, unet or another that train knows; by default what suits the data")
+    schedule: str | None = option(None, SCHEDULES)
+    prediction: str | None = option(None, PREDICTIONS)
+    sampler: str = option("dpmpp_2m", "ddim, euler, heun or dpmpp_2m")
+    steps: int = option(300, "of overfitting")
+    device: str = option("auto", DEVICES)
+
+    def run(self):
+        import torch
+
+        from ..denoise import TIMES
+        from ..device import pick, to_device
+        from ..measure.doctor import examine
+        from . import checkpoint
+        from .generate import check_sampling, run_sampler
+        from .recipes import configure
+
+        _positive("steps", self.steps)
+        check_sampling(self.sampler, self.steps)
+        choices = {"net": self.net, "schedule": self.schedule, "prediction": self.prediction}
+        config, dataset = configure(self.data, device=self.device, **choices)
+        device = pick(self.device)
+        x0, labels = dataset.batch(4, torch.Generator().manual_seed(0))
+        labels = labels.to(device) if config.classes else None
+
+        def sampler(model, x, times):
+            return run_sampler(model, x, self.sampler, len(times) - 1)
+
+        model, times = checkpoint.new_model(config, device), TIMES[config.times]
+        report = examine(model, to_device(x0, device), labels, sampler, self.steps, times=times)
+        print(report)
+        if not (report.model_ok and report.sampler_ok):
+            sys.exit(1)
+
+
+COMMANDS = {"demo": Demo, "train": Train, "sample": Sample, "evaluate": Evaluate, "doctor": Doctor}
