@@ -3,6 +3,7 @@
 python lectures/build.py            execute every lecture and write its claims into the ledger
 python lectures/build.py 01         only those whose name starts so
 python lectures/build.py --text     only prose was edited: take it over and keep the outputs
+python lectures/build.py --sync     names or import lines too, as after a renaming in the package: the same
 python lectures/build.py --check    say which notebooks do not agree with their source (exit status 1)
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbclient import NotebookClient
+from renaming import renamed
 
 from minidiff.device import replacing
 
@@ -50,14 +52,57 @@ def build(source: Path) -> None:
 
 def build_text(source: Path) -> None:
     """Take over the prose of a source whose code its notebook has executed already."""
+    ran, code = codes(source)
+    if ran != code:
+        sys.exit(f"{source.stem}: its code was edited too: run build.py without --text")
+    keep_outputs(source)
+
+
+def sync(source: Path) -> None:
+    """Take over a source that differs from its notebook in prose, import lines and names alone, and say in which.
+
+    Raises ValueError if it differs in more.
+    """
+    ran, code = codes(source)
+    changes = renamed(ran, code)
+    keep_outputs(source)
+    for i, (old, new, names) in enumerate(zip(ran, code, changes, strict=True), 1):
+        if old != new:
+            said = ", ".join(f"{a} -> {b}" for a, b in sorted(names))
+            print(f"{source.stem}, code cell {i}: {said or 'imports, comments or layout'}")
+    if ran == code:
+        print(f"{source.stem}: prose alone")
+
+
+def sync_all(chosen: list[Path]) -> int:
+    """`sync` each source that does not agree; the exit status, 1 if some could not be taken over."""
+    left = 0
+    for source in (s for s in chosen if not agrees(s)):
+        try:
+            sync(source)
+        except ValueError as error:
+            print(f"{source.stem} is left as it was: {error}", file=sys.stderr)
+            left = 1
+    return left
+
+
+def codes(source: Path) -> tuple[list[str], list[str]]:
+    """The code cells of a source's notebook, and those of the source."""
+    both = nbformat.read(HERE / f"{source.stem}.ipynb", 4), jupytext.read(source)
+    ran, code = ([c.source for c in notebook.cells if c.cell_type == "code"] for notebook in both)
+    return ran, code
+
+
+def keep_outputs(source: Path) -> None:
+    """Write the notebook anew with its source's cells: each code cell has the outputs of the one that was there."""
     path = HERE / f"{source.stem}.ipynb"
     notebook, edited = nbformat.read(path, 4), jupytext.read(source)
-    ran = [c for c in notebook.cells if c.cell_type == "code"]
-    code = [c for c in edited.cells if c.cell_type == "code"]
-    if [c.source for c in ran] != [c.source for c in code]:
-        sys.exit(f"{source.stem}: its code was edited too: run build.py without --text")
-    outputs = iter(ran)
-    notebook.cells = [next(outputs) if c.cell_type == "code" else c for c in edited.cells]
+    ran = iter([c for c in notebook.cells if c.cell_type == "code"])
+    for i, cell in enumerate(edited.cells):
+        if cell.cell_type == "code":
+            edited.cells[i] = next(ran)
+            edited.cells[i].source = cell.source
+    notebook.cells = edited.cells
     write(notebook, path)
 
 
@@ -73,8 +118,8 @@ def write(notebook, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prefix", nargs="?", default="")
-    parser.add_argument("--text", action="store_true")
-    parser.add_argument("--check", action="store_true")
+    for name in ("--text", "--sync", "--check"):
+        parser.add_argument(name, action="store_true")
     options = parser.parse_args()
     chosen = sources(options.prefix)
     if not chosen:
@@ -82,6 +127,8 @@ def main() -> None:
     if options.check:
         stale = [s.stem for s in chosen if not agrees(s)]
         sys.exit(f"not built from their source: {', '.join(stale)}" if stale else 0)
+    if options.sync:
+        sys.exit(sync_all(chosen))
     os.environ["MINIDIFF_RECORD"] = "1"
     for source in chosen:
         build_text(source) if options.text else build(source)

@@ -1,11 +1,13 @@
 """The ledger of the lectures' claims.
 
 python lectures/claims.py list                  all of them, with their verdicts
-python lectures/claims.py measure ID            one anew, and what the ledger has
+python lectures/claims.py measure ID            one anew, beside what the ledger has
 python lectures/claims.py measure ID --write    the same, put into the ledger
 """
 
 from dataclasses import dataclass
+
+from experiments.claims import show
 
 from minidiff.run.cli import main
 from minidiff.run.options import option
@@ -16,8 +18,6 @@ class List:
     """All claims, with their verdicts."""
 
     def run(self):
-        from experiments.claims import show
-
         show()
 
 
@@ -29,8 +29,6 @@ class Measure:
     write: bool = option(False, "put what was measured into the ledger")
 
     def run(self):
-        from experiments.claims import show
-
         if self.id is None:
             raise ValueError("which claim? Give its ID; python lectures/claims.py list has them")
         show(self.id, self.write)

@@ -15,8 +15,10 @@ from .device import autocast, pick, replacing, to_device
 from .guidance import Guided
 from .run import checkpoint
 from .run.evaluate import prompt_accuracy
+from .run.folder import load_data
 from .run.generate import generate
-from .run.loop import load_data, train_run
+from .run.loop import train_run
+from .run.models import tokenizer_of
 from .run.recipes import configure
 from .samplers import dpmpp_2m, start
 
@@ -51,7 +53,7 @@ def demo(out: Path, minutes: float = 3.8, seed: int = 0, device: str = "auto", n
     print(f"training on pictures of one or two shapes and their captions for {minutes:g} minutes, from nothing")
     train_run(run, config, dataset, minutes=minutes, device=device)
 
-    model, tokenizer = checkpoint.load(run, device=pick(device)), checkpoint.tokenizer(config)
+    model, tokenizer = checkpoint.load(run, device=pick(device)), tokenizer_of(config)
     began, rows = time.monotonic(), {}
     for scale in SCALES:
         rows[scale] = prompt_accuracy(model, tokenizer, dataset, n, scale=scale, steps=STEPS, seed=seed)
@@ -60,7 +62,7 @@ def demo(out: Path, minutes: float = 3.8, seed: int = 0, device: str = "auto", n
     with replacing(out / "accuracy.json") as f:
         f.write_text(json.dumps({f"{k:g}": v for k, v in rows.items()}, indent=1) + "\n", encoding="utf-8")
     draw_accuracy(rows, n, out / "accuracy.png")
-    draw_prompts(model, tokenizer, config, out / "prompts.png", seed)
+    draw_prompts(model, tokenizer, out / "prompts.png", seed)
     draw_animation(model, tokenizer, config, out / "noise_to_picture.gif", seed)
     plot.save(plot.losses(checkpoint.read_losses(run), title="captioned shapes: training loss"), out / "loss.png")
     print(f"look at prompts.png, accuracy.png, noise_to_picture.gif and loss.png in {out}")
@@ -82,12 +84,12 @@ def draw_accuracy(rows: dict[float, dict[str, float]], n: int, path: Path) -> No
     plot.save(figure, path)
 
 
-def draw_prompts(model, tokenizer, config, path: Path, seed: int, each: int = 4) -> None:
+def draw_prompts(model, tokenizer, path: Path, seed: int, each: int = 4) -> None:
     """A row a prompt, `each` samples of it without guidance and at each scale, all from the same noise."""
     tokens = tokenizer(list(PROMPTS)).repeat_interleave(each, 0)
     figure, axes = plt.subplots(1, len(SCALES), figsize=(11, 4.4), layout="constrained")
     for ax, scale in zip(axes, SCALES, strict=True):
-        x = generate(model, config.shape, len(tokens), cond=tokens, scale=scale, steps=STEPS, seed=seed + 1)
+        x = generate(model, len(tokens), cond=tokens, scale=scale, steps=STEPS, seed=seed + 1)
         labels = list(PROMPTS) if scale == SCALES[0] else None
         plot.grid(x, each, ax, f"guidance {scale:g}" + (" (off)" if scale == 1 else ""), labels)
     plot.save(figure, path, dpi=150)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .schedules import Schedule, expand
+from .text import condition, whole_numbers
 
 
 class Prediction(NamedTuple):
@@ -22,6 +23,16 @@ class Prediction(NamedTuple):
 
     x0: Tensor
     eps: Tensor
+
+    @classmethod
+    def from_x0(cls, x0: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> "Prediction":
+        """The one with this x0; alpha and sigma (B,) or () are those of x_t."""
+        return cls(x0, (x_t - expand(alpha, x_t) * x0) / expand(sigma, x_t))
+
+    @classmethod
+    def from_eps(cls, eps: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> "Prediction":
+        """The one with this eps."""
+        return cls((x_t - expand(sigma, x_t) * eps) / expand(alpha, x_t), eps)
 
     def lerp(self, other: "Prediction", weight: float | Tensor) -> "Prediction":
         """self + weight * (other - self); a weight above 1 extrapolates, which is all that guidance does."""
@@ -49,7 +60,7 @@ def coefficients(prediction: str, schedule: Schedule, t: Tensor, sigma_data: flo
     """(a, b) of the target a * x0 + b * eps, each of t's shape.
 
     The determinant is not 0 for 0 < t < 1; at the ends "x0" loses eps (sigma = 0), "eps" and "score" lose x0
-    (alpha = 0), "v" and "edm" lose nothing.
+    (alpha = 0), "v" and "edm" lose nothing, nor does "flow" on the linear path.
     """
     if prediction not in _TARGETS:
         raise ValueError(f"unknown prediction {prediction!r}: choose from {', '.join(PREDICTIONS)}")
@@ -63,8 +74,8 @@ def normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return noise.to(x.device, non_blocking=x.is_cuda)
 
 
-def numbers(x, like: Tensor | None = None) -> Tensor:
-    """x as a tensor of floats, of `like`'s kind and where that is if given: an array or a list is welcome.
+def numbers(x) -> Tensor:
+    """x as a tensor of floats: an array or a list is welcome.
 
     Raises ValueError for whole numbers: pictures of 256 levels are not what a model works on.
     """
@@ -74,44 +85,47 @@ def numbers(x, like: Tensor | None = None) -> Tensor:
         raise ValueError(f"expected numbers ({error})") from None
     if not x.is_floating_point():
         raise ValueError(f"expected floats, pictures in [-1, 1], got {x.dtype}: convert them first")
-    return x if like is None else x.to(like)
+    return x
 
 
-def condition(cond, x: Tensor, most: int | None = None, tokens: bool = False) -> Tensor | None:
-    """The condition for each of x (B, ...), where x is: labels (B,) of 0 to `most`, or tokens (B, L).
-
-    A list, an array, one for all, and labels (B, 1) are welcome. Raises ValueError for anything else. Labels that are
-    on a GPU already are not looked at, as that would wait for it.
-    """
-    if cond is None:
-        return None
-    what, ndim = ("tokens (B, L)", 2) if tokens else ("labels (B,)", 1)
-    cond = whole_numbers(cond)
-    if not tokens and cond.ndim == 2 and cond.shape[1] == 1:
-        cond = cond[:, 0]
-    cond = cond[None] if cond.ndim == ndim - 1 else cond
-    if cond.ndim != ndim or len(cond) not in (1, len(x)):
-        raise ValueError(f"expected {what} for {len(x)} samples, got shape {tuple(cond.shape)}")
-    if cond.device.type == "cpu" and not tokens:
-        check_labels(cond, most)
-    return cond.to(x.device, non_blocking=x.is_cuda).expand(len(x), *cond.shape[1:])
+# --- the times drawn in training: (n, schedule, generator) -> (n,), clipped to the range that sampling visits ---
 
 
-def whole_numbers(cond) -> Tensor:
-    """Labels or tokens as a tensor of whole numbers, or ValueError."""
-    try:
-        cond = torch.as_tensor(cond)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"expected labels or tokens, whole numbers ({error})") from None
-    if cond.is_complex() or (cond.is_floating_point() and (cond % 1 != 0).any()):
-        raise ValueError(f"expected labels or tokens, whole numbers, got {str(cond.tolist())[:60]}")
-    return cond.long()
+def uniform_times(n: int, schedule: Schedule, generator=None) -> Tensor:
+    """Uniform on the schedule's own clock (Ho et al. 2020)."""
+    return schedule.t_min + (schedule.t_max - schedule.t_min) * torch.rand(
+        n, generator=generator, device=device_of(generator)
+    )
 
 
-def check_labels(cond: Tensor, most: int | None, but: str = "") -> None:
-    """Raise ValueError unless labels lie between 0 and `most`, if that is given. On a GPU it waits."""
-    if bad := [] if most is None or cond.is_meta else cond[(cond < 0) | (cond > most)].tolist():
-        raise ValueError(f"label {bad[0]} is out of range: this model's labels are 0 to {most}{but}")
+def logit_normal_times(n: int, schedule: Schedule, generator=None, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """logit(t) ~ N(mean, std^2): the middle of the path more often (Esser et al. 2024, section 3.1)."""
+    z = torch.randn(n, generator=generator, device=device_of(generator))
+    return torch.sigmoid(mean + std * z).clamp(schedule.t_min, schedule.t_max)
+
+
+def lognormal_times(n: int, schedule: Schedule, generator=None, mean: float = -1.2, std: float = 1.2) -> Tensor:
+    """log(sigma / alpha) ~ N(mean, std^2): the same noise levels on every path (Karras et al. 2022, table 1)."""
+    z = torch.randn(n, generator=generator, device=device_of(generator))
+    return schedule.time(-2 * (mean + std * z)).clamp(schedule.t_min, schedule.t_max)
+
+
+def noisy_lognormal_times(n: int, schedule: Schedule, generator=None) -> Tensor:
+    """log(sigma / alpha) ~ N(0.1, 1.3^2): where words decide what is drawn, more often than in Karras et al.."""
+    return lognormal_times(n, schedule, generator, 0.1, 1.3)
+
+
+TIMES = {
+    "uniform": uniform_times,
+    "logit_normal": logit_normal_times,
+    "lognormal": lognormal_times,
+    "noisy_lognormal": noisy_lognormal_times,
+}
+
+
+def device_of(generator) -> torch.device | None:
+    """Where it draws, and so where what it draws is."""
+    return generator.device if generator is not None else None
 
 
 class Denoiser(nn.Module):
@@ -163,16 +177,17 @@ class Denoiser(nn.Module):
         det = alpha * b - sigma * a
         return Prediction((b * x_t - sigma * out) / det, (alpha * out - a * x_t) / det)
 
-    def loss(self, x0, cond=None, *, t=None, p_uncond=0.1, weight=None, generator=None) -> Tensor:
+    def loss(self, x0, cond=None, *, t=None, times=uniform_times, p_uncond=0.1, weight=None, generator=None) -> Tensor:
         """The denoising loss of each sample, (B,): the mean over its dimensions of the squared error.
 
         x0 (B, ...) in [-1, 1]; cond (B,) or (B, L), dropped to null with probability `p_uncond` a row; t (B,), by
-        default uniform between t_min and t_max. Without `weight` the error is that of the network's own target;
+        default drawn by times(B, schedule, generator). Without `weight` the error is that of the network's own target;
         with it, weight(log_snr) times the error of x0 (see the weightings below).
         """
         x0 = numbers(x0)
-        t = uniform_times(len(x0), self.schedule, generator) if t is None else torch.as_tensor(t)
+        t = times(len(x0), self.schedule, generator) if t is None else torch.as_tensor(t)
         t, eps = t.to(x0, non_blocking=x0.is_cuda), normal_like(x0, generator)
+        self.times_drawn = t
         alpha, sigma = self.schedule(t)
         x_t = expand(alpha, x0) * x0 + expand(sigma, x0) * eps
         out = self.output(x_t, t, self._drop(self.given(cond, x0), p_uncond, generator))
@@ -224,48 +239,9 @@ def velocity(model, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tenso
     return expand(d_alpha, x_t) * x0 + expand(d_sigma, x_t) * eps
 
 
-# --- the times drawn in training: (n, schedule, generator) -> (n,), clipped to the range that sampling visits ---
-
-
-def uniform_times(n: int, schedule: Schedule, generator=None) -> Tensor:
-    """Uniform on the schedule's own clock (Ho et al. 2020)."""
-    return schedule.t_min + (schedule.t_max - schedule.t_min) * torch.rand(
-        n, generator=generator, device=device_of(generator)
-    )
-
-
-def logit_normal_times(n: int, schedule: Schedule, generator=None, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    """logit(t) ~ N(mean, std^2): the middle of the path more often (Esser et al. 2024, section 3.1)."""
-    z = torch.randn(n, generator=generator, device=device_of(generator))
-    return torch.sigmoid(mean + std * z).clamp(schedule.t_min, schedule.t_max)
-
-
-def lognormal_times(n: int, schedule: Schedule, generator=None, mean: float = -1.2, std: float = 1.2) -> Tensor:
-    """log(sigma / alpha) ~ N(mean, std^2): the same noise levels on every path (Karras et al. 2022, table 1)."""
-    z = torch.randn(n, generator=generator, device=device_of(generator))
-    return schedule.time(-2 * (mean + std * z)).clamp(schedule.t_min, schedule.t_max)
-
-
-def noisy_lognormal_times(n: int, schedule: Schedule, generator=None) -> Tensor:
-    """log(sigma / alpha) ~ N(0.1, 1.3^2): where words decide what is drawn, more often than in Karras et al.."""
-    return lognormal_times(n, schedule, generator, 0.1, 1.3)
-
-
-TIMES = {
-    "uniform": uniform_times,
-    "logit_normal": logit_normal_times,
-    "lognormal": lognormal_times,
-    "noisy_lognormal": noisy_lognormal_times,
-}
-
-
-def device_of(generator) -> torch.device | None:
-    """Where it draws, and so where what it draws is."""
-    return generator.device if generator is not None else None
-
-
 # --- loss weightings: log_snr (B,) -> weight (B,) of the squared error of x0 (Kingma and Gao 2023) ---
-# Without any, each prediction brings its own: x0 1, eps SNR, v SNR + 1 (on VP), edm SNR + 1 / sigma_data^2.
+# Without any, each prediction brings its own: x0 1, eps SNR, v SNR + 1 (on VP), edm SNR + 1 / sigma_data^2; score that
+# of eps over sigma^2, flow on the linear path 1 / sigma^2.
 
 
 def uniform_weight(log_snr: Tensor) -> Tensor:
@@ -291,3 +267,13 @@ def edm_weight(log_snr: Tensor, sigma_data: float = 0.5) -> Tensor:
 def sigmoid_weight(log_snr: Tensor, bias: float = 2.0) -> Tensor:
     """SNR * sigmoid(bias - log SNR) (Kingma and Gao 2023: the sigmoid on the eps loss)."""
     return log_snr.exp() * torch.sigmoid(bias - log_snr)
+
+
+WEIGHTINGS = {
+    "own": None,
+    "uniform": uniform_weight,
+    "snr": snr_weight,
+    "min_snr": min_snr_weight,
+    "edm": edm_weight,
+    "sigmoid": sigmoid_weight,
+}

@@ -2,8 +2,6 @@
 that train the same model."""
 
 import os
-import sys
-import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -79,18 +77,6 @@ def out_of_memory(error: BaseException) -> bool:
     return said or isinstance(error, MemoryError)
 
 
-def peak_memory(device: torch.device) -> str:
-    """What to say of the most memory in use so far: of the GPU, else of the process; nothing where that is unknown."""
-    if device.type == "cuda":
-        return f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of its memory at most"
-    try:
-        import resource
-    except ImportError:  # Windows
-        return ""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return f", {most / 2**30:.1f} GiB of memory at most"
-
-
 @contextmanager
 def replacing(path: str | Path):
     """A temporary path beside `path`, with the same suffix, to write to; on leaving it takes the place of `path`.
@@ -123,28 +109,6 @@ def _is_of_the_disk(error: Exception) -> bool:
     if isinstance(error, OSError):
         return not isinstance(error, ConnectionError)  # that one tells of another rank's end
     return type(error).__name__ == "SafetensorError" or "inline_container" in str(error)
-
-
-def data_folder() -> Path:
-    """Where downloads and caches go: $MINIDIFF_DATA, or datasets/cache in the repository, or ~/.cache/minidiff.
-
-    Warns where the repository may not be written, and takes the last. Raises ValueError if that, or what was set,
-    cannot be written either.
-    """
-    given, repository = os.environ.get("MINIDIFF_DATA"), Path(__file__).parents[1] / "datasets"
-    ours = (repository / "README.md").is_file()  # installed, another package may have this name
-    folders = [Path(given)] if given else [repository / "cache"] * ours + [Path("~/.cache/minidiff")]
-    for folder in folders:
-        with suppress(OSError, RuntimeError):  # it cannot be made, or there is no home
-            path = folder.expanduser()
-            path.mkdir(parents=True, exist_ok=True)
-            if os.access(path, os.W_OK | os.X_OK):
-                if folder != folders[0]:
-                    warnings.warn(
-                        f"{folders[0]} cannot be written: {path} is used, or what MINIDIFF_DATA names", stacklevel=2
-                    )
-                return path
-    raise ValueError(f"{folder} cannot be written: set MINIDIFF_DATA to a folder where downloads and caches may go")
 
 
 def rank() -> int:

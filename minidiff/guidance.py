@@ -10,8 +10,9 @@ import math
 import torch
 from torch import Tensor
 
-from .denoise import Prediction, condition, numbers, whole_numbers
+from .denoise import Prediction, numbers
 from .schedules import expand
+from .text import condition, whole_numbers
 
 
 class Guided:
@@ -20,40 +21,36 @@ class Guided:
     weak: the weaker Model, given the same condition; by default the model under its null condition, both branches
     in one batched call. negative: a condition, one for all (() or (L,)) or one each, that takes the place of the null:
     what the samples are pushed away from. interval: the times (low, high), inclusive, within which guidance is on
-    (Kynkaanniemi et al. 2024); outside it the model itself is called, once. rescale, 0 to 1: how far x0, which guidance
-    makes too contrasty, is brought back to the deviation of the conditional one (Lin et al. 2024, section 3.4).
+    (Kynkaanniemi et al. 2024); outside it the model itself is called, once.
     """
 
-    def __init__(self, model, scale: float = 1.0, *, weak=None, interval=(0.0, 1.0), negative=None, rescale=0.0):
+    def __init__(self, model, scale: float = 1.0, *, weak=None, interval=(0.0, 1.0), negative=None):
         if not math.isfinite(scale):
             raise ValueError(f"the guidance scale must be a number (1 is no guidance), got {scale}")
-        if not 0 <= rescale <= 1:
-            raise ValueError(f"rescale must lie between 0 (off) and 1, got {rescale}")
         if weak is not None and negative is not None:
             raise ValueError("a weak model and a negative condition both say what to move away from: give one of them")
-        self.model, self.scale, self.weak, self.interval = model, float(scale), weak, interval
-        self.negative, self.rescale = negative, rescale
+        self.model, self.scale, self.weak, self.negative = model, float(scale), weak, negative
+        self.low, self.high = interval
         self.schedule, self.null = model.schedule, getattr(model, "null", None)
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
         x_t = numbers(x_t)
         t = torch.as_tensor(t).to(x_t)
+        if self.negative is not None and cond is None:
+            raise ValueError("a negative condition is the other end of a condition: give that as well")
         if cond is not None:
             cond = whole_numbers(cond).to(x_t.device)
             cond = cond.expand(len(x_t)) if cond.ndim == 0 else cond
-        if self.scale == 1 or (cond is None and self.weak is None and self.negative is None):
+        if self.scale == 1 or (cond is None and self.weak is None):
             return self.model(x_t, t, cond)
-        low, high = self.interval
-        on = (t >= low) & (t <= high)
-        always = (low <= 0 and high >= 1) or bool(on.all())  # a GPU is waited for only if there is an interval
-        if not (always or on.any()):
+        on = None if self.low <= 0 and self.high >= 1 else (t >= self.low) & (t <= self.high)
+        if on is not None and not on.any():  # a GPU is waited for only if there is an interval
             return self.model(x_t, t, cond)
-        if self.scale == 0 and always and self.rescale == 0:
+        if self.scale == 0 and (on is None or on.all()):
             return self._weak(x_t, t, cond)
-        scale = self.scale if always else expand(torch.where(on, self.scale, 1.0).to(x_t), x_t)
+        scale = self.scale if on is None else expand(torch.where(on, self.scale, 1.0).to(x_t), x_t)
         weak, strong = self._both(x_t, t, cond)
-        guided = weak.lerp(strong, scale)
-        return guided if self.rescale == 0 else self._rescaled(guided, strong, x_t, t)
+        return weak.lerp(strong, scale)
 
     def _away(self, like: Tensor) -> Tensor | None:
         """The condition to move away from, shaped like cond."""
@@ -65,25 +62,21 @@ class Guided:
     def _weak(self, x_t, t, cond):
         if self.weak is not None:
             return self.weak(x_t, t, cond)
-        return self.model(x_t, t, None if self.negative is None or cond is None else self._away(cond))
+        return self.model(x_t, t, None if self.negative is None else self._away(cond))
 
     def _both(self, x_t, t, cond):
+        """What the weak and the strong model say."""
         away = None if self.weak is not None or cond is None else self._away(cond)
-        if away is None:  # two models, or one that does not say which index is its null: two calls
+        if away is None:  # two models, or one whose null condition is None alone: two calls
             return self._weak(x_t, t, cond), self.model(x_t, t, cond)
         twice = torch.cat([x_t, x_t]), t.expand(len(x_t)).repeat(2), torch.cat([away, cond])
         return tuple(Prediction(*part) for part in zip(*(h.chunk(2) for h in self.model(*twice)), strict=True))
-
-    def _rescaled(self, guided, strong, x_t, t):
-        wanted, found = (expand(p.x0.flatten(1).std(1), x_t) for p in (strong, guided))
-        x0 = guided.x0 * (self.rescale * wanted / found + 1 - self.rescale)
-        return from_x0(x0, x_t, *self.schedule(t))
 
 
 class ClassifierGuided:
     """ADM-G (Dhariwal and Nichol 2021, algorithm 2): eps - scale * sigma * grad log p(cond | x_t). A Model.
 
-    classifier: (x_t, t) -> logits (B, classes), trained on noisy pictures (classifier.fit_noisy), or an exact one. The
+    classifier: (x_t, t) -> logits (B, classes), trained on noisy pictures, or an exact one. The
     model is given the condition too if it takes one, else it is called without; rows of the null condition are not
     guided. Unlike Guided's, scale 0 is off: the classifier is added to what the model knows of the condition.
     """
@@ -107,17 +100,11 @@ class ClassifierGuided:
             known = (cond < log_p.shape[1]).to(log_p)
             chosen = log_p.gather(1, cond.clamp(max=log_p.shape[1] - 1)[:, None])[:, 0]
             gradient = torch.autograd.grad((known * chosen).sum(), x)[0]
-        alpha, sigma = (expand(v, x_t) for v in self.schedule(t))
-        eps = found.eps - self.scale * sigma * gradient
-        return Prediction((x_t - sigma * eps) / alpha, eps)
+        alpha, sigma = self.schedule(t)
+        return Prediction.from_eps(found.eps - self.scale * expand(sigma, x_t) * gradient, x_t, alpha, sigma)
 
 
 def during(times: Tensor, first: int, last: int) -> tuple[float, float]:
     """The interval that holds the steps `first` to `last` of a grid of falling times, counted from 0, and no other."""
     between = [1.0, *times.unfold(0, 2, 1).mean(1).tolist()]
     return between[last + 1], between[first]
-
-
-def from_x0(x0: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Prediction:
-    """The Prediction whose x0 this is."""
-    return Prediction(x0, (x_t - expand(alpha, x_t) * x0) / expand(sigma, x_t))

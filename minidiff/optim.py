@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .device import native_bf16
 
-# the layers of our nets that touch data, labels or words, and tables: AdamW's
+# layers with these names are AdamW's: inputs, outputs and embeddings; a new net must use them
 ENDS = ("enter", "leave", "emb", "text", "embed", "label", "places", "words")
 
 

@@ -9,8 +9,9 @@ import math
 import torch
 from torch import Tensor
 
-from .denoise import Prediction, condition, normal_like, numbers
+from .denoise import Prediction, normal_like, numbers
 from .schedules import Schedule, expand
+from .text import condition
 
 
 class GaussianMixture:
@@ -144,4 +145,4 @@ class EmpiricalDenoiser:
             mine = self.labels.to(x.device) == condition(cond, x, self.null)[:, None]
             logits = logits.masked_fill(~mine & mine.any(1, keepdim=True), -torch.inf)
         x0 = (torch.softmax(logits, 1) @ points).reshape(x_t.shape)
-        return Prediction(x0, (x_t - expand(alpha, x_t) * x0) / expand(sigma, x_t))
+        return Prediction.from_x0(x0, x_t, alpha, sigma)

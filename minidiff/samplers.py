@@ -185,3 +185,31 @@ def _pairs(times, x, schedule):
 
 
 SAMPLERS = {"ddim": ddim, "euler": euler, "heun": heun, "dpmpp_2m": dpmpp_2m, "langevin": langevin}
+
+
+def whole(name: str, value, least: int = 1, bits: int = 63) -> int:
+    """value, of whatever type, as an int. Raises ValueError unless it is whole and from `least` to 2^bits - 1."""
+    try:
+        if (number := int(value)) == value and least <= number < 2**bits:
+            return number
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(f"{name} must be at least {least}, a whole number below 2^{bits}, got {value!r}")
+
+
+def check_sampling(sampler: str, steps: int, scale: float = 1.0) -> int:
+    """The steps. Raises ValueError for an unknown sampler, and for a bad number of steps or guidance scale."""
+    if sampler not in SAMPLERS:
+        raise ValueError(f"unknown sampler {sampler!r}: choose from {', '.join(SAMPLERS)}")
+    if not (math.isfinite(scale) and scale >= 0):
+        raise ValueError(f"scale must be a number of at least 0 (1 is no guidance), got {scale}")
+    return whole("steps", steps)
+
+
+def run_sampler(model, x: Tensor, sampler: str, steps: int, cond=None, generator=None) -> Iterator[Tensor]:
+    """The sampler named `sampler` on the schedule's own grid of `steps` steps; langevin moves `steps` times at each of
+    12 levels."""
+    steps = check_sampling(sampler, steps)
+    if sampler == "langevin":
+        return langevin(model, x, model.schedule.grid(12), cond, steps=steps, generator=generator)
+    return SAMPLERS[sampler](model, x, model.schedule.grid(steps), cond)

@@ -1,8 +1,7 @@
-"""Text as a condition: sentences to word numbers, and word numbers to vectors.
+"""Conditions: labels, and texts as the numbers of their words.
 
-A net that reads text has one of two encoders: a small transformer trained with it, whose vocabulary is that of its
-captions, or CLIP's, loaded from a folder and left as it is. Tokens are a LongTensor (B, length); an empty prompt is
-the null condition.
+Labels are a LongTensor (B,), tokens (B, length); an empty prompt is the null condition. The encoders, which make
+vectors of tokens, are in nets/text.py.
 """
 
 import functools
@@ -14,15 +13,56 @@ import torch
 from torch import Tensor
 
 INNER = "_'-\u200c\u200d"  # of a word; the last two join the letters of Indian and Persian ones, or do not
-WAYS = ("pooled", "tokens", "cross")  # in which a net takes in the encoded text; the last two have the pooled as well
+TEXT_MODES = (
+    "pooled",
+    "tokens",
+    "cross",
+)  # in which a net takes in the encoded text; the last two have the pooled as well
+
+
+def condition(cond, x: Tensor, most: int | None = None, tokens: bool = False) -> Tensor | None:
+    """The condition for each of x (B, ...), where x is: labels (B,) of 0 to `most`, or tokens (B, L).
+
+    A list, an array, one for all, and labels (B, 1) are welcome. Raises ValueError for anything else. Labels that are
+    on a GPU already are not looked at, as that would wait for it.
+    """
+    if cond is None:
+        return None
+    what, ndim = ("tokens (B, L)", 2) if tokens else ("labels (B,)", 1)
+    cond = whole_numbers(cond)
+    if not tokens and cond.ndim == 2 and cond.shape[1] == 1:
+        cond = cond[:, 0]
+    cond = cond[None] if cond.ndim == ndim - 1 else cond
+    if cond.ndim != ndim or len(cond) not in (1, len(x)):
+        raise ValueError(f"expected {what} for {len(x)} samples, got shape {tuple(cond.shape)}")
+    if cond.device.type == "cpu" and not tokens:
+        check_labels(cond, most)
+    return cond.to(x.device, non_blocking=x.is_cuda).expand(len(x), *cond.shape[1:])
+
+
+def whole_numbers(cond) -> Tensor:
+    """Labels or tokens as a tensor of whole numbers, or ValueError."""
+    try:
+        cond = torch.as_tensor(cond)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"expected labels or tokens, whole numbers ({error})") from None
+    if cond.is_complex() or (cond.is_floating_point() and (cond % 1 != 0).any()):
+        raise ValueError(f"expected labels or tokens, whole numbers, got {str(cond.tolist())[:60]}")
+    return cond.long()
+
+
+def check_labels(cond: Tensor, most: int | None, but: str = "") -> None:
+    """Raise ValueError unless labels lie between 0 and `most`, if that is given. On a GPU it waits."""
+    if bad := [] if most is None or cond.is_meta else cond[(cond < 0) | (cond > most)].tolist():
+        raise ValueError(f"label {bad[0]} is out of range: this model's labels are 0 to {most}{but}")
 
 
 class Tokenizer:
     """Texts to numbers, a word each, (B, length): 0 is no word, 1 an unknown one, then `words` in their order.
 
     Case and punctuation are ignored. Warns of unknown words; a text of more than `length` words, or one that is not
-    empty but has none, is a ValueError. With `truncate`, for the captions of data, of which vocabulary_of told, long
-    ones are cut and unknown words are passed over.
+    empty but has none, is a ValueError. With `truncate` long texts are cut, and
+    unknown words are passed over without a warning: vocabulary_of has warned of both.
     """
 
     def __init__(self, words: list[str], length: int):

@@ -12,14 +12,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .denoise import uniform_times
 from .device import autocast, average_gradients, follower, to_device
 from .optim import new_optimizer
 
+ADVICE = "lower the learning rate or look at the data; the last checkpoint is untouched"
+
 
 class Step(NamedTuple):
-    """What a training step tells: its number (from 1), the batch's mean loss (of several ranks, that of this one's
-    parts; a tensor, as float(loss) waits for a GPU), and the EMA of the model."""
+    """A training step: its number (from 1), the mean loss of this rank's parts of the batch (a tensor, as float(loss)
+    waits for a GPU), and the moving average (EMA) of the model."""
 
     step: int
     loss: Tensor
@@ -85,67 +86,77 @@ def train(
     warmup: int = 100,
     fall: Callable[[int], float] | None = None,
     clip: float = 1.0,
-    p_uncond: float = 0.1,
-    weight=None,
-    times=uniform_times,
     check=check_pictures,
     check_every: int = 1,
     state: State | None = None,
+    **options,
 ) -> Iterator[Step]:
     """Train until `steps` in all, yielding a Step after each optimizer and EMA step.
 
-    batches gives x0 or (x0, labels or None), x0 (B, ...) in [-1, 1], one a step or, of a state of several parts, one a
-    part in their order: their gradients are averaged, over the parts and over all ranks (see run.parallel). lr rises
-    linearly over `warmup` steps and falls as 1 / sqrt(step) from 10 `warmup` on; `clip` bounds the gradient's norm.
-    Neither depends on `steps`, so training N and then N more is training 2N; fall(step), if given, is a further factor.
-    p_uncond, weight and times are for models of noise alone (those with a schedule). Pass a `state` to go on from it.
-    Raises ValueError for pictures out of range (see `check`; latents have none), and for a loss that is not finite:
-    with `check_every` 1 before it reaches the weights. To look waits for a GPU, so there it is done every so many
-    steps: then keep the weights of multiples of that, and of the last step, alone.
-
-    All chance comes from the state's generators, which are on the CPU; on a GPU the noise is drawn there, from a
-    generator that they seed anew for each part: a CPU would take longer to draw it than the GPU to use it.
+    batches gives x0 (B, ...) or (x0, labels or None), one for each part of a step; check(x0) raises ValueError for data
+    out of range. A loss or gradient that is not finite raises one too, looked for every `check_every` steps, as that
+    waits for a GPU: keep the weights of those steps alone. The learning rate is lr * rate(step, warmup) * fall(step).
+    Nothing but `fall` may depend on `steps`: N and then N more, with one `state`, are 2N.
     """
     state = state or new_state(model)
     if state.model is not model:
         raise ValueError("the state belongs to another model: make it with new_state(model)")
-    like = next(model.parameters())
-    device, dtype = like.device, like.dtype
     model.train()
     batches, unseen = iter(batches), []
     while state.step < steps:  # asks for no batch beyond the last step: it would move the random state on
-        state.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=device)
-        for generator in state.generators:
-            if (batch := next(batches, None)) is None:
-                return
-            x0, cond = batch if isinstance(batch, tuple | list) else (batch, None)
-            x0 = torch.as_tensor(x0)
-            if x0.is_floating_point():
-                x0 = x0.to(dtype)  # points are often float64
-            if state.step == 0 and x0.ndim == 4 and check is not None:
-                check(x0, "the first batch")
-            noise, generator = {}, follower(generator, device)
-            if hasattr(model, "schedule"):
-                t = times(len(x0), model.schedule, generator)
-                noise = {"t": t, "p_uncond": p_uncond, "weight": weight}
-            x0, cond = to_device(x0, device), None if cond is None else to_device(torch.as_tensor(cond), device)
-            with autocast(device, x0):
-                losses = model.loss(x0, cond, generator=generator, **noise)
-            loss = losses.mean() / len(state.generators)
-            unseen.append((state.step + 1, losses.detach(), noise.get("t")))
-            if (state.step + 1) % check_every == 0 or state.step + 1 == steps:
-                _look(unseen, model)
-            loss.backward()
-            total += loss.detach()
-        average_gradients(model)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        look = (state.step + 1) % check_every == 0 or state.step + 1 == steps
+        loss = backward(state, batches, unseen, look, check if state.step == 0 else None, options)
+        if loss is None:
+            return
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        if look and not torch.isfinite(norm):
+            raise ValueError(f"the gradient is not finite at step {state.step + 1}, though the loss is: {ADVICE}")
         for group in state.optimizer.param_groups:
             group["lr"] = lr * rate(state.step, warmup) * (1.0 if fall is None else fall(state.step))
         state.optimizer.step()
         state.step += 1
         update_ema(state.ema, model, state.step)
-        yield Step(state.step, total, state.ema)
+        yield Step(state.step, loss, state.ema)
+
+
+def backward(state: State, batches: Iterator, unseen: list, look: bool, check, options: dict) -> Tensor | None:
+    """The gradients of the model's next step, and its mean loss; None if there are no more batches.
+
+    One batch for each of the state's generators: a step may be computed in several parts. The gradients of all parts,
+    and of all ranks, are averaged. With `look`, raises ValueError for a loss that is not finite.
+    """
+    state.optimizer.zero_grad(set_to_none=True)
+    total = torch.zeros((), device=next(state.model.parameters()).device)
+    for generator in state.generators:
+        if (batch := next(batches, None)) is None:
+            return None
+        losses = losses_of(state.model, batch, generator, check, **options)
+        unseen.append((state.step + 1, losses.detach(), getattr(state.model, "times_drawn", None)))
+        if look:
+            _stop_unless_finite(unseen, state.model)
+        loss = losses.mean() / len(state.generators)
+        loss.backward()
+        total += loss.detach()
+    average_gradients(state.model)
+    return total
+
+
+def losses_of(model: nn.Module, batch, generator: torch.Generator, check=None, **options) -> Tensor:
+    """The model's loss of each sample of a batch, (B,), computed where the model is.
+
+    The generator is on the CPU, so that a seed means the same everywhere. For a GPU it seeds one that is there: a CPU
+    takes longer to draw noise than a GPU to use it.
+    """
+    like = next(model.parameters())
+    x0, cond = batch if isinstance(batch, tuple | list) else (batch, None)
+    x0 = torch.as_tensor(x0)
+    if x0.is_floating_point():
+        x0 = x0.to(like.dtype)  # points are often float64
+    if x0.ndim == 4 and check is not None:
+        check(x0, "the first batch")
+    x0, cond = to_device(x0, like.device), None if cond is None else to_device(torch.as_tensor(cond), like.device)
+    with autocast(like.device, x0):
+        return model.loss(x0, cond, generator=follower(generator, like.device), **options)
 
 
 def rate(step: int, warmup: int) -> float:
@@ -172,19 +183,12 @@ def update_ema(ema: nn.Module, model: nn.Module, step: int, gamma: float = 6.94)
         mine.copy_(other)
 
 
-def _look(unseen: list, model) -> None:
+def _stop_unless_finite(unseen: list, model) -> None:
     """Raise ValueError at the first (step, losses, times) with a loss that is not finite; else empty the list."""
-    if not torch.isfinite(torch.stack([losses.mean() for _, losses, _ in unseen])).all():
-        raise ValueError(_what_broke(*next(row for row in unseen if not torch.isfinite(row[1].mean())), model))
-    unseen.clear()
-
-
-def _what_broke(step, losses, t, model):
+    if torch.isfinite(torch.stack([losses.mean() for _, losses, _ in unseen])).all():
+        unseen.clear()
+        return
+    step, losses, t = next(row for row in unseen if not torch.isfinite(row[1].mean()))
     bad = int((~torch.isfinite(losses)).nonzero()[0]) if not torch.isfinite(losses).all() else int(losses.argmax())
-    at = ""
-    if t is not None:
-        at = f", at log-SNR {model.schedule.log_snr(t[bad]).item():.2f} (t = {t[bad].item():.4f})"
-    return (
-        f"the loss is {losses[bad].item()} at step {step}{at}: "
-        "lower the learning rate or look at the data; the last checkpoint is untouched"
-    )
+    at = "" if t is None else f", at log-SNR {model.schedule.log_snr(t[bad]).item():.2f} (t = {t[bad].item():.4f})"
+    raise ValueError(f"the loss is {losses[bad].item()} at step {step}{at}: {ADVICE}")

@@ -25,6 +25,11 @@ def test_shapes(f, codes, generator):
     assert net.decode(z).shape == x.shape and net.decode(z).abs().max() <= 1
 
 
+def test_an_autoencoder_alone_draws_nothing():
+    with pytest.raises(ValueError, match="draws nothing by itself: train a second stage, with --autoencoder"):
+        Autoencoder((3, 16, 16), 4, 4, 16).sample(2)
+
+
 def test_bad_sizes():
     with pytest.raises(ValueError, match="one of 1, 2, 4, 8, not 3"):
         Autoencoder((3, 16, 16), 3)
@@ -38,11 +43,11 @@ def test_kl_is_the_divergence_to_a_standard_normal(generator):
     h = torch.randn(3, 4, 5, 5, generator=generator)
     mean, log_var = h.chunk(2, 1)
     exact = kl_divergence(Normal(mean, (log_var / 2).exp()), Normal(0.0, 1.0)).flatten(1).mean(1)
-    z, price = KL(2, weight=0.5)(h, generator)
-    torch.testing.assert_close(price, 0.5 * exact)
-    draws = torch.stack([KL(2)(h, generator)[0] for _ in range(4000)])
+    z, loss = KL(weight=0.5)(h, generator)
+    torch.testing.assert_close(loss, 0.5 * exact)
+    draws = torch.stack([KL()(h, generator)[0] for _ in range(4000)])
     torch.testing.assert_close(draws.mean(0), mean, atol=0.25, rtol=0)
-    assert torch.equal(KL(2).code(h), mean)
+    assert torch.equal(KL().code(h), mean)
 
 
 def filled(codes=8, dim=2):
@@ -53,11 +58,11 @@ def filled(codes=8, dim=2):
 
 def test_the_nearest_code_is_taken(generator):
     book, h = filled(), torch.randn(4, 2, 3, 3, generator=generator)
-    z, price = book(h)
+    z, loss = book(h)
     flat = h.movedim(1, -1).reshape(-1, 2)
     nearest = book.vectors[torch.cdist(flat, book.vectors).argmin(1)].view(4, 3, 3, 2).movedim(-1, 1)
     torch.testing.assert_close(z, nearest)
-    torch.testing.assert_close(price, 0.25 * (nearest - h).square().flatten(1).mean(1))
+    torch.testing.assert_close(loss, 0.25 * (nearest - h).square().flatten(1).mean(1))
     assert torch.equal(book.code(z), book.code(h))  # a code is its own nearest
     torch.testing.assert_close(book.lookup(book.code(h)), nearest)
 

@@ -20,12 +20,12 @@ def small(shape=(3, 3), codes=8, **options):
 def test_no_position_sees_what_comes_after_it(generator):
     net = small(classes=2)
     tokens = torch.randint(8, (2, 9), generator=generator)
-    given, there = net.given(torch.tensor([0, 1]), 2)
-    before = net(given, there, tokens)
+    prefix, mask = net.prefix(torch.tensor([0, 1]), 2)
+    before = net(prefix, mask, tokens)
     for i in range(9):
         changed = tokens.clone()
         changed[:, i] = (changed[:, i] + 1) % 8
-        after = net(given, there, changed)
+        after = net(prefix, mask, changed)
         torch.testing.assert_close(before[:, : i + 1], after[:, : i + 1])
         assert not torch.allclose(before[:, i + 1], after[:, i + 1])
 
@@ -57,19 +57,19 @@ def test_cached_and_uncached_draw_the_same_tokens(text):
 def test_top_k_of_one_is_the_likeliest(generator):
     net = small(classes=2)
     tokens = net.sample(2, torch.tensor([0, 1]), generator, top_k=1).flatten(1)
-    logits = net(*net.given(torch.tensor([0, 1]), 2), tokens[:, :-1])
+    logits = net(*net.prefix(torch.tensor([0, 1]), 2), tokens[:, :-1])
     assert torch.equal(logits.argmax(2), tokens)
 
 
-def test_words_that_are_not_there_do_not_count():
+def test_padding_does_not_count():
     """The null words after a text are padding: another length of it gives the same logits."""
     tokenizer = Tokenizer(["red", "blue"], 3)
     net = small(text=encoder_for(tokenizer))
     cond = tokenizer(["red"])
-    given, there = net.given(cond, 1)
-    garbage = torch.where(there[..., None], given, torch.full_like(given, 7.0))
+    prefix, mask = net.prefix(cond, 1)
+    garbage = torch.where(mask[..., None], prefix, torch.full_like(prefix, 7.0))
     tokens = torch.zeros(1, 4, dtype=torch.long)
-    torch.testing.assert_close(net(given, there, tokens), net(garbage, there, tokens))
+    torch.testing.assert_close(net(prefix, mask, tokens), net(garbage, mask, tokens))
 
 
 def test_pick_draws_with_the_probabilities(generator):

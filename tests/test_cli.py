@@ -6,9 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from argparse import ArgumentParser, BooleanOptionalAction
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -16,10 +17,15 @@ from PIL import Image
 
 import minidiff
 from minidiff import demo
-from minidiff.measure import doctor
-from minidiff.run import evaluate, generate
+from minidiff.measure import doctor, report
+from minidiff.run import generate
+from minidiff.run.checkpoint import read_config
 from minidiff.run.cli import main
 from minidiff.run.commands import COMMANDS
+from minidiff.run.config import Diffusion, Training, net_options, values
+from minidiff.run.models import MODELS
+from minidiff.run.options import add_options
+from minidiff.run.recipes import configure
 
 
 @pytest.fixture(scope="module")
@@ -46,45 +52,73 @@ def refused(capsys, arguments, words, keep=None):
         assert snapshot(keep) == before
 
 
-EVERY = [(name, f) for name, cls in COMMANDS.items() for f in fields(cls)]
+def options_of(command):
+    """Every option of a command, by name; those of train are also a config's and all nets'."""
+    parser = ArgumentParser()
+    getattr(COMMANDS[command], "add_options", partial(add_options, cls=COMMANDS[command]))(parser)
+    return {action.dest: action for action in parser._actions if action.dest != "help"}
+
+
+EVERY = [(command, name) for command in COMMANDS for name in options_of(command)]
 
 
 def arrived(monkeypatch, command, *arguments):
-    """The dataclass of a command as it runs with these arguments."""
+    """The options of a command as it runs with these arguments, by name."""
     found = []
     monkeypatch.setattr(COMMANDS[command], "run", lambda options: found.append(options))
     main([command, *arguments])
-    return found[0]
+    own = vars(found[0]).copy()
+    return own | own.pop("asked", {})
 
 
-def written(command, f):
+def written(action):
     """Ways to give an option on the command line -> the value that it then has."""
-    hint = get_type_hints(COMMANDS[command])[f.name]
-    (kind, *_) = get_args(hint) or [hint]
-    name = f"--{f.name.replace('_', '-')}"
-    if kind is bool:
-        return {(name,): True, (f"--no-{name[2:]}",): False}
+    if isinstance(action, BooleanOptionalAction):
+        return dict(zip([(name,) for name in action.option_strings], (True, False), strict=True))
+    kind = {"int": int, "float": float, "str": str, "Path": Path}[action.type.__name__]
     text, value = {int: ("7", 7), float: ("0.25", 0.25), str: ("5 words_$", "5 words_$"), Path: ("a/b", Path("a/b"))}[
         kind
     ]
-    return {(text,): value} if "metavar" in f.metadata else {(name, text): value, (f"{name}={text}",): value}
+    if not action.option_strings:
+        return {(text,): value}
+    (name,) = action.option_strings
+    return {(name, text): value, (f"{name}={text}",): value}
 
 
-@pytest.mark.parametrize("command, f", EVERY, ids=[f"{name} {f.name}" for name, f in EVERY])
-def test_every_option_arrives_where_it_should(command, f, monkeypatch):
-    for arguments, value in written(command, f).items():
+@pytest.mark.parametrize("command, name", EVERY, ids=[f"{command} {name}" for command, name in EVERY])
+def test_every_option_arrives_where_it_should(command, name, monkeypatch):
+    usual = arrived(monkeypatch, command)
+    for arguments, value in written(options_of(command)[name]).items():
         options = arrived(monkeypatch, command, *arguments)
-        assert getattr(options, f.name) == value and type(getattr(options, f.name)) is type(value)
-        assert all(getattr(options, other.name) == other.default for other in fields(options) if other.name != f.name)
+        assert options[name] == value and type(options[name]) is type(value)
+        assert {k: v for k, v in options.items() if k != name} == {k: v for k, v in usual.items() if k != name}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_all_options_at_once(command, monkeypatch):
     """Whatever stands before it or behind it takes nothing from an option."""
-    ways = {f.name: list(written(command, f).items())[-1] for f in fields(COMMANDS[command])}
+    ways = {name: list(written(action).items())[-1] for name, action in options_of(command).items()}
     for names in (list(ways), list(ways)[::-1]):
         options = arrived(monkeypatch, command, *(word for name in names for word in ways[name][0]))
-        assert vars(options) == {name: value for name, (_, value) in ways.items()}
+        assert options == {name: value for name, (_, value) in ways.items()}
+
+
+def test_train_has_every_option_of_a_config_and_of_every_net():
+    names = set(options_of("train"))
+    config, _ = configure("shapes:1")
+    assert {f.name for f in fields(Training)} | {f.name for f in fields(Diffusion)} <= names | {"sigma_data"}
+    assert {"text_mode", "text_encoder"} | set(config.net) - {"name"} <= names
+    for model, nets in MODELS.items():
+        for net in nets:
+            assert set(net_options(model, net)) <= names
+
+
+def test_options_of_train_reach_the_config(tmp_path):
+    asked = {"width": "16", "depth": "2", "batch": "4", "schedule": "linear", "weighting": "min_snr", "seed": "5"}
+    words = [word for name, value in asked.items() for word in (f"--{name}", value)]
+    main(["train", "--data", "digits", *words, "--steps", "1", "--out", str(tmp_path / "run"), "--device", "cpu"])
+    found = values(read_config(tmp_path / "run"))
+    assert {name: str(found[name]) for name in asked} == asked
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -93,13 +127,10 @@ def test_help_says_what_each_option_is(command, capsys):
         main([command, "--help"])
     squeezed = "".join(capsys.readouterr().out.split())
     assert stopped.value.code == 0
-    for f in fields(COMMANDS[command]):
-        name = f.metadata.get("metavar") or f"--{f.name.replace('_', '-')}"
-        assert name in squeezed and "".join(f.metadata["about"].split()) in squeezed
-        if f.default is not None:
-            assert f"(default{'no' if f.default is False else f.default})" in squeezed
-        else:
-            assert "metavar" in f.metadata or "default" in f.metadata["about"] or "(defaultnone)" in squeezed
+    for name, action in options_of(command).items():
+        assert (action.metavar or f"--{name.replace('_', '-')}") in squeezed
+        assert "".join(action.help.replace("%%", "%").split()) in squeezed
+        assert "default" in action.help or action.metavar
 
 
 def test_words_that_are_no_options(run, tmp_path, capsys):
@@ -128,7 +159,7 @@ def test_seeds_have_a_range(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command, module, name", [
-    ("sample RUN", generate, "run_sampler"), ("evaluate RUN", evaluate, "evaluate_points"),
+    ("sample RUN", generate, "run_sampler"), ("evaluate RUN", report, "of_points"),
     ("doctor --data spirals", doctor, "examine"),
     ("demo --out NEW", demo, "train_run"),
 ])  # fmt: skip

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from minidiff import data
-from minidiff.measure import compare, features, metrics
-from minidiff.measure.compare import draw
+from minidiff.measure import features, metrics
 from minidiff.run import checkpoint
-from minidiff.run.evaluate import evaluate
+from minidiff.run import evaluate as evaluation
+from minidiff.run.evaluate import draw, evaluate
 from minidiff.run.loop import train_run
 from minidiff.run.recipes import configure
 
@@ -26,8 +26,8 @@ def model():
 
 def test_drawing_goes_on_where_it_was_killed(model, tmp_path, monkeypatch):
     options = {"n": 25, "cond": torch.arange(25) % 10, "seed": 3, "steps": 2, "part": 10}
-    whole = draw(tmp_path / "whole", model, (1, 8, 8), **options)
-    real, calls = compare.generate, []
+    whole = draw(tmp_path / "whole", model, **options)
+    real, calls = evaluation.generate, []
 
     def killed(*args, **kwargs):
         if len(calls) == 2:
@@ -35,13 +35,13 @@ def test_drawing_goes_on_where_it_was_killed(model, tmp_path, monkeypatch):
         calls.append(args)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(compare, "generate", killed)
+    monkeypatch.setattr(evaluation, "generate", killed)
     with pytest.raises(KeyboardInterrupt):
-        draw(tmp_path / "parts", model, (1, 8, 8), **options)
-    monkeypatch.setattr(compare, "generate", lambda *args, **kwargs: calls.append(args) or real(*args, **kwargs))
-    assert torch.equal(draw(tmp_path / "parts", model, (1, 8, 8), **options), whole) and len(calls) == 3
-    assert len(draw(tmp_path / "parts", model, (1, 8, 8), **options)) == 25 and len(calls) == 3
-    other = draw(tmp_path / "parts", model, (1, 8, 8), **options | {"cond": options["cond"].flip(0)})
+        draw(tmp_path / "parts", model, **options)
+    monkeypatch.setattr(evaluation, "generate", lambda *args, **kwargs: calls.append(args) or real(*args, **kwargs))
+    assert torch.equal(draw(tmp_path / "parts", model, **options), whole) and len(calls) == 3
+    assert len(draw(tmp_path / "parts", model, **options)) == 25 and len(calls) == 3
+    other = draw(tmp_path / "parts", model, **options | {"cond": options["cond"].flip(0)})
     assert len(calls) == 6 and not torch.equal(other, whole)  # other labels are other pictures, not those kept
     assert (whole[:10] != whole[10:20]).any()  # nor is one part like another
     levels = (whole + 1) * 127.5
@@ -87,12 +87,12 @@ def test_fid_is_with_inception_alone(stand_in, tmp_path, quick_judge, monkeypatc
     assert not [k for k in other if "FID" in k.replace("(not FID)", "") or "KID" in k.replace("(not KID)", "")]
 
 
-def test_what_inception_sees(stand_in):
+def test_features_of_inception(stand_in):
     """Grey pictures in three channels, and each row its own picture's."""
     digits = data.load("digits").at(torch.arange(5))
-    seen, logits = features.see(features.inception("cpu"), digits, batch=2)
+    seen, logits = features.extract(features.inception("cpu"), digits, batch=2)
     assert seen.shape == (5, 2048) and logits.shape == (5, 1008)
-    again, _ = features.see(features.inception("cpu"), digits.flip(0).expand(-1, 3, -1, -1))
+    again, _ = features.extract(features.inception("cpu"), digits.flip(0).expand(-1, 3, -1, -1))
     torch.testing.assert_close(again.flip(0), seen)
 
 
@@ -107,7 +107,7 @@ def test_inception_that_is_not_to_be_had(stand_in, monkeypatch):
     with pytest.raises(ValueError, match=r"pip install -e '.\[fid\]'"):
         features.inception("cpu")
     with pytest.raises(ValueError, match="unknown features 'vgg'"):
-        features.features("vgg", data.load("digits"), "cpu")
+        features.features_for("vgg", data.load("digits"), "cpu")
 
 
 # --- on the same features, against torch-fidelity where it is installed, and against NumPy ---

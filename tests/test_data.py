@@ -38,6 +38,39 @@ def test_checkerboard_leaves_the_white_squares_empty(generator):
     assert len(set(zip(row.tolist(), column.tolist(), strict=True))) == 8
 
 
+def test_a_new_data_set_costs_one_entry(monkeypatch):
+    """What can be asked for, and what is refused, follows from the entry."""
+    line = torch.linspace(-1, 1, 9)[:, None].expand(9, 2)
+
+    class Line(data.Data):
+        name, shape, classes = "line", (2,), ()
+
+        def batch(self, n, generator=None):
+            return line[torch.randint(9, (n,), generator=generator)], None
+
+    monkeypatch.setitem(data.SOURCES, "line", data.Source(lambda spec, part, size: Line()))
+    loaded = data.load("line")
+    assert data.std(loaded) > 0.5 and not loaded.captioned and loaded.mixture is None and not data.sizable("line")
+    assert loaded.to("cpu") is loaded and loaded.fingerprint() is None
+    x, cond = next(data.batches(loaded, 3))
+    assert x.shape == (3, 2) and cond is None
+    refuse("unknown data 'line:3'", data.load, "line:3")
+    refuse("leave out the size for line", data.load, "line", "train", 8)
+
+
+def test_fixed_pictures_are_the_same_every_time():
+    digits, shapes = data.load("digits"), data.load("shapes:1")
+    for dataset in (digits, shapes):
+        assert dataset.some(700).shape == (700, *dataset.shape)
+        assert torch.equal(dataset.some(700), dataset.some(700))
+    assert not torch.equal(shapes.some(9, 1), shapes.some(9, 2))
+    x, labels = (torch.cat(v) for v in zip(*digits.parts(), strict=True))
+    assert torch.equal(x, digits.at(torch.arange(len(digits)))) and torch.equal(labels, digits.labels)
+    (x, said), (y, more) = shapes.parts(700)
+    assert (len(x), len(y)) == (500, 200) and torch.equal(torch.cat([x, y]), shapes.some(700, seed=0))
+    assert all(isinstance(c, str) for c in said + more)
+
+
 def test_digits():
     train, test = data.load("digits"), data.load("digits", "test")
     assert train.shape == (1, 8, 8) and len(train) + len(test) == 1797 and len(test) == 359
@@ -524,14 +557,14 @@ def test_odd_names_of_classes(tmp_path):
 
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     """The tests may run as a user who may read everything."""
-    root, walk = folder(tmp_path / "pets"), os.scandir
+    root, usual = folder(tmp_path / "pets"), os.listdir
 
-    def scandir(path):
+    def listdir(path):
         if str(path).endswith("dog"):
             raise PermissionError(13, "Permission denied", str(path))
-        return walk(path)
+        return usual(path)
 
-    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "listdir", listdir)
     refuse("pets/dog: Permission denied", data.load, f"folder:{root}")
 
 

@@ -249,7 +249,7 @@ def test_loss_of_numbers_of_any_kind(generator):
 
 
 def test_tokens_of_any_kind(generator):
-    net = build("dit", (1, 4, 4), width=16, depth=1, tokenizer=Tokenizer(["red", "cube"], 1), way="cross")
+    net = build("dit", (1, 4, 4), width=16, depth=1, tokenizer=Tokenizer(["red", "cube"], 1), text_mode="cross")
     model, x = Denoiser(net, VP()), torch.randn(3, 1, 4, 4, generator=generator)
     nn.init.normal_(net.leave.weight, generator=generator)
     tokens = torch.tensor([[2], [3], [0]])  # of one word: not to be taken for labels (B, 1)

@@ -5,6 +5,7 @@ import torch
 
 from minidiff.denoise import score, velocity
 from minidiff.run import checkpoint
+from minidiff.run.models import tokenizer_of
 from minidiff.run.recipes import configure
 
 from .pretend import pretended
@@ -18,8 +19,8 @@ KINDS = {
     "ncsn": ("digits", {"net": "ncsn", "width": 16}),
     "transformer": ("digits", {"net": "transformer", "width": 32}),
     "cross": ("shapes:1", {"width": 32}),
-    "tokens": ("shapes:1", {"width": 32, "way": "tokens"}),
-    "pooled": ("shapes:1", {"net": "unet", "width": 16, "way": "pooled"}),
+    "tokens": ("shapes:1", {"width": 32, "text_mode": "tokens"}),
+    "pooled": ("shapes:1", {"net": "unet", "width": 16, "text_mode": "pooled"}),
     "gan of points": ("eight_gaussians", {"model": "gan", "width": 32}),
     "gan": ("digits", {"model": "gan", "width": 16}),
     "style": ("digits", {"model": "gan", "net": "style", "width": 16}),
@@ -33,7 +34,7 @@ def test_a_loss_is_where_its_model_is(kind, monkeypatch, generator):
     spec, choices = KINDS[kind]
     config, dataset = configure(spec, batch=4, device="cpu", **choices)
     x0, cond = dataset.batch(4, generator)
-    if tokenizer := checkpoint.tokenizer(config):
+    if tokenizer := tokenizer_of(config):
         cond = tokenizer(cond)
     model = checkpoint.new_model(config)
     with pretended(monkeypatch) as device:

@@ -9,6 +9,7 @@ from minidiff.measure.doctor import examine, sampler_error
 from minidiff.nets import build
 from minidiff.run import checkpoint
 from minidiff.run.generate import generate
+from minidiff.run.models import tokenizer_of
 from minidiff.run.recipes import configure
 from minidiff.samplers import ddim, dpmpp_2m, heun
 from minidiff.schedules import VP, Linear
@@ -69,10 +70,10 @@ def test_nothing_is_left_on_the_cpu(spec, monkeypatch):
     """The doctor's two tests, and guided sampling, on a device whose tensors do not meet the CPU's."""
     config, dataset = configure(spec, device="cpu", width=32)
     x0, labels = dataset.batch(4, torch.Generator().manual_seed(0))
-    cond = torch.arange(2) if config.classes else checkpoint.tokenizer(config)(["a big red circle"] * 2)
+    cond = torch.arange(2) if config.classes else tokenizer_of(config)(["a big red circle"] * 2)
     with pretended(monkeypatch) as device:
         net = checkpoint.new_model(config, device)
-        x = generate(net.eval(), config.shape, 2, cond=cond, scale=2.0, negative=cond[0], interval=(0.1, 0.8), steps=2)
+        x = generate(net.eval(), 2, cond=cond, scale=2.0, negative=cond[0], interval=(0.1, 0.8), steps=2)
         assert x.device.type == "cpu"
         labels = labels.to(device) if config.classes else None
         report = examine(net, to_device(x0, device), labels, steps=2)
@@ -84,7 +85,7 @@ def test_samplers_stay_on_the_device(sampler, monkeypatch):
     config, _ = configure("eight_gaussians", device="cpu", width=32)
     with pretended(monkeypatch) as device:
         net = checkpoint.new_model(config, device).eval()
-        assert generate(net, config.shape, 2, cond=[0, 1], steps=2, sampler=sampler).shape == (2, 2)
+        assert generate(net, 2, cond=[0, 1], steps=2, sampler=sampler).shape == (2, 2)
 
 
 def test_the_pretended_device_tells(monkeypatch):

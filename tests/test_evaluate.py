@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from minidiff import data
-from minidiff.measure import classifier, compare, features
+from minidiff.measure import classifier, features, metrics, report
 from minidiff.oracles import MixtureDenoiser
 from minidiff.run import checkpoint
 from minidiff.run.checkpoint import new_model
-from minidiff.run.evaluate import evaluate, score_error
+from minidiff.run.evaluate import evaluate, network_calls
 from minidiff.run.loop import train_run
 from minidiff.run.recipes import configure
 from minidiff.schedules import VP
@@ -26,9 +26,16 @@ class Exact(MixtureDenoiser, torch.nn.Module):
 
 def test_score_error_of_the_exact_and_of_an_untrained_model():
     mixture = data.load("eight_gaussians").mixture
-    assert max(score_error(Exact(mixture), mixture, 500)) < 1e-6
+    assert max(report.score_error(Exact(mixture), mixture, 500)) < 1e-6
     config, _ = configure("eight_gaussians", prediction="eps", width=32)
-    assert score_error(new_model(config), mixture, 500) == pytest.approx([1.0] * 20)  # eps = 0 scores 1
+    assert report.score_error(new_model(config), mixture, 500) == pytest.approx([1.0] * 20)  # eps = 0 scores 1
+
+
+def test_network_calls_are_counted():
+    for steps in (1, 2, 7):
+        assert [network_calls(name, steps) for name in ("ddim", "euler", "dpmpp_2m")] == [steps] * 3
+        assert network_calls("heun", steps) == 2 * steps - 1
+        assert network_calls("langevin", steps) == 12 * steps + 1
 
 
 def test_classifier_learns_repeats_and_is_cached(tmp_path, monkeypatch):
@@ -38,10 +45,10 @@ def test_classifier_learns_repeats_and_is_cached(tmp_path, monkeypatch):
     monkeypatch.setattr(classifier, "fit", lambda train, **options: fit(train, **options | {"steps": 250}))
     net = classifier.for_data(train)
     x = test.at(torch.arange(len(test)))
-    features, logits = classifier.judge(net, x)
+    features, logits = classifier.extract(net, x)
     assert features.shape == (359, 128) and (logits.argmax(1) == test.labels).float().mean() >= 0.97
     monkeypatch.setattr(classifier, "fit", None)  # training again would fail
-    again = classifier.judge(classifier.for_data(train), x)[1]
+    again = classifier.extract(classifier.for_data(train), x)[1]
     torch.testing.assert_close(again, logits, rtol=1e-4, atol=1e-4)
 
 
@@ -54,15 +61,15 @@ def test_shift_moves_by_whole_pixels(generator):
 def test_evaluating_pictures(tmp_path, quick_judge):
     config, dataset = configure("digits", width=16, batch=16)
     train_run(tmp_path / "run", config, dataset, steps=3, device="cpu", progress=False)
-    report = evaluate(tmp_path / "run", n=100, few=True, steps=2, device="cpu")
-    assert report["scale 1: recognised as their class"] <= 0.5  # three steps teach nothing
-    names = [name for name in report if "Frechet" in name]
-    assert report[names[0]] < 0.5 * report[names[1]] and names[0].startswith("floor")
-    kernels = [name for name in report if "kernel" in name]
-    assert report[kernels[0]] < 0.5 * report[kernels[1]] and kernels[0].startswith("floor")
-    assert {f"scale {s}: recall" for s in ("1", "1.5")} <= set(report)
-    assert report["network calls a sample"].startswith("2,") and "below 2048" in report["too few"]
-    assert report["bits per dimension, 32 held-out pictures, by ODE"] > 0
+    found = evaluate(tmp_path / "run", n=100, few=True, steps=2, device="cpu")
+    assert found["scale 1: recognised as their class"] <= 0.5  # three steps teach nothing
+    names = [name for name in found if "Frechet" in name]
+    assert found[names[0]] < 0.5 * found[names[1]] and names[0].startswith("floor")
+    kernels = [name for name in found if "kernel" in name]
+    assert found[kernels[0]] < 0.5 * found[kernels[1]] and kernels[0].startswith("floor")
+    assert {f"scale {s}: recall" for s in ("1", "1.5")} <= set(found)
+    assert found["network calls a sample"].startswith("2,") and "below 2048" in found["too few"]
+    assert found["bits per dimension, 32 held-out pictures, by ODE"] > 0
     assert not (tmp_path / "run" / "evaluating").exists()
     with pytest.raises(ValueError, match="too few.*--few"):
         evaluate(tmp_path / "run", n=100, steps=2)
@@ -77,15 +84,15 @@ def test_one_class_is_none(tmp_path, quick_judge):
     config, dataset = configure(f"npz:{tmp_path / 'one.npz'}", width=16, batch=16)
     assert len(dataset.classes) == 1 and classifier.outputs(dataset) == 4
     train_run(tmp_path / "run", config, dataset, steps=2, device="cpu", progress=False)
-    report = evaluate(tmp_path / "run", n=20, few=True, steps=2, device="cpu")
-    assert not [name for name in report if "class score" in name or "recognised" in name or "scale 1.5" in name]
-    eyes = features.features("classifier", dataset, "cpu")
-    x = compare.some_pictures(dataset, 200)
-    seen, logits = eyes.look(x)
+    found = evaluate(tmp_path / "run", n=20, few=True, steps=2, device="cpu")
+    assert not [name for name in found if "class score" in name or "recognised" in name or "scale 1.5" in name]
+    by = features.features_for("classifier", dataset, "cpu")
+    x = dataset.some(200)
+    real = by.compute(x)[0]
     blurred = torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
     noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    blur, far = (compare.metrics.frechet_distance(eyes.look(v)[0], seen) for v in (blurred, noise))
-    assert logits is None and far > blur
+    blur, far = (metrics.frechet_distance(by.compute(v)[0], real) for v in (blurred, noise))
+    assert by.score is None and far > blur
 
 
 @pytest.mark.slow
@@ -109,16 +116,16 @@ def test_digits_after_three_minutes(tmp_path):
     """The claim of the front door: guided samples are their class, and recall does not pay for it."""
     config, dataset = configure("digits")
     train_run(tmp_path / "run", config, dataset, minutes=3, progress=False)
-    report = evaluate(tmp_path / "run")
-    assert report["classifier: right on held-out real pictures"] >= 0.97
-    assert report["scale 1.5: recognised as their class"] >= 0.95
-    assert report["scale 1.5: recall"] >= 0.5
+    found = evaluate(tmp_path / "run")
+    assert found["classifier: right on held-out real pictures"] >= 0.97
+    assert found["scale 1.5: recognised as their class"] >= 0.95
+    assert found["scale 1.5: recall"] >= 0.5
 
 
 @pytest.mark.slow
 def test_toy_after_one_minute(tmp_path):
     config, dataset = configure("eight_gaussians", net="mlp")
     train_run(tmp_path / "run", config, dataset, minutes=1, progress=False)
-    report = evaluate(tmp_path / "run")
-    assert report["score error, relative squared, mean of 20 log-SNR levels -7 to 7"] <= 0.05
-    assert report["ratio to the floor"] <= 1.5
+    found = evaluate(tmp_path / "run")
+    assert found["score error, relative squared, mean of 20 log-SNR levels -7 to 7"] <= 0.05
+    assert found["ratio to the floor"] <= 1.5

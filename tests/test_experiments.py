@@ -58,9 +58,11 @@ def test_half_and_half_has_its_map(generator):
     assert lecture03.half_and_half(x0, torch.full((4000,), 0.5), generator, 1.0)[2].unique().tolist() == [0.5]
 
 
-def test_ways_of_conditioning_have_about_equal_parameters():
+def test_conditionings_have_about_equal_parameters():
     """To half a per cent, as lecture 03 says."""
-    sizes = {how: parameters(DiT(1, 8, None, 64, 4, how=how, mlp_ratio=r)) for how, r in lecture03.HOW.items()}
+    sizes = {
+        c: parameters(DiT(1, 8, None, 64, 4, conditioning=c, mlp_ratio=r)) for c, r in lecture03.MLP_RATIOS.items()
+    }
     assert max(sizes.values()) / min(sizes.values()) < 1.005
 
 
@@ -122,7 +124,7 @@ def test_fits_by_divergence():
 
 def test_ways_to_read_have_about_equal_parameters():
     sizes = [
-        parameters(build("dit", (3, 16, 16), width=w, patch=4, tokenizer=lecture07.TOKENIZER, way=way))
+        parameters(build("dit", (3, 16, 16), width=w, patch=4, tokenizer=lecture07.TOKENIZER, text_mode=way))
         for way, w in lecture07.WIDTHS.items()
     ]
     assert max(sizes) / min(sizes) < 1.02

@@ -9,8 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from minidiff import data, device
-from minidiff.device import data_folder, pick, replacing
+from minidiff import data
+from minidiff.data import dataset
+from minidiff.data.dataset import data_folder
+from minidiff.device import pick, replacing
 from minidiff.run.folder import locked
 from minidiff.stages import latent
 
@@ -135,10 +137,10 @@ def test_a_file_system_without_locks_does_not_stop_training(tmp_path, monkeypatc
 
 def test_the_data_folder_is_one_that_can_be_written(tmp_path, monkeypatch):
     """The tests may run as a user who may write everything: a file where a folder should be stops anyone."""
-    home, installed = tmp_path / "home", tmp_path / "site" / "minidiff" / "device.py"
+    home, installed = tmp_path / "home", tmp_path / "site" / "minidiff" / "data" / "dataset.py"
     monkeypatch.delenv("MINIDIFF_DATA")
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr(device, "__file__", str(installed))
+    monkeypatch.setattr(dataset, "__file__", str(installed))
     (tmp_path / "site" / "datasets").mkdir(parents=True)  # another package of this name
     assert data_folder() == home / ".cache" / "minidiff"
     (tmp_path / "site" / "datasets" / "README.md").write_text("ours")

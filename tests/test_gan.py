@@ -8,10 +8,11 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
+from minidiff import data
 from minidiff.data.toys import eight_gaussians
 from minidiff.measure.classifier import Classifier
 from minidiff.nets.text import encoder_for
-from minidiff.stages.gan import GAN, GENERATORS, Critic, PatchCritic, StyleGenerator, game, halvings
+from minidiff.stages.gan import GAN, GENERATORS, Critic, PatchCritic, StyleGenerator, adversarial_losses, pyramid
 from minidiff.stages.stacked import StackedGAN, mismatch
 from minidiff.text import Tokenizer
 from minidiff.train import new_state, train
@@ -32,8 +33,7 @@ def test_each_player_gets_its_own_gradient(generator):
     """One backward pass of the sum gives what two separate passes, with the other player held, would."""
     critic = Critic((2,), 16)
     real, fake = torch.randn(8, 2, generator=generator), torch.randn(8, 2, generator=generator, requires_grad=True)
-    fool, tell = game(critic, real, fake, r1=0.0)
-    (fool + tell).mean().backward()
+    sum(adversarial_losses(critic, real, fake, r1=0.0)).mean().backward()
     found, moved = [p.grad.clone() for p in critic.parameters()], fake.grad.clone()
     critic.zero_grad()
     (softplus(critic(fake.detach())[0]) + softplus(-critic(real)[0])).mean().backward()
@@ -45,21 +45,21 @@ def test_each_player_gets_its_own_gradient(generator):
 
 def test_r1_is_the_squared_gradient_at_real_samples():
     weight, real = torch.tensor([3.0, 4.0]), torch.zeros(8, 2)
-    with_it, without = (game(Linear(weight), real, torch.zeros(8, 2), r1=r)[1] for r in (2.0, 0.0))
+    with_it, without = (adversarial_losses(Linear(weight), real, torch.zeros(8, 2), r1=r)[1] for r in (2.0, 0.0))
     torch.testing.assert_close(with_it - without, torch.full((8,), 25.0))  # 2 / 2 * (9 + 16)
 
 
 def test_the_guess_of_the_noise_teaches_both(generator):
-    critic = Critic((2,), 16, codes=3)
+    critic = Critic((2,), 16, guess=3)
     fake, z = torch.randn(8, 2, generator=generator, requires_grad=True), torch.randn(8, 3, generator=generator)
-    fool, tell = game(critic, torch.zeros(8, 2), fake, None, z, r1=0.0)
-    plain_fool, plain_tell = game(critic, torch.zeros(8, 2), fake, r1=0.0)
+    generator_loss, critic_loss = adversarial_losses(critic, torch.zeros(8, 2), fake, None, z, r1=0.0)
+    plain_generator_loss, plain_critic_loss = adversarial_losses(critic, torch.zeros(8, 2), fake, r1=0.0)
     error = (critic(fake)[1] - z).square().mean(1)
-    torch.testing.assert_close(fool - plain_fool, error)
-    torch.testing.assert_close(tell - plain_tell, error)
-    (fool - plain_fool).mean().backward()
+    torch.testing.assert_close(generator_loss - plain_generator_loss, error)
+    torch.testing.assert_close(critic_loss - plain_critic_loss, error)
+    (generator_loss - plain_generator_loss).mean().backward()
     assert fake.grad.abs().sum() > 0 and critic.codes.weight.grad is None  # to the generator only
-    (tell - plain_tell).mean().backward()
+    (critic_loss - plain_critic_loss).mean().backward()
     assert critic.codes.weight.grad.abs().sum() > 0  # and to the critic
 
 
@@ -71,8 +71,10 @@ def test_samples_have_the_shape(kind, shape, generator):
     assert x.shape == (5, *shape) and gan.loss(x, torch.arange(5) % 3, generator=generator).shape == (5,)
 
 
-def test_halvings():
-    assert [halvings(n) for n in (64, 32, 28, 8, 4, 2)] == [(4, 4), (4, 3), (7, 2), (4, 1), (4, 0), (2, 0)]
+def test_pyramid():
+    sides = {64: 4, 32: 4, 28: 7, 8: 4, 4: 4, 2: 2}
+    widths = {64: [3, 6, 12, 12], 32: [3, 6, 12], 28: [3, 6], 8: [3], 4: [], 2: []}
+    assert all(pyramid(n, 3) == (sides[n], widths[n]) for n in sides)
 
 
 def test_the_label_matters_and_must_be_given(generator):
@@ -139,6 +141,16 @@ def test_stacked_gan_trains_against_its_encoder(generator):
     assert all(p.grad is not None for p in gan.parameters())
     assert not any("encoder" in name for name in gan.state_dict())  # its weights are not the GAN's
     assert gan.sample(3, torch.arange(3), generator).shape == (3, 1, 8, 8)
+
+
+def test_a_stacked_gan_prepares_itself(generator, quick_judge):
+    """With the classifier of the data as its encoder, its features of about unit variance."""
+    digits, gan = data.load("digits"), StackedGAN((1, 8, 8), classes=10, width=16)
+    gan.prepare(digits, "cpu")
+    x, y = digits.batch(256, generator)
+    assert gan.features(x).std().item() == pytest.approx(1.0, abs=0.2)
+    assert gan.loss(x, y, generator=generator).shape == (256,)
+    assert GAN((1, 8, 8)).prepare(digits, "cpu") is None
 
 
 def test_mismatch_is_a_share_of_variance(generator):

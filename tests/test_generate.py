@@ -8,9 +8,10 @@ from experiments import play
 from PIL import Image
 
 from minidiff import demo, plot
-from minidiff.run import checkpoint, loop
+from minidiff.run import loop, progress
 from minidiff.run.checkpoint import new_model
 from minidiff.run.generate import generate, parse_label, write
+from minidiff.run.models import tokenizer_of
 from minidiff.run.recipes import configure
 from minidiff.train import new_state
 
@@ -19,10 +20,10 @@ def test_same_seed_same_samples():
     config, _ = configure("digits", width=16)
     model = new_model(config).eval().requires_grad_(False)
     labels = torch.arange(6)
-    first = generate(model, config.shape, 6, cond=labels, scale=2.0, steps=3)
+    first = generate(model, 6, cond=labels, scale=2.0, steps=3)
     assert first.shape == (6, 1, 8, 8) and torch.isfinite(first).all()
-    assert torch.equal(first, generate(model, config.shape, 6, cond=labels, scale=2.0, steps=3))
-    assert not torch.equal(first, generate(model, config.shape, 6, cond=labels, scale=2.0, steps=3, seed=1))
+    assert torch.equal(first, generate(model, 6, cond=labels, scale=2.0, steps=3))
+    assert not torch.equal(first, generate(model, 6, cond=labels, scale=2.0, steps=3, seed=1))
 
 
 def conditional(kind, spec="digits", **choices):
@@ -44,7 +45,7 @@ def test_labels_of_every_kind(kind, first_stage):
     """What is plainly meant is taken, and what the model does not know is refused in one line."""
     model, config = conditional(kind, **({"autoencoder": first_stage} if kind == "ar" else {}))
     null = kind == "diffusion"
-    draw = lambda cond, n=3: generate(model, config.shape, n, cond=cond, steps=2)  # noqa: E731
+    draw = lambda cond, n=3: generate(model, n, cond=cond, steps=2)  # noqa: E731
     expected = draw(torch.tensor([1, 2, 3]))
     labels = ([1, 2, 3], np.array([1, 2, 3], np.int32), torch.tensor([[1], [2], [3]]), torch.tensor([1.0, 2.0, 3.0]))
     for same in labels:
@@ -67,39 +68,37 @@ def test_labels_of_every_kind(kind, first_stage):
         with pytest.raises(ValueError, match="no null condition"):
             draw([10, 10, 10])
         with pytest.raises(ValueError, match="negative out"):
-            generate(model, config.shape, 3, cond=[1, 2, 3], negative=1)
+            generate(model, 3, cond=[1, 2, 3], negative=1)
 
 
 def test_conditions_that_a_model_does_not_take():
     model, config = conditional("gan")
     plain = new_model(replace(config, classes=[])).eval().requires_grad_(False)
     with pytest.raises(ValueError, match="without labels and captions"):
-        generate(plain, config.shape, 2, cond=[0, 1])
+        generate(plain, 2, cond=[0, 1])
     model, config = conditional("diffusion", "shapes:1", depth=1)
     with pytest.raises(ValueError, match="reads 16 tokens a caption"):
-        generate(model, config.shape, 2, cond=[0, 1])
+        generate(model, 2, cond=[0, 1])
     with pytest.raises(ValueError, match="whole numbers"):
-        generate(model, config.shape, 2, cond=["a red circle", "a circle"])
-    cond = checkpoint.tokenizer(config)(["a red circle"] * 2)
+        generate(model, 2, cond=["a red circle", "a circle"])
+    cond = tokenizer_of(config)(["a red circle"] * 2)
     with pytest.raises(ValueError, match="whole numbers"):
-        generate(model, config.shape, 2, cond=cond, negative="green", scale=2.0)
-    assert (
-        generate(model, config.shape, 2, cond=cond.numpy(), negative=cond[0].tolist(), scale=2.0, steps=1).shape[0] == 2
-    )
+        generate(model, 2, cond=cond, negative="green", scale=2.0)
+    assert generate(model, 2, cond=cond.numpy(), negative=cond[0].tolist(), scale=2.0, steps=1).shape[0] == 2
 
 
 def test_numbers_of_any_type_and_no_others():
     model, config = conditional("diffusion", "eight_gaussians")
-    expected = generate(model, config.shape, 4, steps=3, seed=7)
+    expected = generate(model, 4, steps=3, seed=7)
     for kind in (np.int64, np.int32, float, np.float32, torch.tensor):
-        assert torch.equal(generate(model, config.shape, kind(4), steps=kind(3), seed=kind(7)), expected)
-    assert generate(model, config.shape, 4, steps=3, seed=2**64 - 1).shape == (4, 2)
+        assert torch.equal(generate(model, kind(4), steps=kind(3), seed=kind(7)), expected)
+    assert generate(model, 4, steps=3, seed=2**64 - 1).shape == (4, 2)
     for name, bad in (("seed", -1), ("seed", 2**64), ("seed", 0.5), ("seed", None), ("seed", "1"), ("steps", 2.5),
                       ("steps", 0), ("batch", 0), ("batch", -3)):  # fmt: skip
         with pytest.raises(ValueError, match=f"{name} must be at least"):
-            generate(model, config.shape, 4, **{name: bad})
+            generate(model, 4, **{name: bad})
     with pytest.raises(ValueError, match="n must be at least 1"):
-        generate(model, config.shape, 1.5)
+        generate(model, 1.5)
 
 
 HARD = ["costs $5_$ or $6", "$x^{$", r"a\$b\$_{", "日本 😀", "tab\there", "lone \udcff", "100%\n{}", "\x00"]
@@ -122,16 +121,14 @@ def test_text_of_users_is_drawn_to_the_letter(tmp_path):
 def test_a_run_of_data_with_a_hard_name(tmp_path, generator):
     config, dataset = configure("spirals", width=16)
     state = new_state(new_model(config))
-    loop.draw_samples(tmp_path, replace(config, data="folder:$5_$/日本"), state)
+    progress.draw_samples(loop.Run(tmp_path, replace(config, data="folder:$5_$/日本"), state, [], []))
     assert (tmp_path / "samples" / "step_0000000.png").exists()
 
 
 def test_a_hard_prompt_in_the_notebook():
     model, config = conditional("diffusion", "shapes:1", depth=1)
     with pytest.warns(UserWarning, match="never saw"):
-        assert (
-            play.draw(model, checkpoint.tokenizer(config), config.shape, "$5_$ circle", steps=1, n=2)[:4] == b"\x89PNG"
-        )
+        assert play.draw(model, tokenizer_of(config), config.shape, "$5_$ circle", steps=1, n=2)[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize("side, n", [(4, 1), (8, 64), (16, 1), (16, 64), (18, 9), (32, 10), (100, 4)])
@@ -151,7 +148,7 @@ def test_pictures_are_large_enough_to_see(side, n, tmp_path, generator):
 
 def test_figures_and_the_demo_show_large_pictures(tmp_path, monkeypatch):
     model, config = conditional("diffusion", "shapes:1", depth=1)
-    demo.draw_animation(model, checkpoint.tokenizer(config), config, tmp_path / "x.gif", 0, steps=1)
+    demo.draw_animation(model, tokenizer_of(config), config, tmp_path / "x.gif", 0, steps=1)
     with Image.open(tmp_path / "x.gif") as picture:
         assert picture.size[0] >= 6 * 64 and picture.size[1] >= 3 * 64
     sizes = []
@@ -167,8 +164,8 @@ def test_figures_and_the_demo_show_large_pictures(tmp_path, monkeypatch):
         plot.plt.close(figure)
 
     monkeypatch.setattr(plot, "save", measured)
-    demo.draw_prompts(model, checkpoint.tokenizer(config), config, tmp_path / "x.png", 0)
-    loop.draw_samples(tmp_path, config, new_state(model.requires_grad_(True)))
+    demo.draw_prompts(model, tokenizer_of(config), tmp_path / "x.png", 0)
+    progress.draw_samples(loop.Run(tmp_path, config, new_state(model.requires_grad_(True)), [], []))
     assert len(sizes) == 5 and min(sizes) >= 62  # a gap's share is not theirs
 
 
@@ -176,8 +173,8 @@ def test_the_default_patch_suits_the_size():
     for size in (16, 17, 18, 21, 22, 25, 33, 50):
         config, _ = configure("shapes:1", size=size)
         new_model(config)
-        assert config.patch <= 4 and size % config.patch == 0
-    assert [configure("shapes:1", size=s)[0].patch for s in (16, 18, 20, 22, 32)] == [4, 3, 4, 2, 4]
+        assert config.net["patch"] <= 4 and size % config.net["patch"] == 0
+    assert [configure("shapes:1", size=s)[0].net["patch"] for s in (16, 18, 20, 22, 32)] == [4, 3, 4, 2, 4]
 
 
 def test_labels_by_name_and_number():

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from minidiff import denoise, optim, train
-from minidiff.run import checkpoint, loop, parallel
+from minidiff.run import checkpoint, loop, parallel, progress
 from minidiff.run.loop import train_run
 from tests.test_runs import small
 
@@ -90,7 +90,7 @@ def test_interrupts_at_every_line_of_a_step(optimizer, tmp_path, monkeypatch):
 def test_saving_and_drawing_are_not_interrupted(where, tmp_path, monkeypatch):
     """Nor by SIGTERM, which afterwards does what it would have done."""
     config, dataset = small()
-    module, name = {"state": (torch, "save"), "weights": (checkpoint, "save_file"), "drawing": (loop.plot, "save")}[
+    module, name = {"state": (torch, "save"), "weights": (checkpoint, "save_file"), "drawing": (progress.plot, "save")}[
         where
     ]
     real, came = getattr(module, name), []
@@ -143,8 +143,8 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
 # as a new process, and sooner there. Its clock counts steps, and it waits for its death, so no machine is too fast.
 KILLED = """
 import itertools, json, os, signal, sys, threading, time
-import torch, torch._dynamo, minidiff.checkpoint as checkpoint, minidiff.runs as runs
-from minidiff.cli import main
+import torch, torch._dynamo, minidiff.run.checkpoint as checkpoint, minidiff.run.loop as loop
+from minidiff.run.cli import main
 
 class Clock:
     now = 0

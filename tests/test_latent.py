@@ -8,15 +8,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from minidiff import data
-from minidiff.denoise import Denoiser
+from minidiff.data.shapes.dataset import FIXED
 from minidiff.nets import build
 from minidiff.run import checkpoint
 from minidiff.run.cli import main
+from minidiff.run.config import Diffusion
 from minidiff.run.generate import generate
 from minidiff.run.loop import train_run
-from minidiff.run.models import attach
+from minidiff.run.models import DiffusionModel
 from minidiff.run.recipes import configure
-from minidiff.schedules import VP
 from minidiff.stages import GAN, Autoencoder, Causal, Latent, latents_of, perceptual
 from minidiff.stages.latent import fingerprint
 from minidiff.stages.priors import Gaussian, Mixture, fit
@@ -68,8 +68,8 @@ def test_latents_of_captioned_shapes_keep_their_captions(generator):
     torch.manual_seed(0)
     net = Autoencoder(shapes.shape, 8, 2, 16).eval()
     latents = latents_of(net, shapes)
-    assert latents.captioned and len(latents.captions) == len(latents.z) == data.captions.FIXED
-    x, captions = next(iter(shapes.fixed()))
+    assert latents.captioned and len(latents.captions) == len(latents.z) == FIXED
+    x, captions = next(iter(shapes.parts()))
     with torch.no_grad():
         torch.testing.assert_close(latents.z[:5].float(), net.encode(x[:5]), rtol=0.02, atol=0.02)
     assert latents.captions[:5] == captions[:5]
@@ -82,7 +82,7 @@ def test_indices_stay_indices(vq, digits):
 
 def test_latents_of_another_autoencoder_are_refused(vae, digits):
     """A cache file is checked by the hash of the weights in it, not by its name alone."""
-    from minidiff.device import data_folder
+    from minidiff.data.dataset import data_folder
 
     latents_of(vae, digits)
     path = data_folder() / f"latents-{digits.fingerprint()}-{fingerprint(vae)}.safetensors"
@@ -107,7 +107,7 @@ PRIORS = {
     "Gaussian": Gaussian,
     "mixture": lambda shape: Mixture(shape, 3, 3),
     "GAN": lambda shape: GAN(shape, width=16),
-    "diffusion": lambda shape: Denoiser(build("unet", shape, width=16), VP(), "edm", 0.5),
+    "diffusion": lambda shape: DiffusionModel(build("unet", shape, width=16), shape, Diffusion()),
 }
 
 
@@ -115,15 +115,15 @@ PRIORS = {
 def test_every_prior_fits_and_draws(name, vae, digits):
     latents = latents_of(vae, digits)
     model = fit(PRIORS[name](latents.shape), latents, vae, steps=2, batch=8)
-    x = generate(model, digits.shape, 5, steps=2)
-    assert x.shape == (5, *digits.shape) and torch.equal(x, generate(model, digits.shape, 5, steps=2))
-    assert not torch.equal(x, generate(model, digits.shape, 5, steps=2, seed=1))
+    x = generate(model, 5, steps=2)
+    assert x.shape == (5, *digits.shape) and torch.equal(x, generate(model, 5, steps=2))
+    assert not torch.equal(x, generate(model, 5, steps=2, seed=1))
 
 
 def test_tokens_have_a_prior_too(vq, digits):
     latents = latents_of(vq, digits)
     model = fit(Causal(latents.shape, 16, 10, width=16, depth=1), latents, vq, steps=2, batch=8, labelled=True)
-    assert generate(model, digits.shape, 5, cond=torch.arange(5), top_k=4).shape == (5, *digits.shape)
+    assert generate(model, 5, cond=torch.arange(5), top_k=4).shape == (5, *digits.shape)
 
 
 def test_a_gaussian_has_the_datas_moments(generator):
@@ -165,7 +165,7 @@ def test_only_what_must_invent_has_a_critic(digits, monkeypatch):
     for kind, f, critic in (("vae", 1, False), ("vae", 2, False), ("vae", 4, True), ("vq", 2, True)):
         config, _ = configure("digits", model=kind, f=f, width=16)
         model = checkpoint.new_model(config)
-        attach(model, digits, "cpu")
+        model.prepare(digits, "cpu")
         assert (model.critic is not None) == (model.perceptual is not None) == bool(asked) == critic
         asked.clear()
 
@@ -213,7 +213,7 @@ def test_bad_input(runs, tmp_path, capsys):
     check(["train", "--data", "photos", "--autoencoder", runs / "vae", *out], "its latents do not fit them")
     check(["train", "--data", "digits", "--autoencoder", tmp_path / "nowhere", *out], "is not a folder")
     check(["train", "--data", "digits", "--model", "gan", "--autoencoder", runs / "vae", *out], "models pictures")
-    check(["train", "--data", "digits", "--model", "vq", "--codes", "0", *out], "codes must be at least 2, got 0")
+    check(["train", "--data", "digits", "--model", "vq", "--codes", "0", *out], "codes must be at least 1, got 0")
     check(["train", "--data", "digits", "--model", "vae", "--codes", "9", *out], "--codes is not for --model vae")
     check(["train", "--data", "digits", "--model", "vae", "--f", "16", *out], "one of 1, 2, 4, 8, not 16")
     check(["train", "--data", "digits", "--model", "gan", "--patch", "2", *out], "--patch is not for --model gan")

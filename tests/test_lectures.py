@@ -1,10 +1,12 @@
 """Every lecture agrees with its source, and runs from top to bottom (in smoke mode, under nbval)."""
 
 import importlib.util
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from renaming import renamed
 
 LECTURES = Path(__file__).parents[1] / "lectures"
 spec = importlib.util.spec_from_file_location("build", LECTURES / "build.py")
@@ -46,13 +48,19 @@ def test_notebook_runs(source, cells_run):
     assert not wrong and len(cells_run[source.stem]) == len(code), "\n".join(wrong)[:4000]
 
 
-def test_a_changed_source_is_noticed(tmp_path, monkeypatch):
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """A copy of a lecture's source, beside one of its notebook, which agrees with it."""
     monkeypatch.setattr(build, "HERE", tmp_path)
     (tmp_path / "source").mkdir()
     for path in (LECTURES / "source" / "01_score_matching.py", LECTURES / "01_score_matching.ipynb"):
         (tmp_path / path.relative_to(LECTURES)).write_text(path.read_text())
     (source,) = build.sources("01")
     assert build.agrees(source)
+    return source
+
+
+def test_a_changed_source_is_noticed(source):
     source.write_text(source.read_text().replace("# # Lecture 01", "# # The first lecture"))
     assert not build.agrees(source)
     build.build_text(source)  # prose alone needs no execution
@@ -61,3 +69,72 @@ def test_a_changed_source_is_noticed(tmp_path, monkeypatch):
     assert not build.agrees(source)
     with pytest.raises(SystemExit, match="its code was edited too"):
         build.build_text(source)
+
+
+def test_new_names_and_imports_are_taken_over_with_the_outputs(source, capsys):
+    notebook = source.parents[1] / "01_score_matching.ipynb"
+    outputs = [c.outputs for c in build.nbformat.read(notebook, 4).cells if c.cell_type == "code"]
+    edited = source.read_text()
+    for old, new in (
+        (r"from experiments import claims", "from experiments import ledger"),
+        (r"\bclaims\.(measure|ledger|mode)", r"ledger.\1"),
+        (r"\bfig\b", "figure"),
+        (r"from minidiff\.data\.toys", "from minidiff.toys"),
+        (r"# # Lecture 01", "# # The first lecture"),
+    ):
+        assert re.search(old, edited)
+        edited = re.sub(old, new, edited)
+    source.write_text(edited)
+    with pytest.raises(SystemExit, match="its code was edited too"):
+        build.build_text(source)
+    assert build.sync_all([source]) == 0 and build.agrees(source)
+    said = capsys.readouterr().out
+    assert "code cell 1: claims.mode -> ledger.mode\n" in said and "fig -> figure" in said
+    assert "# The first lecture" in notebook.read_text()
+    assert outputs == [c.outputs for c in build.nbformat.read(notebook, 4).cells if c.cell_type == "code"]
+    before = notebook.read_text()
+    source.write_text(edited.replace("manual_seed(0)", "manual_seed(1)").replace("figure, ax =", "fig, ax =", 1))
+    assert edited != source.read_text() and build.sync_all([source]) == 1
+    assert "01_score_matching is left as it was: code cell" in capsys.readouterr().err
+    assert notebook.read_text() == before
+
+
+IMPORT = "from minidiff import data\nfrom torch import sin, nn\nimport torch"
+
+
+@pytest.mark.parametrize(
+    "old, new, names",
+    [
+        ("x = data.load('a')  # it", "x = data.read(\n    'a')", {("data.load", "data.read")}),
+        ("f(way=x).there + x.there", "f(text_mode=x).mask + x.mask", {("way", "text_mode"), ("there", "mask")}),
+        ("def f(a): return f'{a:.2f}'", "def g(b): return f'{b:.2f}'", {("f", "g"), ("a", "b")}),
+        ("from minidiff.a import f\nf(how=1, x=how)", "from minidiff.b import f\nf(conditioning=1, x=how)",
+         {("how", "conditioning")}),
+    ],
+)  # fmt: skip
+def test_renamings(old, new, names):
+    assert renamed([IMPORT, old], [IMPORT, new]) == [set(), names]
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("x = data.load(1)", "x = data.load(2)"),
+        ("x = data.load('a')", "x = data.load('b')"),
+        ("x = sin(y)", "x = cos(y)"),
+        ("x = torch.sin(y)", "x = torch.cos(y)"),
+        ("x = max(y)", "x = min(y)"),
+        ("x = f(y)", "x = f(y, 1)"),
+        ("x = a - b", "x = b - a"),
+        ("x = a - b", "x = a - a"),
+        ("x = a - a", "x = a - b"),
+        ("y = p.x0 + p.eps", "y = p.eps + p.eps"),
+        ("y = f(a=1, b=2)", "y = f(b=1, a=2)"),
+        ("x = 1\ny = x", "z = 1\ny = x"),
+    ],
+)
+def test_what_is_more_than_a_renaming(old, new):
+    with pytest.raises(ValueError, match="differs in more|became"):
+        renamed([IMPORT, old], [IMPORT, new])
+    with pytest.raises(ValueError, match="the source has 3 code cells, the notebook 2"):
+        renamed([IMPORT, old], [IMPORT, old, new])

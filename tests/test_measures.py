@@ -4,13 +4,14 @@ import pytest
 import torch
 from experiments import style
 from experiments.noisy import NoisyClassifier
+from experiments.tools import denoising_error
 from torch.utils.flop_counter import FlopCounterMode
 
 from minidiff.data.toys import eight_gaussians
 from minidiff.denoise import Denoiser
 from minidiff.measure.classifier import Classifier
-from minidiff.measure.nets import denoising_error, flops, parameters, receptive_field
-from minidiff.nets import CNN, NETS, READERS, DiT, UNet, build, cnn, transformer
+from minidiff.measure.nets import flops, parameters, receptive_field
+from minidiff.nets import CNN, NETS, DiT, UNet, build, cnn, reads_text, transformer
 from minidiff.nets.fast import attend
 from minidiff.nets.official import from_official
 from minidiff.oracles import GaussianMixture, MixtureDenoiser
@@ -28,17 +29,19 @@ def ways_to_build():
     for name in NETS:
         shape = (2,) if name == "mlp" else (3, 8, 8)
         yield name, build(name, shape, 10, width=16), shape
-        if name in READERS:
+        if reads_text(name):
             yield f"{name}, patch, depth", build(name, shape, width=16, patch=2, depth=2), shape
             first = "pooled" if name in ("encoder_decoder", "transformer") else "tokens"
-            for way in (first, "cross"):  # these two differ from the others in size alone
-                yield f"{name}, {way}", build(name, shape, width=32, depth=1, tokenizer=tokenizer, way=way), shape
+            for mode in (first, "cross"):  # these two differ from the others in size alone
+                net = build(name, shape, width=32, depth=1, tokenizer=tokenizer, text_mode=mode)
+                yield f"{name}, {mode}", net, shape
     yield "unet, levels", build("unet", (3, 8, 8), width=16, levels=3), (3, 8, 8)
-    for how in cnn.CONDITIONING:
-        yield f"cnn, {how}", CNN(3, None, 16, how=how, norm="group"), (3, 8, 8)
-        yield f"unet, {how}", UNet(3, 8, None, 16, resample="block", how=how, norm="instance"), (3, 8, 8)
-    for how in transformer.CONDITIONING:
-        yield f"dit, {how}", DiT(3, 8, None, 32, 1, how=how), (3, 8, 8)
+    for name in cnn.CONDITIONING:
+        yield f"cnn, {name}", CNN(3, None, 16, conditioning=name, norm="group"), (3, 8, 8)
+        net = UNet(3, 8, None, 16, resample="block", conditioning=name, norm="instance")
+        yield f"unet, {name}", net, (3, 8, 8)
+    for name in transformer.CONDITIONING:
+        yield f"dit, {name}", DiT(3, 8, None, 32, 1, conditioning=name), (3, 8, 8)
     yield "dit in float64", build("dit", (3, 8, 8), width=16).double(), (3, 8, 8)
 
 
@@ -63,7 +66,7 @@ def nets_called_otherwise():
     for make in (gan.DCGAN, gan.StyleGenerator):
         yield make.__name__, make(shape, 7, 16), z, given
     yield "PointGenerator", gan.PointGenerator((2,), 7, 16), z, given
-    yield "Critic", gan.Critic(shape, 16, 10, codes=4), shape, (torch.zeros(1, dtype=torch.long),)
+    yield "Critic", gan.Critic(shape, 16, 10, guess=4), shape, (torch.zeros(1, dtype=torch.long),)
     yield "PatchCritic", gan.PatchCritic(3, 16), shape, ()
     yield "Encoder", Encoder(3, 8, 4, 16), shape, ()
     yield "Decoder", Decoder(3, 8, 4, 16), (8, 4, 4), ()
@@ -71,7 +74,7 @@ def nets_called_otherwise():
     yield "Causal", Causal((3, 3), 8, width=32, depth=2), (1, 32), (torch.ones(1, 1, dtype=torch.bool), tokens)
     yield "Classifier", Classifier(3, 16, 10), shape, ()
     yield "NoisyClassifier", NoisyClassifier(3, 16, 10, VP(), 0.5, 16), shape, (torch.full((1,), 0.5),)
-    yield "style transfer", style.Autoencoder().up[0], (64, 4, 4), ()
+    yield "style transfer", style.StyleAutoencoder().up[0], (64, 4, 4), ()
     yield "Conv1d", torch.nn.Conv1d(4, 6, 3, groups=2), (4, 9), ()
 
 
@@ -88,7 +91,7 @@ def test_flops_of_an_official_dit():
 
 def test_flops_by_hand():
     """A convolution of 3 to 8 channels, 3x3, at 5x5, and one back, and those of one block between."""
-    net = CNN(3, None, 8, layers=4, how="none")
+    net = CNN(3, None, 8, layers=4, conditioning="none")
     assert flops(net, (3, 5, 5)) == 2 * 25 * 9 * (3 * 8 + 8 * 8 + 8 * 8 + 8 * 3)
     assert parameters(net) == 9 * (3 * 8 + 8 * 8 + 8 * 8 + 8 * 3) + 8 + 8 + 8 + 3
 

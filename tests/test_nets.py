@@ -1,9 +1,11 @@
+import inspect
+
 import pytest
 import torch
 from experiments.matched import matched
 from torch import nn
 
-from minidiff.nets import CNN, DiT, UNet, build
+from minidiff.nets import CNN, NETS, DiT, UNet, build
 from minidiff.nets.cnn import Block
 from minidiff.nets.fast import GroupNorm
 from minidiff.nets.layers import (
@@ -12,7 +14,6 @@ from minidiff.nets.layers import (
     Embedding,
     Modulated,
     adain,
-    gaussian,
     groups,
     sinusoidal,
 )
@@ -189,28 +190,30 @@ def test_attention_against_torch(generator, float64):
     torch.testing.assert_close(layer(x), layer.project(theirs), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("how", ["modulate", "add", "channel", "none"])
-def test_conditioning_of_convolutional_nets(how, generator):
-    classes = 3 if how in ("modulate", "add") else None
+@pytest.mark.parametrize("conditioning", ["modulate", "add", "channel", "none"])
+def test_conditioning_of_convolutional_nets(conditioning, generator):
+    classes = 3 if conditioning in ("modulate", "add") else None
     x = torch.randn(2, 1, 8, 8, generator=generator)
-    for net in (CNN(1, classes, 16, layers=4, how=how), UNet(1, 8, classes, 16, how=how)):
+    told = {"conditioning": conditioning}
+    for net in (CNN(1, classes, 16, layers=4, **told), UNet(1, 8, classes, 16, **told)):
         net = randomised(net, generator)
         same = torch.allclose(net(x, torch.zeros(2)), net(x, torch.ones(2)))
-        assert same == (how == "none")
+        assert same == (conditioning == "none")
 
 
-@pytest.mark.parametrize("how", ["none", "channel", "token", "add", "scale_shift", "adaln", "adaln_zero"])
-def test_conditioning_of_transformers(how, generator):
-    classes = None if how in ("channel", "none") else 3
+@pytest.mark.parametrize("conditioning", ["none", "channel", "token", "add", "scale_shift", "adaln", "adaln_zero"])
+def test_conditioning_of_transformers(conditioning, generator):
+    classes = None if conditioning in ("channel", "none") else 3
     x = torch.randn(2, 1, 8, 8, generator=generator)
-    net = randomised(DiT(1, 8, classes, width=16, depth=2, how=how), generator)
+    net = randomised(DiT(1, 8, classes, width=16, depth=2, conditioning=conditioning), generator)
     assert net(x, torch.zeros(2)).shape == x.shape
-    assert torch.allclose(net(x, torch.zeros(2)), net(x, torch.ones(2))) == (how == "none")
+    assert torch.allclose(net(x, torch.zeros(2)), net(x, torch.ones(2))) == (conditioning == "none")
 
 
-@pytest.mark.parametrize("how", ["conv", "block"])
-def test_unet_options(how, generator):
-    net = randomised(UNet(3, 16, None, 16, (1, 2, 2), 2, (8, 16), resample=how, norm="instance"), generator, std=0.1)
+@pytest.mark.parametrize("resample", ["conv", "block"])
+def test_unet_options(resample, generator):
+    net = UNet(3, 16, None, 16, (1, 2, 2), 2, (8, 16), resample=resample, norm="instance")
+    net = randomised(net, generator, std=0.1)
     x = torch.randn(2, 3, 16, 16, generator=generator)
     assert net(x, torch.zeros(2)).shape == x.shape
 
@@ -238,11 +241,9 @@ def test_matched(generator):
         matched(["unet"], 100, (1, 8, 8), by="size")
 
 
-@pytest.mark.parametrize("features", [sinusoidal, gaussian])
-def test_fourier_tells_levels_apart(features):
-    torch.manual_seed(0)
+def test_fourier_tells_levels_apart():
     levels = torch.linspace(-1.6, 1.6, 400)
-    features = features(64)(levels)
+    features = sinusoidal(64)(levels)
     near = (features[1:] - features[:-1]).norm(dim=1)
     far = torch.cdist(features, features)[:100, 300:]
     assert features.shape == (400, 64) and near.min() > 0.01 and far.min() > 1
@@ -251,6 +252,25 @@ def test_fourier_tells_levels_apart(features):
 @pytest.mark.parametrize("channels", [8, 16, 24, 32, 48, 96, 128, 200])
 def test_groups_divide(channels):
     assert channels % groups(channels) == 0 and channels // groups(channels) >= min(16, channels)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_options_are_the_constructors_keywords(name):
+    """Each is a number, a word or a switch, so that it can be given on the command line; `build` takes no other."""
+    options = {k: p for k, p in inspect.signature(NETS[name]).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    assert "width" in options
+    for p in options.values():
+        assert p.annotation in (int, float, str, bool, int | None), p
+    given = {k: p.default for k, p in options.items()} | {"width": 16}
+    shape = (2,) if name == "mlp" else (1, 8, 8)
+    by_default, as_given = build(name, shape, width=16).state_dict(), build(name, shape, **given).state_dict()
+    assert all(torch.equal(v, as_given[k]) for k, v in by_default.items())
+
+
+def test_encoder_decoder_and_transformer_are_special_cases():
+    for name, other, option in (("encoder_decoder", "unet", {"skips": False}), ("transformer", "dit", {"patch": 1})):
+        a, b = build(name, (1, 8, 8), width=16).state_dict(), build(other, (1, 8, 8), width=16, **option).state_dict()
+        assert a.keys() == b.keys() and all(torch.equal(v, b[k]) for k, v in a.items())
 
 
 def test_bad_input():
@@ -262,6 +282,10 @@ def test_bad_input():
         build("unet", (2,))
     with pytest.raises(ValueError, match="size 30 is not a multiple of 4"):
         build("unet", (3, 30, 30))
+    with pytest.raises(ValueError, match="net dit has no levels: its options are width, depth, patch, text_mode"):
+        build("dit", (1, 8, 8), levels=2)
+    with pytest.raises(ValueError, match="unknown text_mode 'sideways'"):
+        build("dit", (1, 8, 8), text_mode="sideways")
     with pytest.raises(ValueError, match="even"):
         Embedding(7)
     with pytest.raises(ValueError, match="patches of 4"):
@@ -271,9 +295,9 @@ def test_bad_input():
     with pytest.raises(ValueError, match="not a multiple of 3"):
         DiT(1, 8, width=64, heads=3)
     with pytest.raises(ValueError, match="no place for labels"):
-        DiT(1, 8, 10, how="channel")
+        DiT(1, 8, 10, conditioning="channel")
     with pytest.raises(ValueError, match="unknown conditioning 'film'"):
-        UNet(1, 8, how="film")
+        UNet(1, 8, conditioning="film")
     with pytest.raises(ValueError, match="unknown norm 'batch'"):
         CNN(1, norm="batch")
     with pytest.raises(ValueError, match="layers was 5"):

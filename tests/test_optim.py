@@ -51,9 +51,9 @@ def test_a_gradient_of_low_rank_moves_all_it_has():
 @pytest.mark.parametrize("net", ["unet", "dit", "words"])
 def test_the_ends_are_adams(net):
     if net == "words":
-        model = build("dit", (4, 8, 8), None, 32, tokenizer=Tokenizer(["a", "red", "cross"], 5), way="tokens")
+        model = build("dit", (4, 8, 8), width=32, tokenizer=Tokenizer(["a", "red", "cross"], 5), text_mode="tokens")
     else:
-        model = build(net, (4, 8, 8), 10, 32)
+        model = build(net, (4, 8, 8), 10, width=32)
     inside = {id(p) for p in hidden(model)}
     names = {name: id(p) in inside for name, p in model.named_parameters()}
     ends = ("enter", "leave", "emb", "text", "words")

@@ -26,9 +26,10 @@ DATA = ["--data", "eight_gaussians", "--width", "16", "--batch", "16", "--device
 RANK = """
 import os, sys, torch
 from pathlib import Path
-from minidiff import checkpoint, data, device, parallel
-from minidiff.cli import main
-from minidiff.recipes import configure
+from minidiff import data, device
+from minidiff.run import checkpoint, parallel
+from minidiff.run.cli import main
+from minidiff.run.recipes import configure
 from minidiff.stages.vq import Codebook
 from minidiff.train import train
 out, run = sys.argv[1:]
@@ -105,7 +106,7 @@ def test_two_ranks_train_what_one_does_and_one_goes_on(tmp_path):
     arguments = ["-m", "minidiff", "train", *DATA, "--out", str(two)]
     out = finished(torchrun(*arguments, "--steps", "4"))
     assert out.count("points/s") == 1 and "each of 2 ranks" in out  # the first rank speaks
-    assert checkpoint.read_config(two).parts == 2
+    assert checkpoint.read_config(two).training.parts == 2
     config, dataset = configure("eight_gaussians", width=16, batch=16, parts=2)
     train_run(two, checkpoint.read_config(two), dataset, steps=8, device="cpu", progress=False)
     train_run(one, config, dataset, steps=8, device="cpu", progress=False)
@@ -116,7 +117,7 @@ def test_two_ranks_train_what_one_does_and_one_goes_on(tmp_path):
 
 def test_a_run_of_one_goes_on_with_two_ranks(two_ranks):
     config, state, _, _ = checkpoint.resume(two_ranks / "run")
-    assert config.parts == 2 and state.step == 6
+    assert config.training.parts == 2 and state.step == 6
     first, second = (g.get_state() for g in state.generators)
     assert not torch.equal(first, second)
 
@@ -124,7 +125,7 @@ def test_a_run_of_one_goes_on_with_two_ranks(two_ranks):
 NAMED = """
 import os, sys
 from pathlib import Path
-from minidiff.cli import main
+from minidiff.run.cli import main
 Path(sys.argv[1], "rank" + os.environ["RANK"]).write_text(str(os.getpid()))
 main(sys.argv[2:])
 """

@@ -10,7 +10,9 @@ from minidiff import data
 from minidiff.run import checkpoint, loop, pretrained
 from minidiff.run.cli import main
 from minidiff.run.evaluate import prompt_accuracy
+from minidiff.run.folder import load_data
 from minidiff.run.loop import train_run
+from minidiff.run.models import tokenizer_of
 from minidiff.run.recipes import configure, configure_from
 from tests.bench import ship
 from tests.test_cli import refused
@@ -49,7 +51,7 @@ def test_the_card_of_the_shapes_reproduces():
     folder = pretrained.folder("shapes")
     config, card = checkpoint.read_config(folder), json.loads((folder / "evaluation.json").read_text())
     model, dataset = checkpoint.load(folder), data.load(config.data, "test", config.size)
-    found = prompt_accuracy(model, checkpoint.tokenizer(config), dataset, 200, scale=card["scale"], steps=12, seed=5)
+    found = prompt_accuracy(model, tokenizer_of(config), dataset, 200, scale=card["scale"], steps=12, seed=5)
     for name in ("colour", "shape"):
         said = card[f"scale {card['scale']:g}: {name} as asked"]
         assert found[name] >= said - 3 * max(said * (1 - said), 0.01) ** 0.5 / 200**0.5
@@ -101,7 +103,7 @@ def test_training_starts_from_the_average_of_another(trained, tmp_path):
         for name, value in checkpoint.load(tmp_path / "on", ema=ema).state_dict().items():
             torch.testing.assert_close(value, before[name], rtol=0, atol=1e-6, msg=name)
     config, was = checkpoint.read_config(tmp_path / "on"), checkpoint.read_config(trained)
-    assert (config.start_from, config.lr, config.width) == (str(trained), 1e-12, was.width)
+    assert (config.start_from, config.training.lr, config.net) == (str(trained), 1e-12, was.net)
 
 
 def test_killed_before_its_first_save_it_starts_there_again(trained, tmp_path):
@@ -176,8 +178,9 @@ def test_the_size_follows_from_the_run_that_is_started_from(tmp_path):
         for spec, size in ((folder, 16), (npz, None)):
             config, dataset = configure_from(spec, str(source))
             assert config.size == size and dataset.shape == (3, 16, 16)
-            assert loop.load_data(config).shape == (3, 16, 16)
-    assert configure_from("shapes:1", "shapes")[0].prompts == configure("shapes:1")[0].prompts  # not the other's
+            assert load_data(config).shape == (3, 16, 16)
+    from_another, new = configure_from("shapes:1", "shapes")[0], configure("shapes:1")[0]
+    assert from_another.text.prompts == new.text.prompts  # not the other's
 
 
 @pytest.mark.parametrize("given", ["start_from", "autoencoder"])

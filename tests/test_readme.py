@@ -1,12 +1,20 @@
-"""What the README shows works: its Python, its links, its commands' names."""
+"""What the READMEs show works: Python, links, paths, commands and their options."""
 
 import re
 from pathlib import Path
 
-from minidiff.run.cli import COMMANDS
+import pytest
+
+from minidiff.run.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
+ALL = ("README.md", "tests/bench/README.md", "datasets/README.md")
+CARD = {"torch", "torchvision", "numpy", "matplotlib", "jupyter", "tqdm", "pytest", "nbval"}  # the course's
+
+
+def test_it_is_two_screens():
+    assert len(TEXT.encode()) <= 7 * 1024
 
 
 def test_the_python_in_it_runs(capsys):
@@ -16,21 +24,47 @@ def test_the_python_in_it_runs(capsys):
     assert names["samples"].shape == (1000, 2) and capsys.readouterr().out.startswith("50 ")
 
 
-def test_links_lead_somewhere():
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", TEXT)
-    assert len(links) > 20
-    assert not [link for link in links if not (ROOT / link).exists()]
+@pytest.mark.parametrize("file", ALL)
+def test_links_and_paths_lead_somewhere(file):
+    text = (ROOT / file).read_text()
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", text)
+    assert len(links) > 20 or file != "README.md"
+    assert not [link for link in links if not ((ROOT / file).parent / link).exists()]
+    outside_links = re.sub(r"\]\([^)]*\)", "]", text)
+    paths = re.findall(r"(?<![\w/.])(?:minidiff|tests|lectures)/[\w./]+", outside_links)
+    assert not [path for path in paths if not (ROOT / path.rstrip(".")).exists()]
 
 
 def test_every_module_is_on_the_map():
-    modules = {p.name for p in (ROOT / "minidiff").glob("*.py")} - {"__init__.py", "__main__.py"}
-    assert not [m for m in modules if f"(minidiff/{m})" not in TEXT]
+    package = ROOT / "minidiff"
+    modules = {p.name for p in package.glob("*.py")} - {"__init__.py", "__main__.py"}
+    folders = {p.parent.name for p in package.glob("*/__init__.py")}
+    assert not [name for name in modules | folders if f"(minidiff/{name})" not in TEXT]
 
 
 def test_commands_exist():
     assert set(re.findall(r"-m minidiff (\w+)", TEXT)) == set(COMMANDS)
+    everywhere = "".join((ROOT / file).read_text() for file in ALL)
+    assert set(re.findall(r"-m minidiff (\w+)", everywhere)) == set(COMMANDS)
+
+
+def test_options_exist(capsys):
+    for name in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+    known = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
+    assert not {o for file in ALL for o in re.findall(r"(?<!-)--[a-z][\w-]*", (ROOT / file).read_text())} - known
+
+
+def test_the_two_commands_are_the_ones_that_ci_takes():
+    pattern = re.search(r"grep -m1 -E '(.*)' README.md", (ROOT / ".ci/run").read_text())[1]
+    install = "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/python -m "
+    assert re.findall(pattern, TEXT, re.M) == [f"{install}pytest"]
+    assert f"\n{install}minidiff demo\n" in TEXT
 
 
 def test_dependencies_are_explained():
-    listed = re.findall(r"^([\w-]+)[><=]", (ROOT / "requirements.txt").read_text(), re.M)
-    assert not [name for name in listed if name not in TEXT.split("## Dependencies")[1]]
+    listed = set(re.findall(r"^([\w-]+)[><=]", (ROOT / "requirements.txt").read_text(), re.M))
+    said = TEXT.split("## Dependencies")[1]
+    assert listed >= CARD and not [name for name in listed if name not in said]
+    assert not [name for name in listed - CARD if f"\n- {name}: " not in said]

@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from minidiff import data
-from minidiff.measure.nets import parameters, training_memory
+from minidiff.measure.nets import parameters
 from minidiff.run import loop
 from minidiff.run.checkpoint import new_model, read_config
 from minidiff.run.loop import train_run
 from minidiff.run.recipes import RECIPES, configure
+
+from .bench.memory import training_memory
 
 
 @pytest.fixture
@@ -26,14 +28,14 @@ def test_every_recipe_makes_a_config_and_a_net(name, colour):
     with torch.device("meta"):
         model = new_model(config, "meta")
     assert config.recipe == name and len(RECIPES[name].why) > 40
-    assert {k: getattr(config, k) for k in RECIPES[name].choices()} == RECIPES[name].choices()
+    assert config.net == RECIPES[name].net | config.net and config.training == RECIPES[name].training
     assert 1e6 < parameters(model) < 2e8
 
 
 def test_colour_photographs_are_trained_by_the_recipe_of_the_machine(colour):
     assert configure(colour, device="cpu")[0].recipe == "unet-laptop"
     assert configure(colour, device="cpu", net="dit")[0].recipe == "dit-laptop"
-    assert configure(colour, device="cpu", flip=False, width=32)[0].flip is False
+    assert configure(colour, device="cpu", flip=False, width=32)[0].training.flip is False
     for spec, choices in (("digits", {}), ("shapes", {}), (colour, {"net": "cnn"}), (colour, {"model": "vae"})):
         assert configure(spec, **choices)[0].recipe is None
 
@@ -42,7 +44,7 @@ def test_latents_of_photographs_have_a_recipe(colour, tmp_path):
     first, dataset = configure(colour, model="vae", f=2, width=16)
     train_run(tmp_path / "vae", first, dataset, steps=1, device="cpu", progress=False)
     config, _ = configure(colour, autoencoder=tmp_path / "vae")
-    assert (config.recipe, config.levels, config.flip) == ("latents-laptop", 2, False)
+    assert (config.recipe, config.net["levels"], config.training.flip) == ("latents-laptop", 2, False)
     with pytest.raises(ValueError, match="is for pixels"):
         configure(colour, autoencoder=tmp_path / "vae", recipe="unet-laptop")
     with pytest.raises(ValueError, match="is for latents: give --autoencoder"):
@@ -52,7 +54,7 @@ def test_latents_of_photographs_have_a_recipe(colour, tmp_path):
 def test_a_run_by_a_recipe(colour, tmp_path):
     config, dataset = configure(colour, device="cpu", width=16, batch=8)
     train_run(tmp_path / "run", config, dataset, steps=4, device="cpu", compiled=False, progress=False)
-    assert read_config(tmp_path / "run") == config and config.flip and config.cooldown > 0
+    assert read_config(tmp_path / "run") == config and config.training.flip and config.training.cooldown > 0
 
 
 def test_flip_mirrors_half(generator):
@@ -122,8 +124,8 @@ def test_bad_recipes(colour):
         (colour, {"cooldown": 2.0}, "cooldown is a share"),
         ("eight_gaussians", {"flip": True}, "mirrors pictures"),
         ("shapes", {"flip": True}, "mirrors pictures"),
-        ("digits", {"net": "cnn", "depth": 3}, "has one depth"),
-        ("digits", {"net": "dit", "levels": 3}, "has no levels"),
+        ("digits", {"net": "cnn", "depth": 3}, "--depth is not for --model diffusion, net cnn"),
+        ("digits", {"net": "dit", "levels": 3}, "--levels is not for --model diffusion, net dit"),
     ):
         with pytest.raises(ValueError, match=words):
             new_model(configure(spec, **choices)[0])

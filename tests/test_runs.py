@@ -1,7 +1,6 @@
 import json
 import os
 import shutil
-import types
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from safetensors.torch import load_file
 from minidiff import data, denoise
 from minidiff.device import out_of_memory
 from minidiff.nets import NETS
-from minidiff.run import checkpoint, evaluate, loop
+from minidiff.run import checkpoint, evaluate, progress
 from minidiff.run.cli import main
 from minidiff.run.folder import locked
 from minidiff.run.generate import generate
@@ -48,7 +47,7 @@ def test_every_net_of_pictures_is_a_run(net, tmp_path):
     trained = checkpoint.load(tmp_path, ema=False)
     fresh = checkpoint.new_model(config)
     assert not all(torch.equal(a, b) for a, b in zip(trained.parameters(), fresh.parameters(), strict=True))
-    assert generate(trained, config.shape, 3, cond=torch.tensor([1, 2, 10]), scale=2.0, steps=2).shape == (3, 1, 8, 8)
+    assert generate(trained, 3, cond=torch.tensor([1, 2, 10]), scale=2.0, steps=2).shape == (3, 1, 8, 8)
 
 
 def test_resuming_is_not_stopping(tmp_path):
@@ -76,11 +75,14 @@ def test_bad_runs(tmp_path):
     raw = json.loads(good["config.json"])
     for change, words in (
         ({"heads": 3}, "unknown key 'heads'"),
-        ({"net": "resnet"}, "unknown net 'resnet'"),
-        ({"schedule": "sine"}, "unknown schedule 'sine'"),
-        ({"width": "big"}, "wrong type"),
-        ({"lr": -1.0}, "lr must be at least"),
-        ({"p_uncond": 2.0}, "probability"),
+        ({"net": raw["net"] | {"name": "resnet"}}, "unknown net 'resnet'"),
+        ({"net": "mlp"}, "wrong type: net is 'mlp'"),
+        ({"net": raw["net"] | {"width": "big"}}, "wrong type"),
+        ({"diffusion": raw["diffusion"] | {"schedule": "sine"}}, "unknown schedule 'sine'"),
+        ({"diffusion": raw["diffusion"] | {"p_uncond": 2.0}}, "probability"),
+        ({"training": raw["training"] | {"lr": -1.0}}, "lr must be at least"),
+        ({"training": {"batch": 8.5}}, "wrong type: batch is 8.5"),
+        ({"version": 3}, "of version 3"),
     ):
         (run / "config.json").write_text(json.dumps(raw | change))
         refuse(words, checkpoint.read_config, run)
@@ -95,7 +97,7 @@ def test_bad_runs(tmp_path):
     for part in (good["state.pt"][:1000], b"", b"foreign"):
         (run / "state.pt").write_bytes(part)
         refuse("is damaged", checkpoint.resume, run)
-    (run / "config.json").write_text(json.dumps(raw | {"width": 64}))
+    (run / "config.json").write_text(json.dumps(raw | {"net": raw["net"] | {"width": 64}}))
     (run / "ema.safetensors").write_bytes(good["ema.safetensors"])
     refuse("does not hold this run's weights", checkpoint.load, run)
 
@@ -124,8 +126,8 @@ def test_weights_are_plain_safetensors(tmp_path):
 @pytest.mark.parametrize("name", ["spirals", "digits"])
 def test_configure_finds_what_suits_the_data(name):
     config, dataset = configure(name)
-    assert config.net == ("mlp" if name == "spirals" else "unet") and config.classes == dataset.classes
-    assert config.sigma_data == pytest.approx(data.std(dataset), abs=1e-4)
+    assert config.net["name"] == ("mlp" if name == "spirals" else "unet") and config.classes == dataset.classes
+    assert config.diffusion.sigma_data == pytest.approx(data.std(dataset), abs=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +236,7 @@ def test_out_of_memory_is_said_and_costs_nothing(place, error, copied, capsys, m
     elif place == "reading the state":
         monkeypatch.setattr(torch, "load", fail)
     elif place == "drawing":
-        monkeypatch.setattr(loop, "generate", fail)
+        monkeypatch.setattr(progress, "generate", fail)
     else:
         monkeypatch.setattr(denoise.Denoiser, "loss", fail)
     refused(capsys, command, "out of memory (")
@@ -253,7 +255,7 @@ def test_more_than_any_memory(tmp_path, finished):
     with pytest.raises(MemoryError, match="smaller --batch, or cut it with --parts"):
         train_run(tmp_path / "run", *configure("eight_gaussians", batch=10**15), steps=2, device="cpu")
     with pytest.raises((MemoryError, RuntimeError)) as error:
-        generate(checkpoint.load(finished[0]), (2,), 10**15)
+        generate(checkpoint.load(finished[0]), 10**15)
     assert out_of_memory(error.value)
 
 
@@ -342,8 +344,7 @@ def test_a_run_from_before_fingerprints_goes_on(copied, tmp_path, capsys):
 def test_evaluate_measures_by_other_data_if_they_are_named(tmp_path, monkeypatch):
     spec, out = trained_on(folder_of(tmp_path / "data"), tmp_path / "run")
     change_picture(tmp_path / "data")
-    monkeypatch.setattr(evaluate, "features", lambda *_: types.SimpleNamespace(what="none"))
-    monkeypatch.setattr(evaluate, "evaluate_images", lambda *_, **__: {"measured": 1})
+    monkeypatch.setattr(evaluate, "evaluate_pictures", lambda *_, **__: {"measured": 1})
     with pytest.raises(ValueError, match="are others"):
         evaluate.evaluate(out, device="cpu")
     assert evaluate.evaluate(out, device="cpu", spec=spec)["measured"] == 1

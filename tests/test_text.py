@@ -2,6 +2,7 @@ import csv
 import json
 import sys
 import unicodedata
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,26 +13,28 @@ from minidiff import data
 from minidiff.data import Images
 from minidiff.data.shapes.captions import LENGTH, vocabulary
 from minidiff.denoise import Denoiser
-from minidiff.measure import compare
 from minidiff.nets import DiT, UNet, build
+from minidiff.nets import text as encoders
 from minidiff.nets.layers import Attention, CrossAttention
 from minidiff.nets.text import ClipTokenizer, encoder_for
-from minidiff.run import checkpoint
-from minidiff.run.checkpoint import Config
+from minidiff.run import checkpoint, generate
+from minidiff.run import evaluate as evaluation
 from minidiff.run.cli import main
+from minidiff.run.config import Text
 from minidiff.run.evaluate import evaluate
 from minidiff.run.loop import train_run
+from minidiff.run.models import tokenizer_of
 from minidiff.run.recipes import configure
 from minidiff.schedules import VP
-from minidiff.text import WAYS, Tokenizer, split_words, vocabulary_of
+from minidiff.text import TEXT_MODES, Tokenizer, split_words, vocabulary_of
 
 TOKENIZER = Tokenizer(vocabulary(), LENGTH)
 PROMPTS = ["a red circle above a big blue square", "a tiny golden box"]
 
 
-def reader(name, way, generator):
+def reader(name, mode, generator):
     """A small net that reads, its zero layers filled so that everything shows in its output."""
-    net = build(name, (3, 16, 16), width=32, patch=2, tokenizer=TOKENIZER, way=way).eval()
+    net = build(name, (3, 16, 16), width=32, patch=2, tokenizer=TOKENIZER, text_mode=mode).eval()
     for p in net.parameters():
         if not p.any():
             torch.nn.init.normal_(p, std=0.1, generator=generator)
@@ -39,9 +42,9 @@ def reader(name, way, generator):
 
 
 @pytest.mark.parametrize("name", ["unet", "dit", "encoder_decoder", "transformer"])
-@pytest.mark.parametrize("way", WAYS)
-def test_nets_read_every_way(name, way, generator):
-    net = reader(name, way, generator)
+@pytest.mark.parametrize("mode", TEXT_MODES)
+def test_nets_read_in_every_mode(name, mode, generator):
+    net = reader(name, mode, generator)
     x, c = torch.randn(2, 3, 16, 16, generator=generator), torch.zeros(2)
     tokens = TOKENIZER(PROMPTS)
     out = net(x, c, tokens)
@@ -55,22 +58,22 @@ def test_nets_read_every_way(name, way, generator):
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.text.embed.parameters())
 
 
-def test_words_that_are_not_there_are_not_read(generator, float64):
+def test_padding_is_not_read(generator, float64):
     x, words = torch.randn(2, 5, 16, generator=generator), torch.randn(2, 4, 8, generator=generator)
-    there = torch.tensor([[True, True, False, False], [True, False, True, False]])
-    other = torch.where(there[..., None], words, 100.0)
+    mask = torch.tensor([[True, True, False, False], [True, False, True, False]])
+    other = torch.where(mask[..., None], words, 100.0)
     for layer in (CrossAttention(16, 2, 8), Attention(16, 2, context=8)):
-        torch.testing.assert_close(layer(x, words, there), layer(x, other, there))
-        assert (layer(x, words, there) - layer(x, words, ~there)).abs().max() > 1e-3
+        torch.testing.assert_close(layer(x, words, mask), layer(x, other, mask))
+        assert (layer(x, words, mask) - layer(x, words, ~mask)).abs().max() > 1e-3
     alone = Attention(16, 2)
     mask = torch.tensor([[True, True, True, False, False]] * 2)
-    torch.testing.assert_close(alone(x, there=mask)[:, :3], alone(x[:, :3]))
+    torch.testing.assert_close(alone(x, mask=mask)[:, :3], alone(x[:, :3]))
 
 
 @pytest.mark.parametrize("net", [UNet, DiT])
 def test_nets_that_cannot_read(net):
     with pytest.raises(ValueError, match="no place for labels"):
-        net(3, 16, text=encoder_for(TOKENIZER), how="channel")
+        net(3, 16, text=encoder_for(TOKENIZER), conditioning="channel")
     with pytest.raises(ValueError, match="cannot read captions"):
         build("cnn", (3, 16, 16), tokenizer=TOKENIZER)
 
@@ -103,9 +106,9 @@ def run(tmp_path_factory):
 
 def test_a_run_keeps_its_words(run):
     config = checkpoint.read_config(run)
-    assert config.words == vocabulary() and len(config.prompts) == 8 and config.way == "cross"
+    assert config.text.words == vocabulary() and len(config.text.prompts) == 8 and config.text.text_mode == "cross"
     assert (run / "samples" / "step_0000003.png").exists()
-    assert checkpoint.tokenizer(config)(["red"]).shape == (1, LENGTH)
+    assert tokenizer_of(config)(["red"]).shape == (1, LENGTH)
     assert checkpoint.load(run).null == 0
 
 
@@ -115,7 +118,7 @@ def test_sample_prompts(run, tmp_path, capsys):
           "--steps", "2", "--out", str(out)])  # fmt: skip
     assert out.exists()
     main(["sample", str(run), "--n", "8", "--steps", "2", "--out", str(out)])
-    assert checkpoint.read_config(run).prompts[0] in capsys.readouterr().out
+    assert checkpoint.read_config(run).text.prompts[0] in capsys.readouterr().out
 
 
 def test_unknown_words_are_named_on_one_line(run, tmp_path):
@@ -154,11 +157,11 @@ def test_bad_prompts_are_refused(run, arguments, says, capsys):
     assert len(lines) == 1 and says in lines[0]
 
 
-def test_a_way_needs_captions():
+def test_a_text_mode_needs_captions():
     with pytest.raises(ValueError, match="no captions to read"):
-        configure("digits", way="cross")
-    with pytest.raises(ValueError, match="unknown way"):
-        configure("shapes", way="sideways")
+        configure("digits", text_mode="cross")
+    with pytest.raises(ValueError, match="unknown text mode"):
+        configure("shapes", text_mode="sideways")
 
 
 # --- a folder with captions.csv ---
@@ -188,7 +191,7 @@ def test_a_folder_with_captions_trains_and_samples(tmp_path):
         if caption in green:
             assert picture[0].mean().item() == pytest.approx(green[caption] / 127.5 - 1, abs=0.02)
     config, _ = configure(spec, width=16)
-    assert "number" in config.words and config.length == 6
+    assert "number" in config.text.words and config.text.length == 6
     train_run(tmp_path / "run", config, dataset, steps=2, progress=False, device="cpu")
     main(["sample", str(tmp_path / "run"), "--prompt", "a green picture", "--n", "2", "--steps", "2"])
 
@@ -202,14 +205,15 @@ def test_a_folder_with_captions_is_evaluated_by_its_captions(tmp_path, quick_jud
     drawn = []
 
     def draw(*args, **options):
-        drawn.append((args[4], options["scale"]))
-        return compare.draw(*args, **options)
+        drawn.append((options["cond"], options["scale"]))
+        return draw_as_before(*args, **options)
 
-    monkeypatch.setattr("minidiff.run.evaluate.draw", draw)
+    draw_as_before = evaluation.draw
+    monkeypatch.setattr(evaluation, "draw", draw)
     report = evaluate(tmp_path / "run", n=24, few=True, steps=2, device="cpu")
     assert [scale for _, scale in drawn] == [1.0, 2.0] and "scale 2: recall" in report
     for cond, _ in drawn:
-        assert cond.shape == (24, config.length) and (cond[:, 0] > 1).all()  # "number": a word it knows
+        assert cond.shape == (24, config.text.length) and (cond[:, 0] > 1).all()  # "number": a word it knows
         assert len(cond.unique(dim=0)) > 1
 
 
@@ -415,7 +419,7 @@ def test_clip_conditions_a_run(clip, tmp_path):
     main(["train", "--data", "shapes:1", "--width", "16", "--steps", "2", "--text-encoder", f"clip:{clip}",
           "--way", "tokens", "--out", str(out)])  # fmt: skip
     config = checkpoint.read_config(out)
-    assert config.text_encoder == f"clip:{clip}" and config.words == []
+    assert config.text.text_encoder == f"clip:{clip}" and config.text.words == []
     model = checkpoint.load(out)
     assert not any("clip" in k or "text_model" in k for k in model.state_dict())
     main(["sample", str(out), "--prompt", "a red cat", "--scale", "2", "--n", "2", "--steps", "2"])
@@ -424,13 +428,24 @@ def test_clip_conditions_a_run(clip, tmp_path):
 def test_clip_null_is_the_empty_prompt(clip, generator):
     tokenizer = ClipTokenizer(str(clip))
     assert torch.equal(tokenizer([""])[0], tokenizer.null)
-    net = build("unet", (3, 16, 16), width=16, patch=2, tokenizer=tokenizer, way="cross").eval()
+    net = build("unet", (3, 16, 16), width=16, patch=2, tokenizer=tokenizer, text_mode="cross").eval()
     x, c = torch.randn(2, 3, 16, 16, generator=generator), torch.zeros(2)
     torch.testing.assert_close(net(x, c), net(x, c, tokenizer(["", ""])))
     words = encoder_for(tokenizer)(tokenizer(["a", "a b"]))
-    assert words.there.sum(1).tolist() == [3, 4] and words.pooled.shape == (2, 32)
+    assert words.mask.sum(1).tolist() == [3, 4] and words.pooled.shape == (2, 32)
     with pytest.raises(ValueError, match="limit of this model is 20"):
         tokenizer(["a " * 30])
+
+
+def test_a_clip_encoder_knows_its_length(monkeypatch):
+    """Without transformers: what `generate` asks of an encoder."""
+    model = SimpleNamespace(config=SimpleNamespace(hidden_size=8))
+    monkeypatch.setattr(encoders, "load_clip", lambda path: (None, model))
+    encoder = encoders.ClipEncoder("somewhere", torch.tensor([5, 6, 6]))
+    reader = Denoiser(UNet(3, 16, None, 16, text=encoder), VP())
+    assert generate.checked_condition(reader, [[5, 1, 6], [5, 6, 6]], 2).shape == (2, 3)
+    with pytest.raises(ValueError, match="reads 3 tokens a caption, and got 2"):
+        generate.checked_condition(reader, [[5, 6]], 2)
 
 
 def test_clip_bad_folders(tmp_path):
@@ -438,7 +453,7 @@ def test_clip_bad_folders(tmp_path):
     with pytest.raises(ValueError, match="no config.json"):
         ClipTokenizer(str(tmp_path))
     with pytest.raises(ValueError, match="give clip:PATH"):
-        Config("shapes", (3, 16, 16), [], 0.5, "unet", 16, way="cross", text_encoder="t5")
+        Text(text_encoder="t5")
 
 
 def test_clip_without_transformers(monkeypatch, tmp_path):
@@ -450,7 +465,7 @@ def test_clip_without_transformers(monkeypatch, tmp_path):
 def test_sliders_draw_and_say_what_is_wrong(run):
     """Each control draws anew; too long a prompt is said in the picture's place."""
     config = checkpoint.read_config(run)
-    model, tokenizer = checkpoint.load(run), checkpoint.tokenizer(config)
+    model, tokenizer = checkpoint.load(run), tokenizer_of(config)
     box = play.sliders(model, tokenizer, config.shape)
     *controls, picture, message = box.children
     controls = {w.description: w for w in controls}

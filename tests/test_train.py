@@ -7,8 +7,8 @@ from torch import nn
 
 from minidiff import data
 from minidiff.denoise import Denoiser
+from minidiff.measure.report import score_error
 from minidiff.nets import build
-from minidiff.run.evaluate import score_error
 from minidiff.schedules import VP
 from minidiff.train import new_state, rate, train, update_ema
 
@@ -125,3 +125,20 @@ def test_batches_and_seeds_of_any_kind():
     for seed in (0.5, "0", None, 2**64):
         with pytest.raises(ValueError, match="a seed is a whole number"):
             new_state(torch.nn.Linear(2, 2), seed)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_step():
+    """Though the loss is: the root of 0."""
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(1))
+
+        def loss(self, x0, cond, generator=None):
+            return (self.w.abs().sqrt() + x0.mean()).expand(len(x0))
+
+    model = Model()
+    with pytest.raises(ValueError, match="the gradient is not finite at step 1"):
+        next(train(model, itertools.repeat(torch.zeros(4, 2)), 3, state=new_state(model)))
+    assert model.w.item() == 0

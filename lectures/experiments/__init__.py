@@ -1,1 +1,4 @@
-"""The experiments behind the claims of the lectures, and their ledger."""
+"""The experiments behind the lectures' claims, in a module for each lecture; `claims` is the ledger, `tools` is shared.
+
+They import minidiff and read tests/bench. The notebooks and lectures/claims.py import them; nothing in minidiff does.
+"""

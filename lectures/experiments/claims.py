@@ -1,9 +1,9 @@
 """The ledger of claims: what the lecture says, what we predicted, what was measured, and the verdict.
 
-A lecture's module (lecture01, ...) holds its claims, each with the experiment that could refute it. Its notebook
-calls `measure(id)`; building the notebooks (lectures/build.py) writes what was measured into lectures/claims.json
-and from it lectures/CLAIMS.md, so that notebook and ledger cannot disagree. claims.json has a record by claim and by
-mode, {"2.5": {"cpu": ..., "gpu": ...}}: a GPU's, on larger data, stands beside the CPU's.
+The modules lecture00 to lecture08 hold the claims, each with the experiment that could refute it. A notebook calls
+`measure(id)`. When it is built (lectures/build.py), what was measured goes into lectures/claims.json, and from there
+into lectures/CLAIMS.md: so notebook and ledger cannot disagree. claims.json has a record by claim and by mode,
+{"2.5": {"cpu": ..., "gpu": ...}}: that of a GPU, on larger data, stands beside the CPU's.
 """
 
 import datetime
@@ -18,15 +18,20 @@ import torch
 
 from minidiff.device import replacing
 
-from .tools import Outcome, interval, mode, place, verdict
+from .tools import Outcome, device, interval, mode, verdict
+
+__all__ = ["Claim", "Outcome", "Record", "interval", "ledger", "measure", "mode", "registry", "verdict"]
 
 LEDGER = Path(__file__).parents[1] / "claims.json"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement, and the number that decides it: supported if its whole interval lies in `predicted`, contradicted
-    if none of it does, else it depends. `prediction` was written before the first run."""
+    """A statement, and the experiment whose number decides it.
+
+    The claim is supported if the number's whole interval lies in `predicted`, contradicted if none of it does, and
+    else it depends. `prediction` was written before the first run.
+    """
 
     id: str
     statement: str
@@ -39,7 +44,7 @@ class Claim:
 
 @dataclass
 class Record:
-    """One line of the ledger."""
+    """One measurement of a claim, as it stands in the ledger."""
 
     id: str
     statement: str
@@ -66,9 +71,6 @@ class Record:
         )
 
 
-__all__ = ["Claim", "Outcome", "Record", "interval", "ledger", "measure", "mode", "place", "registry", "verdict"]
-
-
 def registry() -> dict[str, Claim]:
     """Every claim by its id."""
     from . import lecture00, lecture01, lecture02, lecture03, lecture04, lecture05, lecture06, lecture07, lecture08
@@ -78,12 +80,16 @@ def registry() -> dict[str, Claim]:
 
 
 def measure(claim_id: str, write: bool | None = None) -> Record:
-    """Run a claim's experiment now. `write` puts the record into the ledger, as that of this mode (by default if
-    $MINIDIFF_RECORD is set); a smoke run is never written. Raises ValueError in gpu mode without a GPU."""
+    """Run a claim's experiment now.
+
+    `write` puts the record into the ledger, as that of this mode; by default if $MINIDIFF_RECORD is set. A smoke run is
+    never written. Raises ValueError for an unknown claim, and in gpu mode without a GPU.
+    """
     claims = registry()
     if claim_id not in claims:
         raise ValueError(f"unknown claim {claim_id!r}: choose from {', '.join(claims)}")
-    claim, _ = claims[claim_id], place()
+    device()  # raises where the mode is gpu and there is none
+    claim = claims[claim_id]
     found = claim.experiment(mode() == "smoke")
     record = Record(
         claim.id,
@@ -127,7 +133,8 @@ def ledger() -> dict[str, dict]:
 
 
 def _write(record: Record) -> None:
-    rows, row = every_row(), {k: v for k, v in asdict(record).items() if k != "detail"}
+    rows = every_row()
+    row = {k: v for k, v in asdict(record).items() if k != "detail"}
     rows[record.id] = dict(sorted((rows.get(record.id, {}) | {mode(): row}).items()))
     rows = dict(sorted(rows.items(), key=lambda row: [int(n) for n in row[0].split(".")]))
     with replacing(LEDGER) as f:
@@ -137,13 +144,14 @@ def _write(record: Record) -> None:
 
 
 def markdown(rows: dict[str, dict[str, dict]]) -> str:
-    """CLAIMS.md: a table of verdicts, then each claim in full; rows are every_row's."""
+    """The text of CLAIMS.md: a table of verdicts, then each claim in full. `rows` are as every_row gives them."""
     lines = [
         "# What the lecture claims, and what we measured",
         "",
         "Generated from `claims.json` by the build of the lectures; do not edit. A claim is *supported* if the whole",
         "95% interval lies in the predicted range, *contradicted* if none of it does, else it *depends*. Measure one",
-        "anew with `python lectures/claims.py measure ID`; times differ between machines, the rest repeats with its seeds.",
+        "anew with `python lectures/claims.py measure ID`; times differ between machines, the rest repeats with its "
+        "seeds.",
         "",
         "| claim | statement | measured | predicted | verdict |",
         "|---|---|---|---|---|",

@@ -1,4 +1,7 @@
-"""Lecture 00, the tour: what happened around 2020? A GAN and a diffusion model on 25 Gaussians."""
+"""Claims of lecture 00, the tour: what happened around 2020?
+
+A GAN as in 2014, one with the R1 penalty, and a diffusion model, of equal size and FLOPs, on 25 Gaussians.
+"""
 
 import functools
 
@@ -27,13 +30,13 @@ def two_classes() -> GaussianMixture:
 
 
 def gan(seed: int, penalty: bool) -> GAN:
-    """Without the penalty, and with momentum, as the first ones; or with R1."""
+    """A GAN with the R1 penalty; or without it and with momentum, as the first ones."""
     model = seeded(lambda: GAN((2,), width=WIDTH, r1=0.1 if penalty else 0.0), seed)
     model.betas = model.betas if penalty else (0.9, 0.99)
     return model
 
 
-def costs(model: GAN) -> int:
+def training_flops(model: GAN) -> int:
     """Multiply-adds of a GAN's step a sample: the generator forward and back, and its critic on the fakes twice, once
     without gradients for its weights, on the real ones, and on a quarter of them twice differentiated."""
     linear = [
@@ -55,19 +58,19 @@ def histories(smoke: bool) -> dict:
     seeds, steps, n = (2, 2, 200) if smoke else (5, 1500, 4000)
     found = {"GAN, 2014": [], "GAN, R1": [], "diffusion": [], "samples": {}}
     for seed in range(seeds):
-        size, budget = parameters(gan(seed, True)), steps * costs(gan(seed, True))
+        size, budget = parameters(gan(seed, True)), steps * training_flops(gan(seed, True))
         for name in ("GAN, 2014", "GAN, R1", "diffusion"):
             model = diffusion(seed, size) if name == "diffusion" else gan(seed, name == "GAN, R1")
-            so_many = round(budget / (3 * flops(model.net, (2,)))) if name == "diffusion" else steps
-            made = fit(model, lambda g: grid_25().sample(BATCH, g), so_many, seed)
+            duration = round(budget / (3 * flops(model.net, (2,)))) if name == "diffusion" else steps
+            trained = fit(model, lambda g: grid_25().sample(BATCH, g), duration, seed)
             noise = torch.Generator().manual_seed(seed)
             if name == "diffusion":
-                x = last(dpmpp_2m(made, start(made, (n, 2), noise), VP().grid(20)))
+                x = last(dpmpp_2m(trained, start(trained, (n, 2), noise), VP().grid(20)))
             else:
-                x = made.sample(n, None, noise)
+                x = trained.sample(n, None, noise)
             found[name].append(modes_covered(x, grid_25()))
             found["samples"][name, seed] = x
-            found.setdefault("parameters", {})[name], found.setdefault("steps", {})[name] = parameters(model), so_many
+            found.setdefault("parameters", {})[name], found.setdefault("steps", {})[name] = parameters(model), duration
     return found
 
 
@@ -103,7 +106,8 @@ def diffusion_is_closer(smoke: bool) -> Outcome:
     return _outcome(smoke, [a[1] - b[1] for a, b in zip(found["diffusion"], found["GAN, R1"], strict=True)])
 
 
-WHERE, INF = 'slide "What happened around 2020?"', float("inf")
+WHERE = 'slide "What happened around 2020?"'
+INF = float("inf")
 CLAIMS = [
     Claim("0.1", "A GAN as in 2014 drops modes", WHERE, "20 of 25 or fewer", "modes covered", (0.0, 20.0),
           gans_drop_modes),

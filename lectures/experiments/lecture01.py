@@ -1,4 +1,7 @@
-"""Lecture 01, score matching: do four losses find one score, what do they cost, where is it wrong, what is it for?"""
+"""Claims of lecture 01, score matching: do four losses have one minimiser, and what do they cost?
+
+Where is a learned score wrong, and why are many noise levels needed?
+"""
 
 import math
 import time
@@ -26,7 +29,7 @@ def noisy_eight(sigma: float) -> GaussianMixture:
 
 
 def minimisers(n: int, seed: int, sigma: float = 0.3) -> dict[str, Tensor]:
-    """The minimiser of each loss on n samples of noisy_eight(sigma); all see the same noisy points."""
+    """The minimiser of each loss on n samples of noisy_eight(sigma), the same noisy points for all."""
     model, generator = RadialScore(), torch.Generator().manual_seed(seed)
     clean = eight_gaussians().to(torch.empty(0, dtype=torch.float64)).sample(n, generator)
     state = generator.get_state()
@@ -211,7 +214,7 @@ def weight_blindness(noise: Tensor, share: float = 0.8, other: float = 0.5, n: i
     each noise level. The factor is denoising's own weighting: it compares the two laws' eps predictions.
 
     All happens on the line through the modes, so the expectation is an integral over one variable, done by quadrature:
-    sampling would never see the rare points between the modes from which all of it comes at small noise.
+    at small noise all of it comes from rare points between the modes, which sampling would miss.
     """
     out = []
     for sigma in noise.tolist():

@@ -1,4 +1,7 @@
-"""Lecture 02, noise conditioning: must a network be told the noise level? And must one network serve them all?"""
+"""Claims of lecture 02, noise conditioning: must a network be told the noise level? Must one network serve them all?
+
+A "blind" model is not told it, an "aware" one is. On points the best of either is exact, on pictures both are trained.
+"""
 
 from functools import cache
 
@@ -111,10 +114,12 @@ def digits_grid(smoke: bool) -> dict:
     shape = (seeds, 2, len(NORMS), len(LEARNED))
     far, error = torch.zeros(shape), torch.zeros(shape)
     for seed, told, i, j in torch.cartesian_prod(*(torch.arange(n) for n in shape)).tolist():
-        how = "modulate" if told else "none"
-        net = seeded(lambda i=i, how=how: CNN(real.shape[1], None, tools.wide(32), 8, norm=NORMS[i], how=how), seed)
+        conditioning = "modulate" if told else "none"
+        net = seeded(
+            lambda i=i, c=conditioning: CNN(real.shape[1], None, tools.wide(32), 8, norm=NORMS[i], conditioning=c), seed
+        )
         model = Denoiser(net, VP(), LEARNED[j], data.std(train_set)).to(
-            tools.place(), memory_format=torch.channels_last
+            tools.device(), memory_format=torch.channels_last
         )
         model = fit(model, lambda g: train_set.batch(batch, g)[0], steps, seed, warmup=50)
         far[seed, told, i, j] = pixel_distance(model, real, seed, 2 if smoke else 20)
@@ -138,7 +143,7 @@ def _digits_outcome(smoke: bool, prediction: str) -> Outcome:
     )
     return Outcome(
         mean, low, high,
-        data=found["data"], seeds=found["seeds"], device=tools.place(),
+        data=found["data"], seeds=found["seeds"], device=tools.device(),
         notes=f"distances blind over told by norm: {table}; denoising errors blind over told: "
         + ", ".join(f"{p} {worse[:, j].log().mean().exp():.3f}" for j, p in enumerate(LEARNED))
         + f"; told distances {found['far'][:, 1].min():.1f} to {found['far'][:, 1].max():.1f}, real against real "
@@ -154,9 +159,9 @@ def blind_photos(smoke: bool) -> Outcome:
     errors = torch.zeros(seeds, 2, len(LEVELS))
     for seed in range(seeds):
         for told in range(2):
-            how = "adaln_zero" if told else "none"
-            net = seeded(lambda how=how: DiT(3, 32, None, tools.wide(64), 4, patch=4, how=how), seed)
-            model = Denoiser(net, VP(), "edm", data.std(train_set)).to(tools.place())
+            conditioning = "adaln_zero" if told else "none"
+            net = seeded(lambda c=conditioning: DiT(3, 32, None, tools.wide(64), 4, patch=4, conditioning=c), seed)
+            model = Denoiser(net, VP(), "edm", data.std(train_set)).to(tools.device())
             model = fit(model, lambda g: train_set.batch(batch, g)[0], steps, seed, warmup=50)
             errors[seed, told] = level_error(model, x0, LEVELS)
     ratio = (errors[:, 0] / errors[:, 1]).log()
@@ -165,7 +170,7 @@ def blind_photos(smoke: bool) -> Outcome:
         mean, low, high,
         data=f"{tools.named(train_set)}, DiT of width {tools.wide(64)}, depth 4, patch 4, {steps} steps of {batch}, "
         f"EMA, edm prediction, {len(x0)} held-out pictures",
-        seeds=seeds, device=tools.place(),
+        seeds=seeds, device=tools.device(),
         notes="denoising error blind over told at sigma/alpha = "
         + ", ".join(f"{s:.2g}: {v:.3f}" for s, v in zip(LEVELS.tolist(), ratio.mean(0).exp().tolist(), strict=True)),
         detail={"errors": errors, "levels": LEVELS},
@@ -195,7 +200,7 @@ def one_or_five(smoke: bool) -> Outcome:
 
     def trained_on(low, high, steps, seed):
         net = seeded(lambda: CNN(x0.shape[1], None, tools.wide(32), 8), seed)
-        model = Denoiser(net, VP(), "edm", data.std(train_set)).to(tools.place(), memory_format=torch.channels_last)
+        model = Denoiser(net, VP(), "edm", data.std(train_set)).to(tools.device(), memory_format=torch.channels_last)
         draw = lambda g: train_set.batch(64, g)[0]  # noqa: E731
         return fit(model, draw, steps, seed, times=band_times(low, high), warmup=50)
 
@@ -212,7 +217,7 @@ def one_or_five(smoke: bool) -> Outcome:
         mean, low, high,
         data=f"{tools.named(train_set)}, CNN of width {tools.wide(32)} and 8 convolutions, {steps} steps of 64 in all, "
         "EMA, held-out pictures",
-        seeds=seeds, device=tools.place(),
+        seeds=seeds, device=tools.device(),
         notes="denoising error, one net over five, by band from sigma/alpha .01 to 10: "
         + ", ".join(f"{v:.2f}" for v in ratio.mean((0, 2)).exp().tolist()),
         detail={"errors": errors, "levels": levels},

@@ -1,4 +1,7 @@
-"""Lecture 03, noise as a style: is the noise level in the features' statistics, and is that where it should enter?"""
+"""Claims of lecture 03, noise as a style: is the noise level in the features' statistics?
+
+Is adaptive normalisation the best place for it to enter a net? Style transfer by AdaIN, and NCSN, which has both.
+"""
 
 import math
 
@@ -17,7 +20,7 @@ from minidiff.schedules import VE, VP
 
 from . import style
 from .claims import Claim
-from .tools import Outcome, fit, interval, level_error, named, pictures, place, ratio_interval, repeats, seeded, wide
+from .tools import Outcome, device, fit, interval, level_error, named, pictures, ratio_interval, repeats, seeded, wide
 
 
 def level_statistics(pictures: Tensor, seed: int, normalise: bool, least: float = 0.02) -> tuple[Tensor, Tensor]:
@@ -65,25 +68,27 @@ def level_is_in_the_statistics(smoke: bool) -> Outcome:
     )  # fmt: skip
 
 
-# how the level enters -> the MLP's width in units of the net's, so that all have as many parameters
-HOW = {"none": 5.5, "token": 5.25, "add": 4.25, "scale_shift": 3.25, "adaln": 3.0, "adaln_zero": 2.0}
+# conditioning -> the MLP's width in units of the net's, so that all nets have as many parameters
+MLP_RATIOS = {"none": 5.5, "token": 5.25, "add": 4.25, "scale_shift": 3.25, "adaln": 3.0, "adaln_zero": 2.0}
 LEVELS = torch.logspace(-1.3, 0.7, 9)
 
 
-def ways_of_conditioning(smoke: bool) -> Outcome:
+def compare_conditionings(smoke: bool) -> Outcome:
     seeds, steps = repeats(smoke, 5), 3 if smoke else 400
     train_set, held_out = pictures("digits")
     x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
-    errors, sizes, like = torch.zeros(seeds, len(HOW), len(LEVELS)), {}, train_set.shape[:2]
+    errors, sizes, like = torch.zeros(seeds, len(MLP_RATIOS), len(LEVELS)), {}, train_set.shape[:2]
     for seed in range(seeds):
-        for i, (how, ratio) in enumerate(HOW.items()):
-            net = seeded(lambda how=how, ratio=ratio: DiT(*like, None, wide(64), 4, how=how, mlp_ratio=ratio), seed)
-            sizes[how] = parameters(net)
-            model = Denoiser(net, VP(), "edm", data.std(train_set)).to(place())
+        for i, (conditioning, ratio) in enumerate(MLP_RATIOS.items()):
+            net = seeded(
+                lambda c=conditioning, r=ratio: DiT(*like, None, wide(64), 4, conditioning=c, mlp_ratio=r), seed
+            )
+            sizes[conditioning] = parameters(net)
+            model = Denoiser(net, VP(), "edm", data.std(train_set)).to(device())
             model = fit(model, lambda g: train_set.batch(64, g)[0], steps, seed, warmup=50)
             errors[seed, i] = level_error(model, x0, LEVELS)
-    mean = errors.log().mean(2)  # (seeds, ways)
-    names = list(HOW)
+    mean = errors.log().mean(2)  # (seeds, conditionings)
+    names = list(MLP_RATIOS)
     best = mean[:, names.index("adaln_zero")]
     value, low, high = ratio_interval((best - mean[:, names.index("token")]).tolist())
     others = {n: ratio_interval((mean[:, i] - best).tolist()) for i, n in enumerate(names) if n != "adaln_zero"}
@@ -91,7 +96,7 @@ def ways_of_conditioning(smoke: bool) -> Outcome:
         value, low, high,
         data=f"{named(train_set)}, DiT of width {wide(64)}, depth 4, patch 2, {min(sizes.values()):,} to "
         f"{max(sizes.values()):,} parameters, {steps} steps of 64, EMA, held-out pictures",
-        seeds=seeds, device=place(),
+        seeds=seeds, device=device(),
         notes="denoising error in that of adaln_zero: "
         + ", ".join(f"{n} {v:.3f} [{a:.3f}, {b:.3f}]" for n, (v, a, b) in others.items()),
         detail={"names": names, "errors": errors, "levels": LEVELS},
@@ -109,23 +114,23 @@ def half_and_half(x0: Tensor, sigma: Tensor, generator, factor: float) -> tuple[
     return x0 + noise_map * eps, eps, noise_map
 
 
-def train_on_halves(how: str, steps: int, seed: int, factor: float, train_set, x0: Tensor) -> float:
+def train_on_halves(conditioning: str, steps: int, seed: int, factor: float, train_set, x0: Tensor) -> float:
     """The mean squared error of eps, held out, of a CNN told the level as a style ("modulate") or as a map ("channel").
 
     The style is the level of the less noisy half: with `factor` both know the picture's two levels, and only the map
     says where they are.
     """
     generator = torch.Generator().manual_seed(seed)
-    net = seeded(lambda: CNN(x0.shape[1], None, wide(32), 8, norm="group", how=how), seed)
-    net = net.to(place(), memory_format=torch.channels_last)
+    net = seeded(lambda: CNN(x0.shape[1], None, wide(32), 8, norm="group", conditioning=conditioning), seed)
+    net = net.to(device(), memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0)
 
     def error(clean, generator):
         sigma = torch.exp(torch.empty(len(clean)).uniform_(-3.0, 0.5, generator=generator))
         x, eps, noise_map = half_and_half(clean, sigma, generator, factor)
-        level = (noise_map if how == "channel" else sigma).log() / 4
+        level = (noise_map if conditioning == "channel" else sigma).log() / 4
         x = x / (x.square().mean((1, 2, 3), keepdim=True)).sqrt()
-        return mse_loss(net(x.to(place()), level.to(place())), eps.to(place()))
+        return mse_loss(net(x.to(device()), level.to(device())), eps.to(device()))
 
     for step in range(steps):
         for group in optimizer.param_groups:
@@ -144,7 +149,7 @@ def style_or_map(smoke: bool) -> Outcome:
     x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
     found = torch.tensor(
         [
-            [[train_on_halves(how, steps, seed, factor, train_set, x0) for how in ("modulate", "channel")]
+            [[train_on_halves(c, steps, seed, factor, train_set, x0) for c in ("modulate", "channel")]
              for factor in (2.0, 1.0)]
             for seed in range(seeds)
         ]
@@ -155,7 +160,7 @@ def style_or_map(smoke: bool) -> Outcome:
     return Outcome(
         value, low, high,
         data=f"{named(train_set)}, CNN of width {wide(32)} and 8 convolutions, {steps} steps of 64, held-out pictures",
-        seeds=seeds, device=place(),
+        seeds=seeds, device=device(),
         notes=f"error of eps with two levels: style {found[:, 0, 0].mean():.4f}, map {found[:, 0, 1].mean():.4f}; with "
         f"one level everywhere, style over map {same[0]:.3f} [{same[1]:.3f}, {same[2]:.3f}]",
         detail={"found": found},
@@ -166,21 +171,23 @@ def style_moves_content_stays(smoke: bool) -> Outcome:
     seeds, (steps, n) = repeats(smoke), (4, 4) if smoke else (600, 128)
     train_set, held_out = pictures("photos")
     other = len(held_out) // 2  # where the photos' second class begins
-    content, look = (held_out.at(first + torch.arange(n)).to(place()) for first in (0, other))
+    content, style_pictures = (held_out.at(first + torch.arange(n)).to(device()) for first in (0, other))
     closed, kept, exact, shown, first = [], [], 0.0, None, None
     for seed in range(seeds):
-        net = style.train_autoencoder(train_set, steps, seed=seed, device=place())
-        out = style.transfer(net, content, look)
-        a, b, c = (style.statistics(net.encode(v)) for v in (content, look, out))
+        net = style.train_autoencoder(train_set, steps, seed=seed, device=device())
+        out = style.transfer(net, content, style_pictures)
+        a, b, c = (style.statistics(net.encode(v)) for v in (content, style_pictures, out))
         closed.append(1 - ((c - b).norm() / (a - b).norm()).item())
-        features = [net.encode(v) for v in (content, look, out)]
+        features = [net.encode(v) for v in (content, style_pictures, out)]
         mixed = adain(features[0], features[1])
         exact = max(exact, ((style.statistics(mixed) - b).abs().mean() / b.abs().mean()).item())
         flat = [
             ((f - f.mean((2, 3), keepdim=True)) / (f.std((2, 3), keepdim=True) + 1e-3)).flatten(1) for f in features
         ]
         kept.append([torch.cosine_similarity(flat[2], flat[k]).mean().item() for k in (0, 1)])
-        shown = shown or [x.cpu() for x in (content, look, style.transfer(net, content, look, 0.0), out)]
+        shown = shown or [
+            x.cpu() for x in (content, style_pictures, style.transfer(net, content, style_pictures, 0.0), out)
+        ]
         first = first or net.cpu()
     value, low, high = interval(closed)
     kept = torch.tensor(kept).mean(0).tolist()
@@ -188,7 +195,7 @@ def style_moves_content_stays(smoke: bool) -> Outcome:
         value, low, high,
         data=f"{named(train_set)}, {n} held-out pictures (of the photos, of the temple) in the style of {n} others (of "
         f"the flower), autoencoder trained {steps} steps",
-        seeds=seeds, device=place(),
+        seeds=seeds, device=device(),
         notes=f"AdaIN's own output misses the style's statistics by {exact:.1%} (channels that are 0 all over a crop); "
         f"after decoding and encoding again the normalised features correlate {kept[0]:.2f} with the content's and "
         f"{kept[1]:.2f} with the style's",
@@ -210,7 +217,7 @@ def ncsn(steps: int, seed: int, train_set) -> Denoiser:
         return schedule.time(-2 * levels.log()).to(index.device)[index]
 
     net = seeded(lambda: NCSN(train_set.shape[0], None, wide(32)), seed)
-    model = Denoiser(net, VE(), "score", data.std(train_set)).to(place(), memory_format=torch.channels_last)
+    model = Denoiser(net, VE(), "score", data.std(train_set)).to(device(), memory_format=torch.channels_last)
     draw = lambda g: train_set.batch(64, g)[0]  # noqa: E731
     return fit(model, draw, steps, seed, times=times, weight=snr_weight, warmup=50)
 
@@ -225,7 +232,7 @@ def annealed_or_one_level(smoke: bool) -> Outcome:
     for seed in range(seeds):
         model = ncsn(steps, seed, train_set)
         times, generator = model.schedule.time(-2 * levels.log()), torch.Generator().manual_seed(seed)
-        x = torch.randn(real.shape, generator=generator).to(place())
+        x = torch.randn(real.shape, generator=generator).to(device())
         with torch.no_grad():
             samples = [last(langevin(model, x, times, steps=moves, generator=generator))]
             for i in single:
@@ -239,7 +246,7 @@ def annealed_or_one_level(smoke: bool) -> Outcome:
         value, low, high,
         data=f"{named(train_set)}, NCSN of width {wide(32)}, {steps} steps of 64, {len(real)} samples, "
         f"{10 * moves} calls, raw pixels",
-        seeds=seeds, device=place(),
+        seeds=seeds, device=device(),
         notes=f"distance annealed {far[:, 0].mean():.2f}; at one level "
         + ", ".join(f"{levels[i]:.2g}: {far[:, 1 + k].mean():.2f}" for k, i in enumerate(single))
         + f"; real against real {frechet_distance(again.flatten(1), real.flatten(1)):.2f}",
@@ -268,7 +275,7 @@ CLAIMS = [
         "adaLN-Zero has at most .97 of the denoising error of an in-context token, at equal parameters",
         "denoising error of adaLN-Zero over that of the token",
         (-INF, 0.97),
-        ways_of_conditioning,
+        compare_conditionings,
     ),
     Claim(
         "3.3",

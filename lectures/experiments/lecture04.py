@@ -1,4 +1,7 @@
-"""Lecture 04, architectures: what each sees, what it costs, and which details and distances it loses."""
+"""Claims of lecture 04, architectures: receptive field and cost of CNN, encoder-decoder, U-Net and transformers.
+
+Which of them lose details, and which cannot make distant parts of a picture agree?
+"""
 
 from functools import cache
 
@@ -15,12 +18,12 @@ from minidiff.schedules import VP
 from . import tools
 from .claims import Claim
 from .lecture02 import band_times
-from .tools import Outcome, benched, fit, interval, level_error, ratio_interval, seeded, slope
+from .tools import Outcome, bench_results, fit, interval, level_error, ratio_interval, seeded, slope
 
 
 def two_minutes_each() -> dict:
     """What tests/bench/nets.py measured: every net on the digits for two minutes."""
-    return benched("nets")
+    return bench_results("nets")
 
 
 def family(size: int, channels: int = 3) -> dict:
@@ -37,11 +40,11 @@ def family(size: int, channels: int = 3) -> dict:
 
 
 def extent(field: Tensor) -> int:
-    """The side of the square of pixels that the centre sees at all."""
+    """The side of the square of pixels on which the centre depends."""
     return max(int((field > 0).any(i).sum()) for i in (0, 1))
 
 
-def what_each_sees(smoke: bool) -> Outcome:
+def receptive_fields(smoke: bool) -> Outcome:
     size = 32
     layers = (4, 6) if smoke else (4, 6, 8, 10, 12, 14)
     fields = {
@@ -73,7 +76,7 @@ def cost_models() -> dict:
     }
 
 
-def what_each_costs(smoke: bool) -> Outcome:
+def flops_by_side(smoke: bool) -> Outcome:
     sides = (32, 64) if smoke else (32, 64, 128, 256, 512)
     found, off = {}, 0.0
     for name, (make, theory) in cost_models().items():
@@ -121,7 +124,7 @@ def detail(smoke: bool) -> dict:
         for i, (name, make) in enumerate(nets.items()):
             net = seeded(make, seed)
             sizes[name] = (parameters(net), flops(net, train_set.shape))
-            model = Denoiser(net, VP(), "x0", data.std(train_set)).to(tools.place(), memory_format=torch.channels_last)
+            model = Denoiser(net, VP(), "x0", data.std(train_set)).to(tools.device(), memory_format=torch.channels_last)
             times = band_times(DETAIL[0], 2 * DETAIL[-1])
             draw = lambda g: train_set.batch(batch, g)[0]  # noqa: E731
             model = fit(model, draw, steps, seed, times=times, weight=snr_weight, warmup=50, lr=2e-3)
@@ -131,7 +134,7 @@ def detail(smoke: bool) -> dict:
                     t = model.schedule.time(-2 * DETAIL[2].log())
                     alpha, sigma = model.schedule(t)
                     noise = torch.randn(x0[:8].shape, generator=torch.Generator().manual_seed(7))
-                    shown[name] = model((alpha * x0[:8] + sigma * noise).to(tools.place()), t).x0.cpu()
+                    shown[name] = model((alpha * x0[:8] + sigma * noise).to(tools.device()), t).x0.cpu()
     names = list(nets)
     text = f"{tools.named(train_set)}, x0 prediction, {steps} steps of {batch}, EMA, {len(x0)} held-out pictures"
     return {"names": names, "errors": errors, "pictures": shown, "clean": x0[:8], "sizes": sizes,
@@ -147,7 +150,7 @@ def _detail_outcome(smoke: bool, worse: str, better: str) -> Outcome:
     slopes = [slope(DETAIL.log(), logs.mean(0)[k]) for k in range(len(found["names"]))]
     return Outcome(
         value, low, high,
-        data=found["data"], seeds=found["seeds"], device=tools.place(),
+        data=found["data"], seeds=found["seeds"], device=tools.device(),
         notes="error at .05 in units of the noise's .0025, and its slope against log sigma from .02 to .1: "
         + ", ".join(
             f"{n} {found['errors'][:, k, at].mean() / 0.05**2:.2f} ({slopes[k]:.2f})"
@@ -173,7 +176,7 @@ PATCHES = ((slice(1, 3), slice(1, 3)), (slice(9, 11), slice(9, 11)))
 
 
 def mmse(m: float) -> float:
-    """Of a random sign seen with signal-to-noise m: 1 - E tanh(m + sqrt(m) Z), by quadrature."""
+    """The least squared error of a random sign at signal-to-noise m: 1 - E tanh(m + sqrt(m) Z), by quadrature."""
     z = torch.linspace(-10, 10, 20_001, dtype=torch.float64)
     density = torch.exp(-(z**2) / 2) / (2 * torch.pi) ** 0.5
     return 1 - torch.trapezoid(density * torch.tanh(m + m**0.5 * z), z).item()
@@ -195,11 +198,11 @@ def long_range(smoke: bool) -> dict:
     for seed in range(seeds):
         for i, (name, make) in enumerate(nets.items()):
             model = Denoiser(seeded(make, seed), VP(), "edm", sigma_data).to(
-                tools.place(), memory_format=torch.channels_last
+                tools.device(), memory_format=torch.channels_last
             )
             times = band_times(torch.tensor(0.05), torch.tensor(10.0))
             model = fit(model, lambda g: pairs(64, g)[0], steps, seed, times=times, warmup=30, lr=2e-3)
-            x = generate(model, (1, 12, 12), n, steps=20, seed=seed)
+            x = generate(model, n, shape=(1, 12, 12), steps=20, seed=seed)
             left, right = (x[(slice(None), 0, *patch)].mean((1, 2)) for patch in PATCHES)
             match[seed, i] = (left * right > 0).float().mean()
             pictures.setdefault(name, x[:8])
@@ -207,7 +210,7 @@ def long_range(smoke: bool) -> dict:
             alpha, sigma = model.schedule(t)
             noise = torch.randn(test.shape, generator=torch.Generator().manual_seed(78))
             with torch.no_grad():
-                found = model((alpha * test + sigma * noise).to(tools.place()), t).x0.cpu()
+                found = model((alpha * test + sigma * noise).to(tools.device()), t).x0.cpu()
             found = found[(slice(None), 0, *PATCHES[0])].mean((1, 2))
             error[seed, i] = (found - sign).square().mean()
     return {"names": list(nets), "match": match, "error": error, "pictures": pictures, "seeds": seeds}
@@ -220,7 +223,7 @@ def _long_range_outcome(smoke: bool, pick) -> Outcome:
         value, low, high,
         data="2x2 patches of one random sign in two corners of 12x12, edm prediction, 600 steps of 64, EMA, "
         "500 samples, dpmpp_2m, 20 calls",
-        seeds=found["seeds"], device=tools.place(),
+        seeds=found["seeds"], device=tools.device(),
         notes="match rate and error of the sign at m = 1: "
         + ", ".join(
             f"{n} {found['match'][:, i].mean():.3f}, {found['error'][:, i].mean():.3f}"
@@ -241,7 +244,7 @@ CLAIMS = [
         "exactly: the gradient is zero outside and not inside",
         "largest difference between the side seen and 2L + 1",
         (0.0, 0.0),
-        what_each_sees,
+        receptive_fields,
     ),
     Claim(
         "4.2",
@@ -250,7 +253,7 @@ CLAIMS = [
         "log FLOPs a pixel against log side: slopes 1, 2 and 0, and 2 again for patches, each within .1",
         "largest difference between a slope and its theory",
         (0.0, 0.1),
-        what_each_costs,
+        flops_by_side,
     ),
     Claim(
         "4.3",

@@ -1,18 +1,21 @@
-"""Lecture 05, several stages: is p(x) easier in two steps, how small may the first make it, and what does it save?"""
+"""Claims of lecture 05, several stages: how small may an autoencoder make pictures, and which prior suits its latents?
+
+What do latents save at 4096 x 4096? Are two stacked GANs better than one? Claim 5.1, on a toy, is in sheet.py.
+"""
 
 import functools
 
 import torch
 from torch import Tensor
 
-from minidiff.denoise import Denoiser
 from minidiff.measure import classifier
-from minidiff.measure.classifier import judge as judged
+from minidiff.measure.classifier import extract
 from minidiff.measure.metrics import frechet_distance, precision_recall, psnr
 from minidiff.measure.nets import flops
 from minidiff.nets import DiT, UNet
+from minidiff.run.config import Diffusion
 from minidiff.run.generate import generate
-from minidiff.schedules import VP
+from minidiff.run.models import DiffusionModel
 from minidiff.stages import GAN, Autoencoder, Causal, Latents, StackedGAN, perceptual
 from minidiff.stages.autoencoder import Decoder, reconstruct
 from minidiff.stages.latent import STD
@@ -21,22 +24,23 @@ from minidiff.stages.vq import usage
 
 from .claims import Claim
 from .sheet import two_against_one
-from .tools import Outcome, benched, named, pictures, place, ratio_interval, repeats, seeded, wide
+from .tools import Outcome, bench_results, device, named, pictures, ratio_interval, repeats, seeded, wide
 from .tools import fit as fit_denoiser
 
-# --- M2: how small, and which prior ---
+# --- how small, and which prior ---
 
 FACTORS = (1, 2, 4, 8)
 PRIORS = ("N(0, I)", "Gaussian", "mixture", "GAN", "autoregressive", "diffusion")
 
 
 @functools.cache
-def judges(smoke: bool):
-    """(digits, the judge, the teacher of perceptual losses and stacked GANs): two classifiers of different seeds."""
+def classifiers(smoke: bool):
+    """The digits, a classifier whose features distances are of, and one of another seed, for perceptual losses and for
+    stacked GANs."""
     digits, _ = digits_and_held_out()
     if smoke:
-        return digits, *(classifier.fit(digits, steps=2, seed=s, device=place()) for s in (0, 1))
-    return digits, *(classifier.for_data(digits, place(), s) for s in (0, 1))
+        return digits, *(classifier.fit(digits, steps=2, seed=s, device=device()) for s in (0, 1))
+    return digits, *(classifier.for_data(digits, device(), s) for s in (0, 1))
 
 
 def digits_and_held_out():
@@ -44,7 +48,7 @@ def digits_and_held_out():
     return pictures("digits", gpu_size=16)
 
 
-def some(n: int) -> Tensor:
+def training_pictures(n: int) -> Tensor:
     """n of the training digits."""
     return digits_and_held_out()[0].batch(n, torch.Generator().manual_seed(2))[0]
 
@@ -57,11 +61,11 @@ def held_out() -> Tensor:
 
 def autoencoder(f: int, seed: int, smoke: bool, codes=None) -> Autoencoder:
     """One trained for some seconds."""
-    digits, _, teacher = judges(smoke)
+    digits, _, teacher = classifiers(smoke)
     net = seeded(lambda: Autoencoder(digits.shape, f, 8 if codes else 4, wide(32), codes), seed)
     net.use(perceptual.distance(teacher.requires_grad_(False).maps))
     return fit_denoiser(
-        net.to(place(), memory_format=torch.channels_last),
+        net.to(device(), memory_format=torch.channels_last),
         lambda g: digits.batch(32, g)[0],
         2 if smoke else AE_STEPS,
         seed,
@@ -83,7 +87,7 @@ def prior_of(name: str, shape, seed: int):
     if name == "autoregressive":
         return seeded(lambda: Causal(shape, CODES, width=wide(96), depth=4), seed)
     net = seeded(lambda: DiT(shape[0], shape[-1], None, wide(96), 4, patch=max(1, shape[-1] // 4)), seed)
-    return Denoiser(net, VP(), "edm", STD)
+    return DiffusionModel(net, shape, Diffusion(times="uniform", sigma_data=STD))
 
 
 CODES = 128
@@ -96,14 +100,14 @@ def compressed(smoke: bool) -> dict:
     The tokens of the autoregressive prior come from an autoencoder of its own, with a codebook.
     """
     seeds, (n, calls) = repeats(smoke), (10, 2) if smoke else (1000, 10)
-    _, judge, _ = judges(smoke)
-    real = judged(judge, held_out())[0]
+    _, judge, _ = classifiers(smoke)
+    real = extract(judge, held_out())[0]
 
     def distance(x):
-        return frechet_distance(judged(judge, x)[0], real)
+        return frechet_distance(extract(judge, x)[0], real)
 
-    found = {"again": distance(some(n)), "pictures": {("real", 1): some(8)}}
-    digits, _, _ = judges(smoke)
+    found = {"again": distance(training_pictures(n)), "pictures": {("real", 1): training_pictures(8)}}
+    digits, _, _ = classifiers(smoke)
     train_on = digits.at(torch.arange(100 if smoke else len(digits)))
     for seed in range(seeds):
         for f in FACTORS:
@@ -114,7 +118,7 @@ def compressed(smoke: bool) -> dict:
                 z = reconstruct(net, train_on)[1]
                 scale = 1.0 if codes else STD / z.std().item()
                 latents = Latents("latents", z, None, [], None, scale)
-                x = some(n)
+                x = training_pictures(n)
                 back, index = reconstruct(net, x)
                 kind = " with codes" if codes else ""
                 found.setdefault(("floor" + kind, f), []).append(distance(back))
@@ -125,7 +129,7 @@ def compressed(smoke: bool) -> dict:
                 for name in PRIORS:
                     if (name == "autoregressive") != bool(codes):
                         continue
-                    prior = prior_of(name, latents.shape, seed).to(place())
+                    prior = prior_of(name, latents.shape, seed).to(device())
                     model = fit(
                         prior,
                         latents,
@@ -134,7 +138,7 @@ def compressed(smoke: bool) -> dict:
                         seed=seed,
                         lr=2e-3 if name == "diffusion" else 1e-3,
                     )
-                    x = generate(model, digits.shape, n, steps=calls, seed=seed)
+                    x = generate(model, n, steps=calls, seed=seed)
                     found.setdefault((name, f), []).append(distance(x))
                     found["pictures"].setdefault((name, f), x[:8])
     return found
@@ -142,9 +146,9 @@ def compressed(smoke: bool) -> dict:
 
 def described(smoke: bool) -> str:
     return (
-        f"{named(judges(smoke)[0])}, without labels; autoencoders of {AE_STEPS} steps of 32, priors of {PRIOR_STEPS} "
-        f"of 64; 1000 samples to {len(held_out())} held-out, 10 calls of dpmpp_2m where diffusion; classifier "
-        "features, not FID"
+        f"{named(classifiers(smoke)[0])}, without labels; autoencoders of {AE_STEPS} steps of 32, priors of "
+        f"{PRIOR_STEPS} of 64; 1000 samples to {len(held_out())} held-out, 10 calls of dpmpp_2m where diffusion; "
+        "classifier features, not FID"
         if not smoke
         else "smoke"
     )
@@ -158,7 +162,7 @@ def _outcome(smoke: bool, logs: list[float]) -> Outcome:
     mean, low, high = ratio_interval(logs)
     found = compressed(smoke)
     return Outcome(
-        mean, low, high, data=described(smoke), seeds=len(logs), device=place(),
+        mean, low, high, data=described(smoke), seeds=len(logs), device=device(),
         notes=f"Frechet distance at f = 1, 2, 4, 8 (autoregressive 2): reconstruction {_means(found, 'floor')}; "
         + "; ".join(f"{name} {_means(found, name)}" for name in PRIORS)
         + f"; real against real {found['again']:.2f}",
@@ -189,7 +193,7 @@ def not_a_simple_gaussian(smoke: bool) -> Outcome:
     return _outcome(smoke, _logs(found["N(0, I)", 2], found["diffusion", 2]))
 
 
-# --- M3: 4096 x 4096 in numbers ---
+# --- 4096 x 4096 in numbers ---
 
 SIDE, CALLS = 4096, 50
 
@@ -220,16 +224,16 @@ def cost_of_4096(smoke: bool) -> Outcome:
     )  # fmt: skip
 
 
-# --- M4: a stack of two GANs, and one ---
+# --- a stack of two GANs, and one ---
 
 
 def stacked_against_one(smoke: bool) -> Outcome:
     """Both on the same pictures without captions; a step of the stack takes 1.7 times as long, so the one makes as many
     more."""
     seeds, (steps, n) = repeats(smoke), (2, 40) if smoke else (600, 1000)
-    digits, judge, teacher = judges(smoke)
-    spread = judged(teacher, some(200))[0].std().item()
-    real, rows, shown = judged(judge, held_out())[0], {"stacked": [], "one": []}, {}
+    digits, judge, teacher = classifiers(smoke)
+    spread = extract(teacher, training_pictures(200))[0].std().item()
+    real, rows, shown = extract(judge, held_out())[0], {"stacked": [], "one": []}, {}
     for seed in range(seeds):
         stack = seeded(lambda: StackedGAN(digits.shape, width=wide(32)), seed)
         stack.use(teacher, spread)
@@ -237,11 +241,11 @@ def stacked_against_one(smoke: bool) -> Outcome:
             "stacked": (stack, steps),
             "one": (seeded(lambda: GAN(digits.shape, width=wide(32)), seed), round(1.7 * steps)),
         }
-        for name, (model, so_many) in models.items():
-            model = model.to(place(), memory_format=torch.channels_last)
-            model = fit_denoiser(model, lambda g: digits.batch(64, g)[0], so_many, seed)
-            x = generate(model, digits.shape, n, seed=seed).clamp(-1, 1)
-            features = judged(judge, x)[0]
+        for name, (model, duration) in models.items():
+            model = model.to(device(), memory_format=torch.channels_last)
+            model = fit_denoiser(model, lambda g: digits.batch(64, g)[0], duration, seed)
+            x = generate(model, n, seed=seed).clamp(-1, 1)
+            features = extract(judge, x)[0]
             rows[name].append((frechet_distance(features, real), *precision_recall(real, features)))
             shown.setdefault(name, x[:16])
     mean, low, high = ratio_interval(_logs([r[0] for r in rows["one"]], [r[0] for r in rows["stacked"]]))
@@ -250,7 +254,7 @@ def stacked_against_one(smoke: bool) -> Outcome:
         mean, low, high,
         data=f"{named(digits)}, without labels; {steps} steps of 64 for the stack, "
         f"{round(1.7 * steps)} for the one; {n} samples; features of a classifier that is not the stack's encoder",
-        seeds=seeds, device=place(),
+        seeds=seeds, device=device(),
         notes="Frechet distance, precision, recall: "
         + "; ".join(f"{k} {a:.1f}, {b:.2f}, {c:.2f}" for k, (a, b, c) in means.items()),
         detail={"rows": rows, "pictures": shown},
@@ -259,18 +263,21 @@ def stacked_against_one(smoke: bool) -> Outcome:
 
 def eight_minutes_each(name: str) -> dict:
     """What tests/bench/stages.py measured on the data called `name`."""
-    return benched(f"stages_{name}")
+    return bench_results(f"stages_{name}")
 
 
-STAGES, COSTLY, INF = 'slide "Multi-Stage Generative Models"', 'slide "Directly generating..."', float("inf")
+STAGES = 'slide "Multi-Stage Generative Models"'
+COSTLY = 'slide "Directly generating..."'
+SIZE = "not in the lecture: how small the first stage may make pictures"
+INF = float("inf")
 CLAIMS = [
     Claim("5.1", "Modelling p(x) in one stage is harder than in two", STAGES,
           "two stages come a fifth closer or more at equal FLOPs", "sliced Wasserstein, one stage over two", (1.2, INF),
           two_against_one),
-    Claim("5.2", "The best autoencoder makes pictures neither as they are nor very small", "evidence.md, M2",
+    Claim("5.2", "The best autoencoder makes pictures neither as they are nor very small", SIZE,
           "the distance is U-shaped in f", "Frechet distance of diffusion, better of f = 1, 8 over better of f = 2, 4",
           (1.0, INF), best_in_the_middle),
-    Claim("5.3", "No second stage comes below its autoencoder's reconstructions", "evidence.md, M2",
+    Claim("5.3", "No second stage comes below its autoencoder's reconstructions", SIZE,
           "at least the floor", "Frechet distance of diffusion over that of reconstructions, least of the factors",
           (1.0, INF), above_the_floor),
     Claim("5.4", "Latents have a non-trivial distribution, not a simple Gaussian", STAGES,

@@ -1,4 +1,7 @@
-"""Lecture 06, guidance: what it samples from with exact scores, why learned ones gain by it, and what it costs."""
+"""Claims of lecture 06, guidance: what it samples from with exact scores, and why learned scores gain by it.
+
+Guided pictures are in guided_digits.py, what a fit by likelihood or by scores misses is in divergences.py.
+"""
 
 import functools
 
@@ -7,7 +10,7 @@ from torch import Tensor
 
 from minidiff.data.toys import branches
 from minidiff.denoise import Denoiser, Prediction, score
-from minidiff.guidance import ClassifierGuided, Guided, from_x0
+from minidiff.guidance import ClassifierGuided, Guided
 from minidiff.measure.metrics import precision_recall, sliced_wasserstein
 from minidiff.nets import build
 from minidiff.oracles import GaussianMixture, MixtureDenoiser
@@ -30,7 +33,7 @@ class Gaussian:
     def __call__(self, x_t: Tensor, t: Tensor, cond=None) -> Prediction:
         alpha, sigma = self.schedule(torch.as_tensor(t).to(x_t))
         shrink = alpha * self.variances / (alpha**2 * self.variances + sigma**2)
-        return from_x0((x_t @ self.axes * shrink) @ self.axes.T, x_t, alpha, sigma)
+        return Prediction.from_x0((x_t @ self.axes * shrink) @ self.axes.T, x_t, alpha, sigma)
 
 
 def pair(narrow: Tensor, wide: Tensor, seed: int = 0) -> tuple[Gaussian, Gaussian, Tensor]:
@@ -72,7 +75,7 @@ EIGHT = (torch.linspace(0.5, 1.5, 8, dtype=torch.float64), torch.linspace(0.5, 1
 
 @functools.cache
 def simulated(smoke: bool) -> list[dict]:
-    """For each case and seed: the dimension, gamma, and variances (D,) found and derived, by way of sampling."""
+    """For each case and seed: the dimension, gamma, and variances (D,) found and derived, by sampler."""
     n, seeds, rows = (2_000, 2, []) if smoke else (100_000, 3, [])
     for narrow, wide in (ONE, EIGHT):
         for gamma in (2.0, 3.0, 5.0):
@@ -251,7 +254,7 @@ def classifier_is_free(smoke: bool) -> Outcome:
     )  # fmt: skip
 
 
-SLIDE, WHY = 'slide "Classifier-free Guidance (CFG)"', 'slide "Why do we need CFG?"'
+WHY = 'slide "Why do we need CFG?"'
 INF = float("inf")
 CLAIMS = [
     Claim("6.1", "Guided sampling draws from the sharpened density p_cond (p_cond / p_uncond)^(gamma - 1)", WHY,
@@ -267,7 +270,7 @@ CLAIMS = [
     Claim("6.4", "A network's distribution is too flat, and guidance brings it closer to the data", WHY,
           "for a small net, by 5% or more", "distance at gamma 2 over gamma 1, MLP of width 16", (-INF, 0.95),
           small_nets_gain),
-    Claim("6.5", "The true score needs no guidance", "evidence.md: Kynkaanniemi et al. 2024",
+    Claim("6.5", "The true score needs no guidance", "Kynkaanniemi et al. 2024",
           "it only does harm: 5% or more", "distance at gamma 1.5 over gamma 1, true score", (1.05, INF),
           true_score_needs_none),
     Claim("6.6", "The better the network, the less guidance is best", "expected, if guidance mends what is not learned",
@@ -285,9 +288,9 @@ CLAIMS = [
           0.01),
           divergences.weights_seen),
     Claim("6.10", "Guidance buys precision", WHY, "more than .02 on digits at gamma 3",
-          "precision at gamma 3 less that at 1", (0.02, INF), guided_digits.precision_bought),
+          "precision at gamma 3 less that at 1", (0.02, INF), guided_digits.precision_gained),
     Claim("6.11", "and pays with recall", WHY, "a tenth or more on digits at gamma 3",
-          "recall at gamma 3 over that at 1", (-INF, 0.9), guided_digits.recall_paid),
+          "recall at gamma 3 over that at 1", (-INF, 0.9), guided_digits.recall_lost),
     Claim("6.12", "Guidance within an interval of noise keeps more recall", "Kynkaanniemi et al. 2024",
           "more recall at scale 3", "recall within an interval less that of plain guidance, scale 3", (1e-9, INF),
           guided_digits.interval_keeps_recall),

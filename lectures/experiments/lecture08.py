@@ -1,5 +1,7 @@
-"""Lecture 08, CIFAR-10: the lecture's tables as the papers have them, and what the model that comes with minidiff can
-do."""
+"""Claims of lecture 08, CIFAR-10: are the lecture's tables those of the papers?
+
+How many calls do the samples of the pretrained model need, and are they copies of training pictures?
+"""
 
 import csv
 import functools
@@ -14,7 +16,7 @@ from minidiff.run import checkpoint, pretrained
 from minidiff.run.generate import generate
 
 from .claims import Claim, mode
-from .tools import Outcome, benched, cifar10, place, ratio_interval, repeats
+from .tools import Outcome, bench_results, cifar10, device, ratio_interval, repeats
 
 PUBLISHED = Path(__file__).parents[2] / "datasets" / "published"
 SLIDE = {  # "ImageNet 512x512", the columns as the slide names them
@@ -51,17 +53,17 @@ def columns(smoke: bool) -> Outcome:
 
 def twenty_minutes_each() -> dict:
     """What tests/bench/quality.py measured: our recipe and other libraries' U-Nets, equally long."""
-    return benched("quality")
+    return bench_results("quality")
 
 
 def distances_measured() -> dict:
     """What tests/bench/cifar10.py measured: a model's distances by sampler, calls and guidance."""
-    return benched("cifar10")
+    return bench_results("cifar10")
 
 
 def study() -> dict:
     """What tests/bench/recipe.py measured: this recipe, and one choice of it changed at a time."""
-    return benched("recipe")
+    return bench_results("recipe")
 
 
 # --- the sampler's steps, on the model that comes with minidiff ---
@@ -71,7 +73,7 @@ def study() -> dict:
 def model():
     """The CIFAR-10 model that comes with minidiff, and its config."""
     run = pretrained.folder("cifar10")
-    return checkpoint.load(run).to(place()), checkpoint.read_config(run)
+    return checkpoint.load(run).to(device()), checkpoint.read_config(run)
 
 
 def steps_of(sampler: str, calls: int) -> int:
@@ -86,7 +88,7 @@ def drawn(n: int, seed: int = 0, calls: int = 10, sampler: str = "dpmpp_2m", **o
     calls = -(-calls // 10) if mode() == "smoke" else calls
     steps = steps_of(sampler, calls)
     labels = torch.arange(n) % len(config.classes)
-    return generate(net, config.shape, n, cond=labels, sampler=sampler, steps=steps, seed=seed, **options)
+    return generate(net, n, cond=labels, sampler=sampler, steps=steps, seed=seed, **options)
 
 
 @functools.cache
@@ -113,8 +115,9 @@ def ten_calls(smoke: bool) -> Outcome:
         f"{s} {means[s, 10]:.3f}" for s in SAMPLERS
     )
     return Outcome(
-        value, low, high, "samples of the model that comes with minidiff", len(logs), notes, place(), {"found": found}
-    )
+        value, low, high, "samples of the model that comes with minidiff", len(logs), notes, device(),
+        {"found": found},
+    )  # fmt: skip
 
 
 # --- samples and training pictures ---
@@ -134,22 +137,24 @@ def copies(smoke: bool) -> Outcome:
     be."""
     train, held_out = photographs(smoke)
     n, seeds = 20 if smoke else 500, repeats(smoke)
-    judge = classifier.fit(train, steps=2, device=place()) if smoke else classifier.for_data(train, place())
-    everything = classifier.judge(judge, train.at(torch.arange(200 if smoke else len(train))))[0]
+    judge = classifier.fit(train, steps=2, device=device()) if smoke else classifier.for_data(train, device())
+    everything = classifier.extract(judge, train.at(torch.arange(200 if smoke else len(train))))[0]
     logs, rows = [], []
     for seed in range(seeds):
         fresh = held_out.batch(n, torch.Generator().manual_seed(seed))[0]
         x = drawn(n, seed, scale=2.0)
-        away = [torch.cdist(classifier.judge(judge, part)[0], everything).min(1).values.median() for part in (x, fresh)]
+        away = [
+            torch.cdist(classifier.extract(judge, part)[0], everything).min(1).values.median() for part in (x, fresh)
+        ]
         logs.append((away[0] / away[1]).log().item())
         rows.append(f"{away[0]:.2f} and {away[1]:.2f}")
     value, low, high = ratio_interval(logs)
-    which = torch.cdist(classifier.judge(judge, x[:12])[0], everything).topk(3, largest=False).indices
+    which = torch.cdist(classifier.extract(judge, x[:12])[0], everything).topk(3, largest=False).indices
     shown = torch.cat([x[:12, None], train.at(which.flatten()).view(12, 3, *x.shape[1:])], 1).flatten(0, 1)
     return Outcome(
         value, low, high, "CIFAR-10 (JPEG copy, quality 75)" if train.name.startswith("folder") else train.name, seeds,
         f"median distance to the nearest training picture, samples and held-out pictures, by seed: {', '.join(rows)}",
-        place(), {"shown": shown},
+        device(), {"shown": shown},
     )  # fmt: skip
 
 

@@ -1,11 +1,14 @@
-"""Nets of equal size or cost."""
+"""Nets of equal size or equal cost, for comparisons of architectures.
+
+`matched` searches, for each net, the width that comes closest to a number of parameters or of FLOPs.
+"""
 
 from bisect import bisect_left
 
 import torch
 
 from minidiff.measure.nets import flops, parameters
-from minidiff.nets import _new, build
+from minidiff.nets import build
 
 
 def matched(names, budget: float, shape=(3, 32, 32), by: str = "parameters", classes=None, seed: int = 0) -> dict:
@@ -22,18 +25,18 @@ def matched(names, budget: float, shape=(3, 32, 32), by: str = "parameters", cla
 
         def cost(width, name=name):
             with torch.device("meta"):
-                net = _new(name, shape, classes, width)
+                net = build(name, shape, classes, width=width)
             return parameters(net) if by == "parameters" else flops(net, shape)
 
         high = step
         while cost(high) < budget:
             high *= 2
         widths = range(step, high + step, step)
-        at = bisect_left(widths, budget, key=cost)
-        width = min(widths[max(0, at - 1) : at + 1], key=lambda w: abs(cost(w) - budget))
+        first = bisect_left(widths, budget, key=cost)  # the cost grows with the width
+        width = min(widths[max(0, first - 1) : first + 1], key=lambda w: abs(cost(w) - budget))
         if abs(cost(width) - budget) > 0.1 * budget:
             raise ValueError(
                 f"no width brings {name} within 10% of {budget:g} {by}: the closest, {width}, has {cost(width):g}"
             )
-        found[name] = build(name, shape, classes, width, seed)
+        found[name] = build(name, shape, classes, seed, width=width)
     return found

@@ -1,4 +1,7 @@
-"""A classifier of noisy pictures, to guide by (ADM-G)."""
+"""A classifier of noisy pictures: its gradient guides a denoiser (ADM-G, Dhariwal and Nichol 2021, section 4).
+
+`fit_noisy` trains one at the noise levels of a schedule; minidiff.guidance.ClassifierGuided samples with it.
+"""
 
 import math
 
@@ -17,10 +20,9 @@ from minidiff.schedules import expand
 
 
 class NoisyClassifier(nn.Module):
-    """A classifier of noisy pictures, for ADM-G: (x_t (B, C, H, W), t) -> logits (B, classes) on any schedule's path.
+    """x_t (B, C, H, W) and its time t -> logits (B, classes), on the path of any schedule.
 
-    The downward half of a U-Net, modulated by the noise level, then the mean over the picture (Dhariwal and Nichol
-    2021, section 4.1).
+    The downward half of a U-Net, modulated by the noise level, then the mean over the picture (section 4.1).
     """
 
     def __init__(self, channels: int, size: int, classes: int, schedule, sigma_data: float, width: int = 32):
@@ -49,8 +51,10 @@ class NoisyClassifier(nn.Module):
 
 
 def fit_noisy(train: Images, schedule, steps: int = 1000, batch: int = 128, seed: int = 0, device="cpu", **options):
-    """A NoisyClassifier trained on `train` at noise levels log-uniform from sigma / alpha = .02 to 20. The same seed
-    gives the same classifier."""
+    """A NoisyClassifier trained on `train`, its noise levels sigma / alpha log-uniform from .02 to 20.
+
+    The same seed gives the same classifier. `options` are NoisyClassifier's.
+    """
     generator = torch.Generator().manual_seed(seed)
     spread = std(train)
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,7 @@
-"""Sliders for a notebook: type a prompt, move the guidance scale, see the picture."""
+"""Widgets for a notebook: type a prompt, move the guidance scale, and the picture is drawn anew.
+
+`draw` makes the picture as a PNG, `sliders` puts widgets on it.
+"""
 
 import io
 
@@ -12,12 +15,12 @@ from minidiff.run.generate import generate
 @torch.no_grad()
 def draw(model, tokenizer, shape, prompt, negative="", scale=2.0, steps=12, seed=0, n=8) -> bytes:
     """A PNG of n samples of the prompt, pictures of `shape` (C, H, H)."""
-    away = tokenizer([negative])[0] if negative else None
+    negative_tokens = tokenizer([negative])[0] if negative else None
     cond = tokenizer([prompt]).expand(n, -1)
-    x = generate(model, shape, n, cond=cond, scale=scale, negative=away, steps=steps, seed=seed)
+    x = generate(model, n, shape=shape, cond=cond, scale=scale, negative=negative_tokens, steps=steps, seed=seed)
     figure, ax = plt.subplots(figsize=(8, 1.5), layout="constrained")
-    but = f', not "{negative}"' if negative else ""
-    plot.grid(x, n, ax, f'"{prompt}"{but}, scale {scale:g}, {steps} steps')
+    without = f', not "{negative}"' if negative else ""
+    plot.grid(x, n, ax, f'"{prompt}"{without}, scale {scale:g}, {steps} steps')
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=100)
     plt.close(figure)
@@ -25,9 +28,9 @@ def draw(model, tokenizer, shape, prompt, negative="", scale=2.0, steps=12, seed
 
 
 def sliders(model, tokenizer, shape, prompt: str = "a big red circle"):
-    """Widgets for prompt, negative prompt, scale, steps and seed over what `draw` draws; anew when one is let go.
+    """Widgets for prompt, negative prompt, scale, steps and seed, and the picture of `draw`, drawn anew at each change.
 
-    They need a running kernel: on a page that is only read, what stays is the first picture, shown before them.
+    They need a running kernel. Before them the first picture is shown: it is what a reader without a kernel has.
     """
     import ipywidgets as widgets
     from IPython.display import Image, display

@@ -1,4 +1,7 @@
-"""Lecture 05, the toy: two dimensions curled up in 64, modelled in two stages and in one."""
+"""Claim 5.1, on a toy: points near a two-dimensional sheet that is curled up in 64 dimensions.
+
+They are modelled in two stages, an autoencoder and a diffusion in its two latents, and in one, at equal FLOPs.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -31,14 +34,14 @@ def sheet(n: int, generator) -> Tensor:
     return x + NOISE * torch.randn(x.shape, generator=generator)
 
 
-def off_the_sheet(x: Tensor) -> float:
+def distance_to_sheet(x: Tensor) -> float:
     """The mean distance of x (N, 64) from the sheet."""
     line = torch.linspace(-1.3, 1.3, 120)
     return torch.cdist(x, lift(torch.cartesian_prod(line, line))).min(1).values.mean().item()
 
 
 def two_stages(steps: int, seed: int):
-    """(n -> samples by an autoencoder to two dimensions and a diffusion there, the FLOPs of their training)."""
+    """An autoencoder to two dimensions and a diffusion in them: (n, seed) -> samples, and their training's FLOPs."""
     encoder, decoder = seeded(lambda: (mlp(DIM, 128, 128, 2), mlp(2, 128, 128, DIM)), seed)
     optimizer = torch.optim.AdamW([*encoder.parameters(), *decoder.parameters()], lr=2e-3, weight_decay=0.0)
     generator = torch.Generator().manual_seed(seed)
@@ -66,8 +69,8 @@ def two_stages(steps: int, seed: int):
     return sample, steps * (autoencoder + flops(prior.net, (2,)))
 
 
-def directly(budget: float, seed: int):
-    """(n -> samples by a diffusion in all 64 dimensions trained with as many FLOPs, its steps)."""
+def one_stage(budget: float, seed: int):
+    """A diffusion in all 64 dimensions, trained with `budget` FLOPs: (n, seed) -> samples, and the training steps."""
     net = build("mlp", (DIM,), width=128, seed=seed)
     steps = round(budget / flops(net, (DIM,)))
     spread = sheet(4096, torch.Generator().manual_seed(0)).std().item()
@@ -84,12 +87,12 @@ def two_against_one(smoke: bool) -> Outcome:
     logs, rows, pictures = [], {"two stages": [], "one": [], "floor": []}, {}
     for seed in range(seeds):
         two, budget = two_stages(steps, seed)
-        one, one_steps = directly(budget, seed)
+        one, one_steps = one_stage(budget, seed)
         generator = torch.Generator().manual_seed(1000 + seed)
         real, again = sheet(n, generator), sheet(n, generator)
         found = {"two stages": two(n, seed), "one": one(n, seed), "floor": again}
         for name, x in found.items():
-            rows[name].append((sliced_wasserstein(x, real), off_the_sheet(x[:500])))
+            rows[name].append((sliced_wasserstein(x, real), distance_to_sheet(x[:500])))
         logs.append(torch.tensor(rows["one"][-1][0] / rows["two stages"][-1][0]).log().item())
         pictures = pictures or found
     mean, low, high = ratio_interval(logs)

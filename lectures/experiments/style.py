@@ -1,6 +1,6 @@
-"""Style transfer by AdaIN (Huang and Belongie 2017), on the features of a small autoencoder trained here.
+"""Style transfer by AdaIN (Huang and Belongie 2017), on the features of a small autoencoder that is trained here.
 
-Where "noise level as a style" comes from: the statistics of a picture's features are its style, and AdaIN swaps them.
+The style of a picture is the mean and deviation of each feature channel, and AdaIN replaces them by another picture's.
 """
 
 import torch
@@ -13,7 +13,7 @@ from minidiff.nets.cnn import resize
 from minidiff.nets.layers import adain
 
 
-class Autoencoder(nn.Module):
+class StyleAutoencoder(nn.Module):
     """Pictures (B, C, H, W) in [-1, 1], H and W multiples of 4 -> features (B, 2 width, H / 4, W / 4) -> pictures."""
 
     def __init__(self, channels: int = 3, width: int = 32):
@@ -63,7 +63,7 @@ def train_autoencoder(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = Autoencoder(images.shape[0])
+        net = StyleAutoencoder(images.shape[0])
     net = net.to(device, memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.0)
@@ -84,7 +84,7 @@ def train_autoencoder(
     return net.eval().requires_grad_(False)
 
 
-def transfer(net: Autoencoder, content: Tensor, style: Tensor, strength: float = 1.0) -> Tensor:
+def transfer(net: StyleAutoencoder, content: Tensor, style: Tensor, strength: float = 1.0) -> Tensor:
     """Pictures (B, C, H, W) with the layout of `content` and the style of `style`; strength 0 only reconstructs."""
     features = net.encode(content)
     return net.decode(torch.lerp(features, adain(features, net.encode(style)), strength)).clamp(-1, 1)

@@ -1,5 +1,7 @@
-"""What experiments share: what the mode changes, their outcome, intervals over seeds, verdicts, and a small trained
-model."""
+"""What the experiments share: the mode (smoke, cpu, gpu) and what it changes, and an experiment's Outcome.
+
+Also intervals over seeds and verdicts, training in one line, and two models whose best fit is known exactly.
+"""
 
 import functools
 import json
@@ -14,10 +16,9 @@ from torch import Tensor, nn
 from minidiff import data
 from minidiff.data.images import Images
 from minidiff.data.toys import eight_gaussians
-from minidiff.denoise import Denoiser, Prediction, coefficients, lognormal_times
+from minidiff.denoise import Denoiser, Prediction, coefficients, lognormal_times, normal_like, numbers
 from minidiff.device import pick
 from minidiff.measure.metrics import frechet_distance
-from minidiff.measure.nets import denoising_error
 from minidiff.nets import build
 from minidiff.oracles import GaussianMixture
 from minidiff.run.generate import generate
@@ -30,9 +31,11 @@ HELD_OUT = 1000  # pictures of CIFAR-10 that experiments measure on: as many as 
 
 
 def mode() -> str:
-    """smoke, cpu or gpu: $MINIDIFF_MODE, by default gpu if there is one. Smoke runs in seconds and proves nothing.
+    """smoke, cpu or gpu: $MINIDIFF_MODE, by default gpu if there is one, else cpu.
 
-    In gpu mode experiments that train on pictures use the GPU; those in the plane run on the CPU in any mode.
+    Smoke runs in seconds and proves nothing. In gpu mode experiments on pictures train on CIFAR-10 on the GPU, with
+    wider nets and five seeds, and the ledger keeps their row beside that of cpu mode. Those in the plane run on the CPU
+    in any mode.
     """
     default = "gpu" if torch.cuda.is_available() else "cpu"
     chosen = os.environ.get("MINIDIFF_MODE", default)
@@ -41,8 +44,9 @@ def mode() -> str:
     return chosen
 
 
-def place() -> torch.device:
-    """Where experiments train on pictures: on the GPU in gpu mode, else on the CPU. Raises ValueError without one."""
+def device() -> torch.device:
+    """The device of experiments that train on pictures: in gpu mode the GPU, else the CPU. Raises ValueError without a
+    GPU in gpu mode."""
     if mode() != "gpu":
         return CPU
     try:
@@ -132,16 +136,18 @@ def slope(x: Tensor, y: Tensor) -> float:
     return ((x * y).sum() / x.square().sum()).item()
 
 
-def benched(name: str) -> dict:
+def bench_results(name: str) -> dict:
     """What tests/bench/`name`.py measured and saved beside itself."""
     return json.loads((Path(__file__).parents[2] / "tests" / "bench" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def fit(model: nn.Module, draw, steps: int, seed: int, **options) -> nn.Module:
-    """The EMA of a model trained for `steps` on draw(generator) -> x0 or (x0, labels); options are train's."""
+    """The EMA of a model trained for `steps` on draw(generator) -> x0 or (x0, labels); options are train's. A Denoiser
+    is trained on lognormal times, unless others are given."""
     state = new_state(model, seed)
     batches = (draw(state.generator) for _ in range(steps))
-    *_, step = train(model, batches, steps, state=state, **({"times": lognormal_times} | options))
+    usual = {"times": lognormal_times} if isinstance(model, Denoiser) else {}
+    *_, step = train(model, batches, steps, state=state, **(usual | options))
     return step.ema
 
 
@@ -160,8 +166,21 @@ def seeded(make, seed: int):
 
 def pixel_distance(model, real: Tensor, seed: int, steps: int = 20) -> float:
     """The Frechet distance, in raw pixels, of as many samples as there are real pictures (dpmpp_2m)."""
-    fake = generate(model, real.shape[1:], len(real), steps=steps, seed=seed)
+    fake = generate(model, len(real), shape=real.shape[1:], steps=steps, seed=seed)
     return frechet_distance(fake.flatten(1), real.flatten(1))
+
+
+@torch.no_grad()
+def denoising_error(model, x0: Tensor, levels: Tensor, cond: Tensor | None = None, generator=None) -> Tensor:
+    """The mean squared error of x0 at each noise level sigma / alpha, (len(levels),). The noise is drawn from the
+    generator: models given equal generators are compared on the same noisy pictures."""
+    x0, errors = numbers(x0), []
+    for level in levels:
+        t = model.schedule.time(-2 * torch.log(torch.as_tensor(level)))
+        alpha, sigma = model.schedule(t)
+        x_t = alpha * x0 + sigma * normal_like(x0, generator)
+        errors.append((model(x_t, t, cond).x0 - x0).square().mean())
+    return torch.stack(errors)
 
 
 def level_error(model: Denoiser, x0: Tensor, levels: Tensor, seed: int = 0) -> Tensor:
@@ -205,8 +224,8 @@ class RadialScore:
 class Embedded:
     """Eight Gaussians in the first two of `dim` dimensions, 0 in the others, as an exact Model on the linear path.
 
-    `blind` makes it the best any network can do that is not told the noise level: the mean of a x0 + b eps over all the
-    levels that x_t may have come from, by quadrature over `levels` times that training would draw uniformly.
+    `blind` makes it the best model that is not told the noise level: the mean of the target a x0 + b eps over all the
+    levels that x_t may have come from, by quadrature over `levels` times, which training would draw uniformly.
     """
 
     def __init__(self, dim: int, prediction: str = "v", blind: bool = False, levels: int = 200):

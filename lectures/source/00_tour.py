@@ -172,7 +172,7 @@ prompts = ["a big red circle", "a small blue square at the top left", "a yellow 
 cond = lecture07.TOKENIZER(prompts).repeat_interleave(8, 0)
 fig, axes = plt.subplots(1, 2, figsize=(10, 2.2), layout="constrained")
 for ax, scale in zip(axes, (1.0, 2.0), strict=True):
-    x = generate(model, (3, 16, 16), len(cond), cond=cond, scale=scale, steps=12)
+    x = generate(model, len(cond), shape=(3, 16, 16), cond=cond, scale=scale, steps=12)
     _ = plot.grid(x, 8, ax, f"gamma {scale:g}", prompts if scale == 1 else None)
 verdicts(7)
 

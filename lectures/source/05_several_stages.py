@@ -80,7 +80,7 @@ print(two)
 #
 # ```python
 # model = fit(prior, latents, autoencoder)     # Gaussian(), Mixture(), GAN(), Causal() for tokens, Denoiser()
-# x = generate(model, shape, n)                # z from the prior, x from the decoder
+# x = generate(model, n)                       # z from the prior, x from the decoder
 # ```
 #
 # Published, for orientation:

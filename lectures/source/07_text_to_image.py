@@ -91,7 +91,7 @@ model = lecture07.readers(SMOKE)["cross"][0]
 cond = tokenizer(PROMPTS).repeat_interleave(6, 0)
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
 for ax, scale in zip(axes, (1.0, 2.0, 5.0), strict=True):
-    x = generate(model, (3, 16, 16), len(cond), cond=cond, scale=scale, steps=12)
+    x = generate(model, len(cond), shape=(3, 16, 16), cond=cond, scale=scale, steps=12)
     _ = plot.grid(x, 6, ax, f"gamma {scale:g}", [p or "(empty)" for p in PROMPTS] if scale == 1 else None)
 
 # %% [markdown]
@@ -101,13 +101,13 @@ for ax, scale in zip(axes, (1.0, 2.0, 5.0), strict=True):
 cond = tokenizer(["a big cross"]).expand(12, -1)
 fig, axes = plt.subplots(1, 2, figsize=(9, 1.8), layout="constrained")
 for ax, negative in zip(axes, ("", "green"), strict=True):
-    x = generate(model, (3, 16, 16), 12, cond=cond, scale=3.0, negative=tokenizer([negative])[0], steps=12)
+    x = generate(model, 12, shape=(3, 16, 16), cond=cond, scale=3.0, negative=tokenizer([negative])[0], steps=12)
     _ = plot.grid(x, 6, ax, f'"a big cross", negative "{negative}"')
 
 # %% [markdown]
 # ## 3. Words that never met
 #
-# Four combinations of colour and shape were left out of training (`minidiff/data/held_out.csv`), each colour and each shape being there in others. **Predict before you run:** is a *red triangle* drawn, by a network that knows red
+# Four combinations of colour and shape were left out of training (`minidiff/data/shapes/held_out.csv`), each colour and each shape being there in others. **Predict before you run:** is a *red triangle* drawn, by a network that knows red
 # circles and blue triangles?
 
 # %%
@@ -158,7 +158,7 @@ for way, row in longer["ways"].items():
 # the cost of a mix-up: an object with the other's shape counts as wrong.
 #
 # And in every way, a combination that was never seen is drawn right in less than half as many pictures: the colour is right, the shape is that of a seen neighbour. A large model trained on
-# everything hides this, as it has seen nearly every pair of words; the four combinations in `minidiff/data/held_out.csv` show it.
+# everything hides this, as it has seen nearly every pair of words; the four combinations in `minidiff/data/shapes/held_out.csv` show it.
 #
 # One seed, two cores, four minutes: a longer run may close the gap between the ways; it is the *order* in which things are learned that is plain here: colour and place, then size, then
 # shape, then whose is what.

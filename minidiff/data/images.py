@@ -1,25 +1,24 @@
-"""Pictures in memory: the digits that scikit-learn ships, crops of its photographs, torchvision's sets, an .npz of
-yours.
-"""
+"""Pictures in memory: any of yours, and the digits and photographs of scikit-learn and the sets of torchvision."""
 
 import hashlib
-import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..device import data_folder, out_of_memory, to_device
+from ..device import out_of_memory, to_device
 from ..text import vocabulary_of
 from ..train import check_pictures
+from .dataset import Data, data_folder
 
 TORCHVISION = {"cifar10": ("CIFAR10", 32), "mnist": ("MNIST", 28), "fashion_mnist": ("FashionMNIST", 28)}
 
 
 @dataclass
-class Images:
-    """A data set of pictures (N, C, H, W), C 1 or 3: uint8, or floats in [-1, 1]; labels (N,) or None.
+class Images(Data):
+    """Pictures (N, C, H, W), C 1 or 3, uint8 or floats in [-1, 1]; with labels (N,), with captions, or with neither.
 
     Raises ValueError, saying what it got, for any other shape, type or range.
     """
@@ -28,17 +27,15 @@ class Images:
     pictures: Tensor
     labels: Tensor | None
     classes: list[str]
-    captions: list[str] | None = None  # one a picture
-
-    mixture = None  # no exact density: see Points
+    captions: list[str] | None = None
 
     def __post_init__(self):
         check_pictures(self.pictures, self.name)
-        if self.captions is not None and len(self.captions) != len(self.pictures):
-            raise ValueError(f"{self.name}: {len(self.pictures)} pictures, but {len(self.captions)} captions")
+        if self.captions is not None and len(self.captions) != len(self):
+            raise ValueError(f"{self.name}: {len(self)} pictures, but {len(self.captions)} captions")
         if self.labels is not None:
-            if self.labels.shape != (len(self.pictures),):
-                raise ValueError(f"{self.name}: {len(self.pictures)} pictures, but labels {tuple(self.labels.shape)}")
+            if self.labels.shape != (len(self),):
+                raise ValueError(f"{self.name}: {len(self)} pictures, but labels {tuple(self.labels.shape)}")
             if self.labels.min() < 0 or self.labels.max() >= len(self.classes):
                 raise ValueError(f"{self.name}: labels must be 0 to {len(self.classes) - 1}, found others")
 
@@ -50,38 +47,47 @@ class Images:
     def captioned(self) -> bool:
         return self.captions is not None
 
-    def vocabulary(self) -> tuple[list[str], int]:
-        """The words of the captions, and how many the longest has."""
-        return vocabulary_of(self.captions)
-
     def __len__(self) -> int:
         return len(self.pictures)
 
     def at(self, index: Tensor) -> Tensor:
-        """The pictures at `index` as floats in [-1, 1]."""
+        """The pictures at `index`, float32 in [-1, 1]."""
         x = self.pictures[to_device(index, self.pictures.device)]
         return x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x
 
-    def batch(self, n: int, generator=None) -> tuple[Tensor, Tensor | list[str] | None]:
-        """n pictures drawn at random (n, C, H, W) in [-1, 1], and their captions, labels (n,) or None."""
-        index = torch.randint(len(self), (n,), generator=generator)
+    def cond(self, index: Tensor) -> Tensor | list[str] | None:
+        """Their captions or labels, if there are any."""
         if self.captioned:
-            return self.at(index), [self.captions[i] for i in index.tolist()]
-        return self.at(index), None if self.labels is None else self.labels[to_device(index, self.labels.device)]
+            return [self.captions[i] for i in index.tolist()]
+        return None if self.labels is None else self.labels[to_device(index, self.labels.device)]
+
+    def batch(self, n: int, generator=None) -> tuple[Tensor, Tensor | list[str] | None]:
+        """n pictures drawn at random, with replacement."""
+        index = torch.randint(len(self), (n,), generator=generator)
+        return self.at(index), self.cond(index)
+
+    def some(self, n: int, seed: int = 20_000) -> Tensor:
+        """n pictures, or all if there are fewer, of all classes: for any seed the first of one random order."""
+        return self.at(torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:n])
+
+    def parts(self) -> Iterator[tuple[Tensor, Tensor | list[str] | None]]:
+        """All pictures in their order, in batches of 500."""
+        return ((self.at(index), self.cond(index)) for index in torch.arange(len(self)).split(500))
+
+    def vocabulary(self) -> tuple[list[str], int]:
+        return vocabulary_of(self.captions)
 
     def to(self, device: torch.device) -> "Images":
-        """The same with its pictures and labels on the device: a GPU then waits for no batch."""
         labels = None if self.labels is None else self.labels.to(device)
         return replace(self, pictures=self.pictures.to(device), labels=labels)
 
     def keep(self, index: Tensor) -> "Images":
         """The subset at `index`."""
         labels = None if self.labels is None else self.labels[index]
-        captions = None if self.captions is None else [self.captions[i] for i in index.tolist()]
-        return Images(self.name, self.pictures[index], labels, self.classes, captions)
+        captions = self.captions and [self.captions[i] for i in index.tolist()]
+        return replace(self, pictures=self.pictures[index], labels=labels, captions=captions)
 
     def fingerprint(self) -> str:
-        """A hash of pictures, labels and captions, to tell whether something computed from them is still theirs."""
         digest = hashlib.sha256(self.pictures.numpy().tobytes())
         digest.update(b"" if self.labels is None else self.labels.numpy().tobytes())
         digest.update(b"" if self.captions is None else repr(self.captions).encode())
@@ -89,12 +95,12 @@ class Images:
 
 
 def split(images: Images, part: str, held_out: float) -> Images:
-    """The 'train' or 'test' part of a set that has no split of its own, by a fixed permutation; what would be the only
-    pictures of a class is not held out."""
+    """The part 'train' or 'test' of pictures that have no split of their own: a fixed random share is held out, but no
+    picture that would be missed as the only one of its class."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     cut = max(1, round(held_out * len(images)))
     kept, held = order[cut:], order[:cut]
-    if images.labels is not None:  # a class that is only held out would never be seen
+    if images.labels is not None:
         seen = torch.isin(images.labels[held], images.labels[kept])
         kept, held = torch.cat([kept, held[~seen]]), held[seen]
     if not (len(kept) and len(held)):
@@ -103,53 +109,53 @@ def split(images: Images, part: str, held_out: float) -> Images:
     return images.keep(held if part == "test" else kept)
 
 
-def digits(part: str = "train") -> Images:
-    """scikit-learn's 1,797 handwritten digits, 8 x 8 grey; 20% are held out as 'test'."""
+def digits(name: str, part: str, size: None) -> Images:
+    """scikit-learn's 1,797 handwritten digits, 8 x 8 grey; 20% are held out."""
     from sklearn.datasets import load_digits
 
     raw = load_digits()
     pictures = torch.from_numpy((raw.images * (255 / 16)).round().astype(np.uint8))[:, None]
-    images = Images("digits", pictures, torch.from_numpy(raw.target).long(), [str(i) for i in range(10)])
+    images = Images(name, pictures, torch.from_numpy(raw.target).long(), [str(i) for i in range(10)])
     return split(images, part, 0.2)
 
 
 def photographs() -> Tensor:
-    """The two photographs that scikit-learn ships, a Chinese temple and a flower, halved: (2, 3, 212, 320), uint8."""
+    """The two photographs of scikit-learn, a Chinese temple and a flower, halved: uint8 (2, 3, 212, 320)."""
     from sklearn.datasets import load_sample_images
 
     x = torch.stack([torch.from_numpy(photo.copy()) for photo in load_sample_images().images])
     return torch.nn.functional.avg_pool2d(x.permute(0, 3, 1, 2)[:, :, :424].float(), 2).round().byte()
 
 
-def photos(part: str = "train", size: int | None = None) -> Images:
-    """20,000 colour crops of the two photographs, size x size (by default 32), at random places, half of them mirrored.
+def photos(name: str, part: str, size: int | None) -> Images:
+    """20,000 crops of the two photographs, size x size (by default 32), at random places, every other one mirrored; the
+    class is the photograph.
 
-    The 2,000 of 'test' are from the middle quarter of each, which 'train' never sees. Raises ValueError for a size
-    beyond 64.
+    The 2,000 of 'test' are from the middle quarter of each, which no crop of 'train' touches. Raises ValueError for a
+    size below 4 or beyond 64.
     """
     size = size or 32
     if not 4 <= size <= 64:
         raise ValueError(f"photos are cropped to 4 to 64 pixels, not {size}: their held-out quarter is 80 wide")
     generator = torch.Generator().manual_seed(int(part == "test"))
+    pieces, n = ([slice(120, 200)], 1000) if part == "test" else ([slice(0, 120), slice(200, None)], 5000)
     crops = []
     for x in photographs():
-        pieces = [x[:, :, 120:200]] if part == "test" else [x[:, :, :120], x[:, :, 200:]]
-        for piece in pieces:
-            windows = piece.unfold(1, size, 1).unfold(2, size, 1)  # (3, rows, columns, size, size)
-            n = 1000 if part == "test" else 5000
+        for columns in pieces:
+            windows = x[:, :, columns].unfold(1, size, 1).unfold(2, size, 1)  # (3, rows, columns, size, size)
             row, column = (torch.randint(windows.shape[i], (n,), generator=generator) for i in (1, 2))
             found = windows[:, row, column].transpose(0, 1).contiguous()
             found[::2] = found[::2].flip(3)
             crops.append(found)
     pictures = torch.cat(crops)
-    return Images("photos", pictures, torch.arange(2).repeat_interleave(len(pictures) // 2), ["temple", "flower"])
+    return Images(name, pictures, torch.arange(2).repeat_interleave(len(pictures) // 2), ["temple", "flower"])
 
 
-def from_torchvision(name: str, part: str = "train") -> Images:
-    """CIFAR-10, MNIST or Fashion-MNIST with the split they come with; downloaded once."""
+def from_torchvision(name: str, part: str, size: None) -> Images:
+    """CIFAR-10, MNIST or Fashion-MNIST with the split that they come with; downloaded once."""
     import torchvision
 
-    cls, size = TORCHVISION[name]
+    cls, side = TORCHVISION[name]
     try:
         raw = getattr(torchvision.datasets, cls)(data_folder(), train=part == "train", download=True)
     except Exception as error:  # no network, or files that are broken in one of many ways
@@ -160,57 +166,5 @@ def from_torchvision(name: str, part: str = "train") -> Images:
             f"{name} could not be downloaded or read ({reason}); without a network use digits, a toy, folder:PATH or "
             f"npz:PATH, or put torchvision's files into {data_folder()}"
         ) from None
-    pictures = torch.as_tensor(raw.data).reshape(len(raw.data), size, size, -1).permute(0, 3, 1, 2).contiguous()
+    pictures = torch.as_tensor(raw.data).reshape(len(raw.data), side, side, -1).permute(0, 3, 1, 2).contiguous()
     return Images(name, pictures, torch.as_tensor(raw.targets).long(), list(raw.classes))
-
-
-def from_npz(path: str, part: str = "train") -> Images:
-    """An .npz with `images`, (N, H, W, C) or (N, H, W), uint8 or floats in [-1, 1], and perhaps `labels` (N,), whole
-    numbers or names; the classes are those that occur."""
-    if not path:
-        raise ValueError("which file? Give npz:PATH, an .npz with an array named images")
-    try:
-        with open(os.path.expanduser(path), "rb") as raw, np.load(raw, allow_pickle=False) as f:
-            there, images, labels = f.files, f["images"] if "images" in f.files else None, None
-            if "labels" in there:
-                labels = f["labels"]
-    except Exception as error:  # numpy raises OSError, ValueError, EOFError or BadZipFile for a file it cannot read
-        if out_of_memory(error):
-            raise
-        why = " ".join(str(error).split())[:200]  # some repeat the file
-        raise ValueError(f"{path}: not a readable .npz ({type(error).__name__}: {why})") from None
-    if images is None:
-        raise ValueError(f"{path}: needs an array named images, has {', '.join(there) or 'none'}")
-    if images.ndim == 3 and images.shape[2] not in (1, 3):  # else it may be one picture
-        images = images[..., None]
-    if images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise ValueError(f"{path}: images must be (N, H, W, C) with C 1 or 3, got {images.shape}")
-    if images.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # beyond float32 it is refused as what is beyond 1
-            images = images.astype(np.float32)
-    elif images.dtype != np.uint8:
-        raise ValueError(f"{path}: images must be uint8 or floats in [-1, 1], got {images.dtype}")
-    numbers, classes = (None, []) if labels is None else _numbered(path, labels)
-    pictures = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-    found = Images(path, pictures, numbers, classes)
-    if pictures.min() >= 0 and 0 < pictures.max() <= 1:
-        fix = "uint8 images must be 0 to 255, got 0 to 1: * 255?"
-        if pictures.is_floating_point():
-            fix = f"float images must be from -1 to 1, got {pictures.min():.3g} to {pictures.max():.3g}: x * 2 - 1?"
-        raise ValueError(f"{path}: {fix}")
-    return split(found, part, 0.1)
-
-
-def _numbered(path: str, labels: np.ndarray) -> tuple[Tensor, list[str]]:
-    """Labels as 0, 1, ... and what each of those was."""
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.dtype.kind in "bf":
-        with np.errstate(all="ignore"):  # what is no whole number is another after the cast
-            whole = labels.astype(np.int64)
-        labels = whole if (whole == labels).all() else labels
-    if labels.dtype.kind not in "iuU" or labels.ndim != 1:
-        what = f"{labels.dtype} {labels.shape}" + " with fractions" * (labels.dtype.kind == "f")
-        raise ValueError(f"{path}: labels must be (N,), whole numbers or names, got {what}")
-    names, numbers = np.unique(labels, return_inverse=True)
-    return torch.from_numpy(numbers.astype(np.int64)), [str(name) for name in names]

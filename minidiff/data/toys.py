@@ -1,7 +1,7 @@
-"""Toy laws in the plane, at about the scale of [-1, 1]. Most are Gaussian mixtures, so density and score are exact.
+"""Toys: distributions of points in the plane, at about the scale of [-1, 1].
 
-A function returns either a GaussianMixture with class labels, or, where there is no density to write down, samples
-(n, 2) with labels (n,).
+Those in EXACT are functions that return a GaussianMixture, so density and score are exact. Those in SAMPLED have no
+density to write down: they are functions (n, generator) -> points (n, 2) and labels (n,).
 """
 
 import math
@@ -11,6 +11,20 @@ from torch import Tensor
 
 from ..denoise import normal_like
 from ..oracles import GaussianMixture
+from .dataset import Data
+
+
+class Points(Data):
+    """A toy as a data set: for every batch points (n, 2) and labels (n,) are drawn afresh, for both parts alike."""
+
+    shape = (2,)
+
+    def __init__(self, name: str, part: str = "train", size: None = None):
+        self.name = name
+        self.mixture = EXACT[name]() if name in EXACT else None
+        self.batch = self.mixture.sample_labelled if name in EXACT else SAMPLED[name]
+        _, labels = self.batch(4096, torch.Generator().manual_seed(0))
+        self.classes = [str(i) for i in range(int(labels.max()) + 1)]
 
 
 def _isotropic(means: Tensor, std: float, weights: Tensor | None = None, labels: Tensor | None = None):
@@ -52,13 +66,9 @@ def branches(depth: int = 5) -> GaussianMixture:
     Where a learned score is blurred, samples fall between the twigs: the toy on which guidance earns its keep (after
     the fractal of Karras et al. 2024, "Guiding a Diffusion Model with a Bad Version of Itself", figure 1).
     """
-    parts, labels = [], []
-    for label, side in enumerate((-1.0, 1.0)):
-        twigs = _grow(torch.tensor([0.0, 0.0]), math.pi / 2 * (1 - side), 0.4, 0.04, depth, 1.0)
-        parts += twigs
-        labels += [label] * len(twigs)
-    weights, means, covariances = (torch.stack(p) for p in zip(*parts, strict=True))
-    return GaussianMixture(weights, means, covariances, torch.tensor(labels))
+    left, right = (_grow(torch.zeros(2), angle, 0.4, 0.04, depth, 1.0) for angle in (math.pi, 0.0))
+    weights, means, covariances = (torch.stack(p) for p in zip(*left, *right, strict=True))
+    return GaussianMixture(weights, means, covariances, torch.arange(2).repeat_interleave(len(left)))
 
 
 def _grow(root, angle, length, thickness, depth, weight):

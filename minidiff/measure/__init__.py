@@ -1,1 +1,3 @@
-"""How good it is: distances and likelihoods, the features they are of, the cost of a net. Knows core, nets and data."""
+"""How good is it? Distances and likelihoods (metrics), features of pictures (features, classifier), what is said of a
+model's samples (report), what a net costs and sees (nets), whether model or sampler is broken (doctor). Imports the
+core, nets and data; stages, run and demo may use it."""

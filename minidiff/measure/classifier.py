@@ -1,29 +1,26 @@
-"""Small classifiers, trained here on the real pictures: the judge of generated ones and maker of features, and one of
-noisy pictures, to guide by.
+"""A small classifier of a data set's real pictures, trained here: its features are what pictures are compared by.
 
-The judge never sees a generated picture. Its features are not Inception's, so a Frechet distance in them is not an
-FID. What it learns is in `lesson`: labels where there are any.
+It never sees a generated picture. Its features are not Inception's, so a Frechet distance in them is not an FID.
 """
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, pad
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, linear, pad
 
-from ..data import Captioned, Data
-from ..data.shapes.captions import KINDS
-from ..device import autocast, data_folder, replacing, to_device
+from ..data import Data
+from ..data.dataset import data_folder
+from ..device import autocast, replacing, to_device
 
 
 class Classifier(nn.Module):
-    """Pictures (N, C, H, W) in [-1, 1] -> logits (N, classes); `features` are the 128 numbers before the last layer.
-
-    Pictures of 64 pixels or more have half the width, for the sake of time.
-    """
+    """Pictures (N, C, H, W) in [-1, 1] -> logits (N, classes); `features` are the 128 numbers before the last layer."""
 
     def __init__(self, channels: int, size: int, classes: int):
         super().__init__()
-        layers, now, width = [], channels, 32 if size < 64 else 16
+        width = 32 if size < 64 else 16  # for the sake of time
+        layers = []
+        now = channels
         for level in range(max(1, size.bit_length() - 3)):  # halved until 4 to 7 pixels are left
             out = width * min(4, 2**level)
             layers += [nn.Conv2d(now, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU()]
@@ -51,19 +48,20 @@ class Classifier(nn.Module):
 
 
 def labelled(train: Data) -> bool:
-    """Whether there are labels to tell apart: one class is none."""
+    """Whether there are classes to tell apart: one class is none."""
     return len(train.classes) > 1
 
 
 def outputs(train: Data) -> int:
-    """How many logits a classifier of `train` has: see `lesson`."""
-    return len(train.classes) if labelled(train) else len(KINDS) if isinstance(train, Captioned) else 4
+    """How many logits a classifier of `train` has: see `training_batch`."""
+    return len(train.classes) if labelled(train) else len(train.objects) or 4
 
 
-def lesson(train: Data, n: int, generator) -> tuple[Tensor, Tensor]:
-    """n pictures and what is to be told of each: its label (n,); for captioned shapes, which kinds of object are in it,
-    (n, kinds), 0 or 1; else, without labels, by how many quarter turns it was turned (Gidaris et al. 2018)."""
-    if isinstance(train, Captioned):
+def training_batch(train: Data, n: int, generator) -> tuple[Tensor, Tensor]:
+    """n pictures and the targets that a classifier learns: labels (n,); for captioned shapes which kinds of object are
+    in each picture, (n, kinds), 0 or 1; without labels the number of quarter turns by which each was rotated, (n,)
+    (Gidaris et al. 2018)."""
+    if train.objects:
         return train.kinds(n, generator)
     x, label = train.batch(n, generator)
     if labelled(train):
@@ -73,16 +71,17 @@ def lesson(train: Data, n: int, generator) -> tuple[Tensor, Tensor]:
 
 
 def fit(train: Data, steps: int = 1200, batch: int = 128, seed: int = 0, device="cpu") -> Classifier:
-    """Train on `train` with shifts of up to a tenth of the picture; the same seed gives the same classifier."""
-    device, generator = torch.device(device), torch.Generator().manual_seed(seed)
+    """A classifier trained on `train`, its pictures shifted at random; the same seed gives the same classifier."""
+    device = torch.device(device)
+    generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = Classifier(train.shape[0], train.shape[1], outputs(train)).train()
+        net = Classifier(*train.shape[:2], outputs(train)).train()
     net = net.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     for _ in range(steps):
-        x, y = lesson(train, batch, generator)
+        x, y = training_batch(train, batch, generator)
         x, y = to_device(shift(x, generator), device), y.to(device)
         with autocast(device, x):
             logits = net(x).float()
@@ -108,22 +107,23 @@ def shift(x: Tensor, generator: torch.Generator) -> Tensor:
 def for_data(train: Data, device="cpu", seed: int = 0) -> Classifier:
     """The classifier of a data set: trained once, then read from the cache while the pictures are the same.
 
-    Seed 0 is the judge. What models learn from is of seed 1: they are not judged by the net that taught them.
+    Seed 0 measures; what models learn from is of seed 1: they are not measured by the net that taught them.
     """
-    path = data_folder() / f"classifier-{train.fingerprint()}-{outputs(train)}{f'-{seed}' if seed else ''}.safetensors"
+    name = f"classifier-{train.fingerprint()}-{outputs(train)}{f'-{seed}' if seed else ''}"
+    path = data_folder() / f"{name}.safetensors"
     if path.exists():
-        net = Classifier(train.shape[0], train.shape[1], outputs(train))
+        net = Classifier(*train.shape[:2], outputs(train))
         net.load_state_dict(load_file(path))
         return net.to(device).eval()
-    net = fit(train, steps=600 if isinstance(train, Captioned) else 1200, seed=seed, device=device)
+    net = fit(train, steps=600 if train.objects else 1200, seed=seed, device=device)
     with replacing(path) as temporary:
         save_file({k: v.contiguous() for k, v in net.state_dict().items()}, temporary)
     return net
 
 
 @torch.no_grad()
-def judge(net: Classifier, x: Tensor, batch: int = 512) -> tuple[Tensor, Tensor]:
+def extract(net: Classifier, x: Tensor, batch: int = 512) -> tuple[Tensor, Tensor]:
     """Features (N, 128) and logits (N, classes) of pictures, on the CPU in float32."""
     device = next(net.parameters()).device
     features = torch.cat([net.features(part.to(device)).cpu() for part in x.split(batch)])
-    return features, torch.nn.functional.linear(features, net.head.weight.cpu(), net.head.bias.cpu())
+    return features, linear(features, net.head.weight.cpu(), net.head.bias.cpu())

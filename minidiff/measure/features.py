@@ -1,15 +1,16 @@
-"""The eyes that pictures are compared with: a classifier trained here on the real ones, or Inception.
+"""What pictures are compared by: the features of a classifier trained here on the real ones, or those of Inception.
 
-Every distance is one of features, and only of Inception's is a Frechet distance an FID, a kernel distance a KID and
-the score of the class probabilities an Inception score. So the names come with the features.
+Only with Inception's features is a Frechet distance an FID, a kernel distance a KID, and the score of the class
+probabilities an Inception score. So the names of the measures come with the features.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 from urllib.error import URLError
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from .. import plot
@@ -17,44 +18,40 @@ from ..data import Data
 from ..device import out_of_memory
 from . import classifier
 
-NAMES = ("classifier", "inception")
-
 
 class Features(NamedTuple):
-    """What looks at pictures, (N, C, H, W) in [-1, 1] -> features (N, D) and logits (N, classes), or None without
-    classes to tell apart, on the CPU; and what the measures in those features are called."""
+    """compute(x) gives the features (N, D) and logits (N, outputs) of pictures x (N, C, H, W) in [-1, 1], on the CPU.
+    `frechet`, `kernel` and `score` are what the measures in them are called; `score` is None if the logits are not of
+    classes. `own_classes` tells whether they are of the data's classes."""
 
     what: str
-    look: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+    compute: Callable[[Tensor], tuple[Tensor, Tensor]]
     frechet: str
     kernel: str
-    score: str
+    score: str | None
+    own_classes: bool
 
 
-def features(name: str, train: Data, device) -> Features:
-    """The features `name`, for pictures like those of `train`. Raises ValueError for an unknown name, and if Inception
-    is not to be had."""
-    if name not in NAMES:
-        raise ValueError(f"unknown features {name!r}: choose from {', '.join(NAMES)}")
+def features_for(name: str, train: Data, device) -> Features:
+    """The features `name`, "classifier" or "inception", for pictures like those of `train`. Raises ValueError for an
+    unknown name, and if Inception cannot be loaded."""
     if name == "inception":
-        net = inception(device)
-        return Features("Inception-v3 of torch-fidelity", lambda x: see(net, x), "FID", "KID", "Inception score")
-    net = classifier.for_data(train, device=device)
-    what = "a classifier trained here on the training pictures"
-    names = (
+        compute = partial(extract, inception(device))
+        return Features("Inception-v3 of torch-fidelity", compute, "FID", "KID", "Inception score", own_classes=False)
+    if name != "classifier":
+        raise ValueError(f"unknown features {name!r}: choose from classifier, inception")
+    labelled = classifier.labelled(train)
+    return Features(
+        "a classifier trained here on the training pictures",
+        partial(classifier.extract, classifier.for_data(train, device=device)),
         "Frechet distance, classifier features (not FID)",
         "kernel distance, classifier features (not KID)",
-        "class score, as the Inception score is computed",
+        "class score, as the Inception score is computed" if labelled else None,
+        own_classes=labelled,
     )
 
-    def look(x):
-        seen, logits = classifier.judge(net, x)
-        return seen, logits if classifier.labelled(train) else None
 
-    return Features(what, look, *names)
-
-
-def inception(device) -> torch.nn.Module:
+def inception(device) -> nn.Module:
     """Inception-v3 with the weights that FID is defined by (Heusel et al. 2017), by torch-fidelity: uint8 pictures
     (N, 3, H, W) -> features (N, 2048) and logits (N, 1008)."""
     try:
@@ -74,11 +71,11 @@ def inception(device) -> torch.nn.Module:
 
 
 @torch.no_grad()
-def see(net: torch.nn.Module, x: Tensor, batch: int = 128) -> tuple[Tensor, Tensor]:
-    """What Inception makes of pictures in [-1, 1], grey ones in three equal channels."""
-    device, found = next(net.parameters()).device, []
+def extract(net: nn.Module, x: Tensor, batch: int = 128) -> tuple[Tensor, Tensor]:
+    """Inception's features and logits of pictures in [-1, 1], on the CPU; grey ones in three equal channels."""
+    device = next(net.parameters()).device
+    found = []
     for part in tqdm(x.split(batch), desc="Inception", leave=False, disable=True if len(x) < 1000 else None):
         part = torch.from_numpy(plot.to_uint8(part)).permute(0, 3, 1, 2)
         found.append([v.float().cpu() for v in net(part.expand(-1, 3, -1, -1).contiguous().to(device))])
-    seen, logits = (torch.cat(v) for v in zip(*found, strict=True))
-    return seen, logits
+    return tuple(torch.cat(v) for v in zip(*found, strict=True))

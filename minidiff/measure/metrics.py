@@ -1,7 +1,7 @@
 """Distances between samples, and likelihoods. All take arrays (N, D) of samples or of features, torch or numpy.
 
-Which features, how many samples, which sampler: a number means nothing without them, so whoever prints one of
-these prints those. A Frechet distance is an FID only on Inception's features.
+A number means nothing without the features, the number of samples and the sampler: print them beside it. A Frechet
+distance is an FID only on Inception's features.
 """
 
 import math
@@ -19,8 +19,7 @@ def wasserstein2(a: Tensor, b: Tensor) -> float:
     """The exact 2-Wasserstein distance of two equally large samples (N, D), by linear assignment: O(N^3) time."""
     a, b = _same(a, b, equal_n=True)
     cost = torch.cdist(a, b).square()
-    rows, columns = linear_sum_assignment(cost.numpy(force=True))
-    return cost.cpu()[rows, columns].mean().sqrt().item()
+    return cost[linear_sum_assignment(cost)].mean().sqrt().item()
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 256, generator=None) -> float:
@@ -37,8 +36,7 @@ def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 256, generator=N
 
 def psnr(x: Tensor, y: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of pictures y against x, (N, C, H, W) in [-1, 1]: the mean over pictures."""
-    x = _finite(numbers(x))
-    y = _finite(numbers(y)).to(x.device)
+    x, y = _finite(numbers(x)), _finite(numbers(y))
     if x.shape != y.shape or x.ndim != 4 or not len(x):
         raise ValueError(f"expected pictures (N, C, H, W) of one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
     error = (x - y).square().flatten(1).mean(1).clamp(min=1e-10)
@@ -51,9 +49,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     |mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)). The last trace is the sum of the singular values of
     A^T B where C_a = A A^T: no matrix square root, nothing complex.
     """
-    a, b = _same(a, b)
-    if min(len(a), len(b)) < 2:
-        raise ValueError("a Frechet distance needs at least 2 samples a side")
+    a, b = _same(a, b, least=2)
     mean_a, mean_b = a.mean(0), b.mean(0)
     root_a, root_b = (a - mean_a) / math.sqrt(len(a) - 1), (b - mean_b) / math.sqrt(len(b) - 1)
     if min(len(a), len(b)) > a.shape[1]:  # then R of QR is the smaller root
@@ -64,15 +60,16 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
 def kernel_distance(a: Tensor, b: Tensor) -> float:
     """The unbiased squared MMD under the kernel (x.y / D + 1)^3 (Binkowski et al. 2018): KID on Inception features."""
-    a, b = _same(a, b)
-    if min(len(a), len(b)) < 2:
-        raise ValueError("a kernel distance needs at least 2 samples a side")
+    a, b = _same(a, b, least=2)
 
-    def within(x):
-        k = (x @ x.T / x.shape[1] + 1) ** 3
+    def kernel(x, y):
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    def within(x):  # the mean over pairs of two different points
+        k = kernel(x, x)
         return (k.sum() - k.diagonal().sum()) / (len(x) * (len(x) - 1))
 
-    return (within(a) + within(b) - 2 * ((a @ b.T / a.shape[1] + 1) ** 3).mean()).item()
+    return (within(a) + within(b) - 2 * kernel(a, b).mean()).item()
 
 
 def inception_score(probs: Tensor) -> float:
@@ -90,11 +87,9 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     Precision: the share of fakes within the distance of some real point to its k-th nearest other real point.
     Recall: the same with the roles exchanged.
     """
-    real, fake = _same(real, fake)
     if k < 1:
         raise ValueError(f"precision and recall need the k-th nearest neighbour of at least k = 1, got {k}")
-    if min(len(real), len(fake)) <= k:
-        raise ValueError(f"precision and recall with k = {k} need more than {k} samples a side")
+    real, fake = _same(real, fake, least=k + 1)
     return _covered(fake, real, k), _covered(real, fake, k)
 
 
@@ -133,19 +128,17 @@ def log_likelihood(model, x0: Tensor, times: Tensor, cond=None, probes: int | No
         raise ValueError("the times of a likelihood rise from data to noise, all above 0: a grid's, flipped")
     times = times.to(x0.device)
 
-    def field(y, t):
+    def slope_and_trace(y, t):
         alpha = model.schedule(t)[0]
-        eps = lambda y_: model(alpha * y_, t, cond).eps  # noqa: E731
-        if probes is None:
-            return exact_trace(eps, y)
-        return hutchinson_trace(eps, y, probes, generator)
+        eps = lambda y: model(alpha * y, t, cond).eps  # noqa: E731
+        return exact_trace(eps, y) if probes is None else hutchinson_trace(eps, y, probes, generator)
 
     y, change = x0, x0.new_zeros(len(x0))
     for t, s in zip(times[:-1], times[1:], strict=True):
         (alpha_t, sigma_t), (alpha_s, sigma_s) = model.schedule(t), model.schedule(s)
         step = sigma_s / alpha_s - sigma_t / alpha_t
-        slope, trace = field(y, t)
-        slope_ahead, trace_ahead = field(y + step * slope, s)
+        slope, trace = slope_and_trace(y, t)
+        slope_ahead, trace_ahead = slope_and_trace(y + step * slope, s)
         y, change = y + step * (slope + slope_ahead) / 2, change + step * (trace + trace_ahead) / 2
     n = sigma_s / alpha_s
     prior = -0.5 * (y.flatten(1) / n).square().sum(1) - y[0].numel() * (n.log() + 0.5 * math.log(2 * math.pi))
@@ -169,11 +162,9 @@ def bits_per_dim(model, pictures: Tensor, times: Tensor, cond=None, generator=No
 
 
 def _finite(x) -> Tensor:
-    """x, a tensor, an array or lists of numbers of any kind, as float64 (on the CPU if it comes from MPS, which has
-    none). Raises ValueError unless all are finite."""
+    """Numbers of any kind (tensor, array, lists) as float64 on the CPU. Raises ValueError unless all are finite."""
     try:
-        x = torch.as_tensor(x).detach()
-        x = (x.cpu() if x.device.type == "mps" else x).double()
+        x = torch.as_tensor(x).detach().cpu().double()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"expected numbers ({error})") from None
     if not x.isfinite().all():
@@ -181,12 +172,13 @@ def _finite(x) -> Tensor:
     return x
 
 
-def _same(a, b, equal_n=False):
-    """a and b in float64, if they can be compared."""
-    a = _finite(a)
-    b = _finite(b).to(a.device)
+def _same(a, b, least: int = 1, equal_n: bool = False) -> tuple[Tensor, Tensor]:
+    """a (N, D) and b (M, D) in float64 on the CPU. Raises ValueError if they cannot be compared."""
+    a, b = _finite(a), _finite(b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not (a.numel() and b.numel()):
         raise ValueError(f"expected (N, D) and (M, D), got {tuple(a.shape)} and {tuple(b.shape)}")
     if equal_n and len(a) != len(b):
         raise ValueError(f"expected equally many samples, got {len(a)} and {len(b)}")
+    if min(len(a), len(b)) < least:
+        raise ValueError(f"expected more than {least - 1} samples a side, got {len(a)} and {len(b)}")
     return a, b

@@ -1,17 +1,34 @@
-"""Networks, all called as net(x, c_noise, cond): x and the output alike in shape, c_noise (B,), cond labels (B,) or
-tokens (B, L), or None."""
+"""Networks, all called as net(x, c_noise, cond): x and the output alike in shape, c_noise (B,) the noise level, cond
+labels (B,) or tokens (B, L), or None. They know the core, and may be used by everything but it.
+
+A new net is a file here with its constructor function, and an entry in NETS."""
+
+import inspect
 
 import torch
+from torch import nn
 
+from . import cnn, mlp, transformer, unet
 from .cnn import CNN, NCSN
-from .layers import heads_of
 from .mlp import MLP
 from .text import encoder_for
 from .transformer import DiT
 from .unet import UNet
 
-NETS = ("mlp", "cnn", "encoder_decoder", "unet", "ncsn", "transformer", "dit")
-READERS = ("encoder_decoder", "unet", "transformer", "dit")  # those that text can condition
+NETS = {  # name -> its constructor: (shape, classes), `text` where it reads captions, and the options by keyword
+    "mlp": mlp.mlp,
+    "cnn": cnn.cnn,
+    "encoder_decoder": unet.encoder_decoder,
+    "unet": unet.unet,
+    "ncsn": cnn.ncsn,
+    "transformer": transformer.transformer,
+    "dit": transformer.dit,
+}
+
+
+def reads_text(name: str) -> bool:
+    """Whether a net can be conditioned on captions: its constructor then takes a `text` encoder."""
+    return "text" in inspect.signature(NETS[name]).parameters
 
 
 def default_width(name: str, shape: tuple[int, ...]) -> int:
@@ -22,62 +39,30 @@ def default_width(name: str, shape: tuple[int, ...]) -> int:
 
 
 def build(
-    name: str, shape: tuple[int, ...], classes: int | None = None, width: int | None = None, seed: int = 0,
-    *, patch: int | None = None, depth: int | None = None, levels: int | None = None,
-    tokenizer=None, way: str = "cross",
-):  # fmt: skip
-    """The network `name` for data of `shape`, (D,) or (C, H, W), with `classes` labels or unconditional; or for text,
-    with the encoder of a `tokenizer` (see minidiff.text), taken in by `way`: "pooled", "tokens" or "cross". U-Nets
-    and transformers cut the picture into patches of `patch`; by default the first do not, and DiT as the size
-    suggests. `depth` is the blocks of a transformer (6) or of each of a U-Net's `levels` going down (1); of those there
-    are by default 3, or 2 for pictures, counted in patches, of less than 16.
+    name: str, shape: tuple[int, ...], classes: int | None = None, seed: int = 0, *, tokenizer=None, **options
+) -> nn.Module:
+    """The net `name` for data of `shape`, (D,) or (C, H, W), with `classes` labels or none, or conditioned on text as
+    a `tokenizer` gives it (see nets.text). The options are those of the net's constructor in NETS; the width is by
+    default `default_width`.
 
-    Its initial weights depend on `seed` alone; the global random state is left as it was. Raises ValueError if net
-    and data do not fit.
+    The initial weights depend on `seed` alone; the global random state is left as it was. Raises ValueError for an
+    unknown net or option, and for a net that does not fit the data.
     """
     if name not in NETS:
         raise ValueError(f"unknown net {name!r}: choose from {', '.join(NETS)}")
-    width = width or default_width(name, shape)
     if name == "mlp" and len(shape) != 1:
         raise ValueError(f"net mlp takes points (D,), and this data has shape {tuple(shape)}: use unet")
     if name != "mlp" and (len(shape) != 3 or shape[1] != shape[2]):
         raise ValueError(f"net {name} takes square pictures (C, H, H), and this data has shape {tuple(shape)}: use mlp")
-    if patch is not None and name not in READERS:
-        raise ValueError(f"net {name} knows no patches: choose from {', '.join(READERS)}, or leave the patch out")
-    if depth is not None and name not in READERS:
-        raise ValueError(f"net {name} has one depth: choose from {', '.join(READERS)}, or leave the depth out")
-    if levels is not None and name not in ("unet", "encoder_decoder"):
-        raise ValueError(f"net {name} has no levels: choose unet or encoder_decoder, or leave the levels out")
-    if tokenizer is not None and name not in READERS:
-        raise ValueError(f"net {name} cannot read captions: choose from {', '.join(READERS)}")
+    if tokenizer is not None and not reads_text(name):
+        raise ValueError(f"net {name} cannot read captions: choose from {', '.join(filter(reads_text, NETS))}")
+    known = [k for k, p in inspect.signature(NETS[name]).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    if unknown := set(options) - set(known):
+        raise ValueError(f"net {name} has no {min(unknown)}: its options are {', '.join(known)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _new(name, shape, classes, width, patch, depth, levels, tokenizer, way)
+        text = {} if tokenizer is None else {"text": encoder_for(tokenizer)}
+        return NETS[name](shape, classes, **text, **{"width": default_width(name, shape)} | options)
 
 
-def _new(name, shape, classes, width, patch=None, depth=None, levels=None, tokenizer=None, way=None):
-    text = {} if tokenizer is None else {"text": encoder_for(tokenizer), "way": way}
-    if name == "mlp":
-        return MLP(shape[0], classes, width)
-    channels, size, _ = shape
-    if name == "cnn":
-        return CNN(channels, classes, width)
-    if name == "ncsn":
-        return NCSN(channels, classes, width)
-    if name in ("unet", "encoder_decoder"):
-        patch = patch or 1
-        mults = (1, *[2] * ((levels or (2 if size // patch < 16 else 3)) - 1))
-        sizes = [size // patch // 2**level for level in range(len(mults))]
-        at = [s for s in sizes if s <= max(8, sizes[-1])]  # attention where it is cheap, and at least at the bottom
-        skips, blocks = name == "unet", depth or 1
-        return UNet(channels, size, classes, width, mults, blocks, at, skips=skips, patch=patch, **text)
-    patch = (
-        patch or 1
-        if name == "transformer"
-        else patch or next(p for p in ((2, 1) if size < 32 else (4, 2, 1)) if size % p == 0)
-    )
-    heads = heads_of(width, 32) if text else None  # one asks for a colour, another for a place
-    return DiT(channels, size, classes, width, depth or 6, heads, patch=patch, **text)
-
-
-__all__ = ["CNN", "NCSN", "NETS", "DiT", "MLP", "UNet", "build", "default_width"]
+__all__ = ["CNN", "NCSN", "NETS", "DiT", "MLP", "UNet", "build", "default_width", "reads_text"]

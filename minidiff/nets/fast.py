@@ -1,4 +1,6 @@
-"""Group norm and attention as a CPU wants them."""
+"""Group norm and attention, written so that a CPU computes them fast; elsewhere they are PyTorch's own.
+
+Both give what PyTorch's give, up to rounding."""
 
 import math
 
@@ -8,7 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 class GroupNorm(nn.GroupNorm):
-    """nn.GroupNorm with a faster backward on a CPU, where PyTorch's takes up to five times what is needed."""
+    """nn.GroupNorm; on a CPU with a backward pass of its own, where PyTorch's takes up to five times as long."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu" and x.ndim == 4 and torch.is_grad_enabled():
@@ -17,6 +19,8 @@ class GroupNorm(nn.GroupNorm):
 
 
 class _GroupNorm(torch.autograd.Function):
+    """x (B, C, H, W) -> like x: PyTorch's forward pass, and the gradients from two sums over space."""
+
     @staticmethod
     def forward(ctx, x, weight, bias, groups, eps):
         b, c, h, w = x.shape
@@ -50,19 +54,19 @@ class _GroupNorm(torch.autograd.Function):
         return dx, ((products - mean * sums) * rstd).sum(0).view(c), sums.sum(0).view(c), None, None
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, there: Tensor | None = None) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v, for q (B, heads, N, d), k, v (B, heads, M, d); there (B, M), the keys that count, or
-    (B, 1, N, M), those that count for each query.
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v, for q (B, heads, N, d) and k, v (B, heads, M, d) -> like q.
 
-    Written out on a CPU, where the backward of scaled_dot_product_attention is slow in bfloat16 at these sizes; the
-    softmax stays in q's type, where autocast would copy the largest tensor of the net to float32 and back.
+    mask is true where a key may be attended to: (B, M), or (B, 1, N, M) where that differs between queries. On a CPU
+    the formula is written out: the backward pass of scaled_dot_product_attention is slow in bfloat16 at these sizes.
+    The softmax stays in q's type: autocast would copy the net's largest tensor to float32 and back.
     """
-    there = there[:, None, None] if there is not None and there.ndim == 2 else there
+    mask = mask[:, None, None] if mask is not None and mask.ndim == 2 else mask
     if q.device.type != "cpu":
-        return scaled_dot_product_attention(q, k, v, attn_mask=there)
+        return scaled_dot_product_attention(q, k, v, attn_mask=mask)
     scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)
-    if there is not None:
-        scores = scores.masked_fill(~there, -torch.inf)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
     with torch.autocast("cpu", enabled=False):
         weights = scores.softmax(-1)
     return weights @ v

@@ -1,11 +1,14 @@
-"""The parts that networks share: how the noise level is embedded, and how an embedding modulates features."""
+"""The parts that networks share: how the noise level and the condition come in, how an embedding modulates features,
+and attention."""
 
 import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import silu
 
-from .fast import attend
+from ..text import TEXT_MODES
+from .fast import GroupNorm, attend
 
 
 class Fourier(nn.Module):
@@ -26,25 +29,17 @@ def sinusoidal(dim: int) -> Fourier:
 
     The embedding of Vaswani et al. 2017 (section 3.5), its range fitted to c_noise = log(sigma / alpha) / 4.
     """
-    return Fourier(2 * math.pi * torch.logspace(-3, 5, _pairs(dim), base=2.0))
-
-
-def gaussian(dim: int, scale: float = 2.0) -> Fourier:
-    """Random frequencies, N(0, scale^2) periods a unit (Tancik et al. 2020; Song et al. 2021 for diffusion)."""
-    return Fourier(2 * math.pi * scale * torch.randn(_pairs(dim)))
-
-
-def _pairs(dim: int) -> int:
     if dim % 2:
         raise ValueError(f"Fourier features come in pairs: their number must be even, got {dim}")
-    return dim // 2
+    return Fourier(2 * math.pi * torch.logspace(-3, 5, dim // 2, base=2.0))
 
 
 class Embedding(nn.Module):
-    """The vector that tells a net the noise level and, if it is conditional, the label or a vector for the whole text.
+    """One vector for the noise level and the condition: c_noise (B,), cond -> (B, dim).
 
-    c_noise (B,), cond (B,) or None -> (B, dim). Label number `classes` is the null condition, which None stands for.
-    With `text_dim` cond is that vector instead, (B, text_dim).
+    With `classes` cond is labels (B,); label number `classes` is the null condition, and None stands for it. With
+    `text_dim` cond is a vector for the whole text, (B, text_dim). With neither it is None. `features` of c_noise are
+    by default `sinusoidal`.
     """
 
     def __init__(self, dim: int, classes: int | None = None, features: Fourier | None = None, text_dim=None):
@@ -63,12 +58,42 @@ class Embedding(nn.Module):
         return emb if self.text is None else emb + self.text(cond)
 
 
-def read(text: nn.Module, cond: Tensor | None, x: Tensor):
-    """What the encoder `text` makes of the tokens cond (B, L), None being the null condition of each of x (B, ...)."""
-    if cond is None:
-        null = torch.as_tensor(text.null, device=x.device)
-        cond = null.expand(len(x), text.length) if null.ndim == 0 else null.expand(len(x), -1)
-    return text(cond)
+class ConditionedNet(nn.Module):
+    """The base of the nets for pictures: how the noise level and the condition come in.
+
+    `conditioning` is one of `known`: "channel", the noise level as one more channel of the picture; "none"; or a way
+    to use the embedding (B, emb_dim) of level and condition, which is the net's. The condition is a label below
+    `classes` or, with an encoder `text` of nets.text, tokens (B, L), whose pooled vector is embedded; `text_mode` says
+    whether and how the net reads the single words. Raises ValueError for labels or text without an embedding.
+    """
+
+    def __init__(self, conditioning, known, emb_dim, classes=None, text=None, text_mode="cross", features=None):
+        super().__init__()
+        embedded = conditioning not in ("channel", "none")
+        if conditioning not in known:
+            raise ValueError(f"unknown conditioning {conditioning!r}: choose from {', '.join(known)}")
+        if text_mode not in TEXT_MODES:
+            raise ValueError(f"unknown text_mode {text_mode!r}: choose from {', '.join(TEXT_MODES)}")
+        if (classes or text) and not embedded:
+            raise ValueError(f"conditioning {conditioning!r} has no place for labels: choose another, or no classes")
+        self.conditioning, self.text, self.text_mode = conditioning, text, text_mode
+        text_dim = text.dim if text else None
+        self.emb = Embedding(emb_dim, classes, features, text_dim) if embedded else None
+        self.null = text.null if text else classes or None
+
+    def conditioned(self, x: Tensor, c_noise: Tensor, cond: Tensor | None):
+        """What enters the first layer (B, C', H, W), the embedding (B, emb_dim) or None, the text's Words or None."""
+        words = None
+        if self.text is not None:
+            if cond is None:
+                cond = torch.as_tensor(self.text.null, device=x.device).expand(len(x), self.text.length)
+            words = self.text(cond)
+            cond = words.pooled
+        emb = None if self.emb is None else silu(self.emb(c_noise, cond))
+        if self.conditioning == "channel":  # one level a picture, or a map of levels (B, 1, H, W)
+            level = c_noise.reshape(-1, 1, 1, 1) if c_noise.ndim == 1 else c_noise
+            x = torch.cat([x, level.expand(len(x), 1, *x.shape[2:]).to(x.dtype)], 1)
+        return x, emb, words
 
 
 def adain(x: Tensor, y: Tensor, eps: float = 1e-5) -> Tensor:
@@ -84,12 +109,12 @@ def adain(x: Tensor, y: Tensor, eps: float = 1e-5) -> Tensor:
 class Modulated(nn.Module):
     """norm(x) * (1 + scale(emb)) + shift(emb): a normalisation whose statistics the embedding sets.
 
-    With InstanceNorm it is AdaIN (Huang and Belongie 2017), with GroupNorm AdaGN (Dhariwal and Nichol 2021), with
-    LayerNorm adaLN (Peebles and Xie 2023), with Identity FiLM (Perez et al. 2018). `norm` is built without its own
-    affine. x is a picture (B, channels, H, W), tokens (B, N, channels) or points (B, channels); emb is (B, emb_dim).
+    x is a picture (B, channels, H, W), tokens (B, N, channels) or points (B, channels); emb is (B, emb_dim). `norm`
+    has no affine of its own. With InstanceNorm this is AdaIN (Huang and Belongie 2017), with GroupNorm AdaGN (Dhariwal
+    and Nichol 2021), with LayerNorm adaLN (Peebles and Xie 2023), with Identity FiLM (Perez et al. 2018).
 
-    `gate` returns (modulated x, gate(emb)) instead, for x + gate * branch. `zero` starts scale, shift and gate at 0, so
-    that the layer starts as the plain norm and, with the gate, the block as the identity: both make adaLN-Zero.
+    With `gate` it returns (modulated x, gate(emb)), for x + gate * branch. With `zero` scale, shift and gate start at
+    0: the layer starts as the plain norm, and a gated block as the identity. Both together are adaLN-Zero.
     """
 
     def __init__(self, norm: nn.Module, channels: int, emb_dim: int, zero: bool = False, gate: bool = False):
@@ -108,8 +133,9 @@ class Modulated(nn.Module):
 
 
 class CondInstanceNormPlus(Modulated):
-    """NCSN's CondInstanceNorm++ (Song and Ermon 2019, appendix A.1): AdaIN keeps what it would forget, the channels'
-    means. Normalised over the channels, they come back times alpha(emb): gamma * (norm(x) + alpha * means) + shift.
+    """NCSN's CondInstanceNorm++: gamma * (norm(x) + alpha * means) + shift (Song and Ermon 2019, appendix A.1).
+
+    AdaIN removes the mean of each channel. Here the means, normalised over the channels, come back times alpha(emb).
     """
 
     def __init__(self, channels: int, emb_dim: int):
@@ -126,47 +152,85 @@ class CondInstanceNormPlus(Modulated):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, x (B, N, width) -> (B, N, width) (Vaswani et al. 2017, section 3.2).
+    """Multi-head self-attention: x (B, N, width) -> (B, N, width) (Vaswani et al. 2017, section 3.2).
 
-    there (B, N), if given, says which of x may be attended to. With `context` it also attends to that many-dimensional
-    vectors beside x, extra (B, M, context), of which extra_there (B, M) are there: text in context (GLIDE, Nichol et
-    al. 2022, section 2.3).
+    mask (B, N), if given, is true where x may be attended to. A layer with `context` also takes words (B, M, context)
+    and words_mask (B, M): each vector of x then attends to those of x and to the words together (GLIDE, Nichol et al.
+    2022, section 2.3).
     """
 
     def __init__(self, width: int, heads: int, context: int | None = None):
         super().__init__()
-        check_heads(width, heads)
         self.heads = heads
         self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.extra = nn.Linear(context, 2 * width) if context else None
 
-    def forward(self, x: Tensor, extra: Tensor | None = None, extra_there=None, *, there=None) -> Tensor:
+    def forward(self, x: Tensor, words: Tensor | None = None, words_mask=None, *, mask=None) -> Tensor:
         q, k, v = split_heads(self.qkv(x), 3, self.heads)
-        if extra is not None:
-            more_k, more_v = split_heads(self.extra(extra), 2, self.heads)
-            k, v = torch.cat([k, more_k], 2), torch.cat([v, more_v], 2)
-            there = torch.cat([extra_there.new_ones(x.shape[:2]), extra_there], 1)
-        return self.project(attend(q, k, v, there).transpose(1, 2).reshape(x.shape))
+        if words is not None:
+            word_k, word_v = split_heads(self.extra(words), 2, self.heads)
+            k, v = torch.cat([k, word_k], 2), torch.cat([v, word_v], 2)
+            mask = torch.cat([words_mask.new_ones(x.shape[:2]), words_mask], 1)
+        return self.project(attend(q, k, v, mask).transpose(1, 2).reshape(x.shape))
 
 
 class CrossAttention(nn.Module):
-    """Attention of x (B, N, width) to others (B, M, context), of which there (B, M) are there -> (B, N, width)."""
+    """Attention of x (B, N, width) to the words (B, M, context) alone, where mask (B, M) is true -> (B, N, width)."""
 
     def __init__(self, width: int, heads: int, context: int):
         super().__init__()
-        check_heads(width, heads)
         self.heads = heads
         self.q, self.kv, self.project = nn.Linear(width, width), nn.Linear(context, 2 * width), nn.Linear(width, width)
 
-    def forward(self, x: Tensor, others: Tensor, there: Tensor) -> Tensor:
-        (q,), (k, v) = split_heads(self.q(x), 1, self.heads), split_heads(self.kv(others), 2, self.heads)
-        return self.project(attend(q, k, v, there).transpose(1, 2).reshape(x.shape))
+    def forward(self, x: Tensor, words: Tensor, mask: Tensor) -> Tensor:
+        (q,), (k, v) = split_heads(self.q(x), 1, self.heads), split_heads(self.kv(words), 2, self.heads)
+        return self.project(attend(q, k, v, mask).transpose(1, 2).reshape(x.shape))
 
 
-def check_heads(width: int, heads: int) -> None:
-    """Raise ValueError unless the heads divide the width."""
-    if width % heads:
-        raise ValueError(f"attention splits the width among its heads: {width} is not a multiple of {heads}")
+class TransformerBlock(nn.Module):
+    """Attention and an MLP, each after a norm and added to its input: x (B, N, width) -> like x (GPT-2's order).
+
+    Further arguments of the call are the attention's.
+    """
+
+    def __init__(self, attention: nn.Module, width: int, hidden: int, activation: nn.Module):
+        super().__init__()
+        self.norm_in, self.attention = nn.LayerNorm(width), attention
+        self.norm_out = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), activation, nn.Linear(hidden, width))
+
+    def forward(self, x: Tensor, *args, **options) -> Tensor:
+        x = x + self.attention(self.norm_in(x), *args, **options)
+        return x + self.mlp(self.norm_out(x))
+
+
+class PixelAttention(nn.Module):
+    """Self-attention over the pixels of x (B, C, H, W), added to it.
+
+    With `text_mode` "tokens" it attends to the words, of `context` dimensions, together with the pixels (GLIDE, Nichol
+    et al. 2022); with "cross" a cross-attention to the words follows (Rombach et al. 2022).
+    """
+
+    def __init__(self, channels: int, context: int | None = None, text_mode: str = "pooled"):
+        super().__init__()
+        self.norm = GroupNorm(groups(channels), channels)
+        self.with_words = context is not None and text_mode == "tokens"
+        self.attention = Attention(channels, heads_of(channels), context if self.with_words else None)
+        set_zero(self.attention.project)
+        self.cross = None
+        if context is not None and text_mode == "cross":
+            self.norm_cross = GroupNorm(groups(channels), channels)
+            self.cross = CrossAttention(channels, heads_of(channels), context)
+            set_zero(self.cross.project)
+
+    def forward(self, x: Tensor, words=None) -> Tensor:
+        def branch(norm, attention, *text):
+            pixels = attention(norm(x).flatten(2).transpose(1, 2), *text)  # (B, H W, C)
+            return pixels.transpose(1, 2).reshape(x.shape)
+
+        text = () if words is None else (words.each, words.mask)
+        x = x + branch(self.norm, self.attention, *(text if self.with_words else ()))
+        return x if self.cross is None else x + branch(self.norm_cross, self.cross, *text)
 
 
 def split_heads(x: Tensor, parts: int, heads: int) -> Tensor:
@@ -176,8 +240,11 @@ def split_heads(x: Tensor, parts: int, heads: int) -> Tensor:
 
 
 def positions(side: int, width: int) -> Tensor:
-    """Sine and cosine features of a side x side grid, row by row, (side^2, width): the first half tells the column, the
-    second the row, at frequencies 10000^(-4i / width) (Vaswani et al. 2017; in two dimensions, as DiT has them)."""
+    """Sine and cosine features of a side x side grid, row by row, (side^2, width).
+
+    The first half tells the column, the second the row, at frequencies 10000^(-4i / width) (Vaswani et al. 2017; in
+    two dimensions as in DiT).
+    """
     frequencies = 10000.0 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
     angle = torch.arange(side, dtype=torch.float64)[:, None] * frequencies
     line = torch.cat([angle.sin(), angle.cos()], 1)  # (side, width / 2)
@@ -186,7 +253,7 @@ def positions(side: int, width: int) -> Tensor:
 
 
 def heads_of(width: int, channels: int = 64) -> int:
-    """As many heads as leave each at least 64 channels, as in ADM, or so many, and divide the width."""
+    """The number of attention heads: the most that divide the width and have at least `channels` each (64 in ADM)."""
     return next(heads for heads in range(max(1, width // channels), 0, -1) if width % heads == 0)
 
 
@@ -198,8 +265,8 @@ def set_zero(layer: nn.Module) -> nn.Module:
 
 
 def groups(channels: int) -> int:
-    """The number of groups for group norm: at most 32, each of at least 16 channels, dividing the channels.
+    """The number of groups for group norm: at most 32, of at least 16 channels each, and a divisor of the channels.
 
-    Others use groups of 4 upwards; on a CPU those make the norm up to ten times slower.
+    Other nets have groups of 4 channels upwards; on a CPU those make the norm up to ten times slower.
     """
     return math.gcd(channels, min(32, max(1, channels // 16)))

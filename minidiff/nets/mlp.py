@@ -28,6 +28,8 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
+    """A modulated norm and two linear layers, added to the input: h (B, width), emb (B, width) -> like h."""
+
     def __init__(self, width):
         super().__init__()
         self.norm = Modulated(nn.LayerNorm(width, elementwise_affine=False), width, width, zero=True)
@@ -35,3 +37,8 @@ class Block(nn.Module):
 
     def forward(self, h, emb):
         return h + self.outer(silu(self.inner(self.norm(h, emb))))
+
+
+def mlp(shape, classes=None, *, width: int = 128) -> MLP:
+    """The MLP, for `build`."""
+    return MLP(shape[0], classes, width)

@@ -1,4 +1,9 @@
-"""Encoders of text."""
+"""Encoders of text: tokens (B, L) -> Words, what a net reads of them.
+
+There are two: a small transformer that is trained with the net, and CLIP's text model, loaded from a folder and left
+as it is. Each belongs to a tokenizer, `minidiff.text.Tokenizer` or `ClipTokenizer`. An encoder has `dim`, the width of
+its vectors, `length`, the number of tokens, and `null`, the token or tokens of the null condition.
+"""
 
 import copy
 import functools
@@ -11,25 +16,24 @@ from torch.nn.functional import silu
 
 from ..device import out_of_memory
 from ..text import check_length
-from .layers import Attention
+from .layers import Attention, TransformerBlock
 
 
 class Words(NamedTuple):
-    """Encoded text: a vector for each word (B, L, dim), which of them are there (B, L), and one for all (B, dim)."""
+    """Encoded texts: a vector for each word, a mask that is false at padding, and one vector for the whole text."""
 
-    each: Tensor
-    there: Tensor
-    pooled: Tensor
+    each: Tensor  # (B, L, dim)
+    mask: Tensor  # (B, L)
+    pooled: Tensor  # (B, dim)
 
 
 class TextEncoder(nn.Module):
-    """Tokens (B, length) -> Words of width `dim`: a convolution and `depth` transformer blocks over a start token and
-    the words.
+    """Tokens (B, length), 0 for padding -> Words, (B, length + 1) of them, of width `dim`.
 
-    With the convolution each word knows its neighbours from the first step ("red" whose it is): which object lies
-    where is then learned in half of the steps. The pooled vector is what the start token becomes, plus the sum of the
-    words' embeddings over the root of their number: that a word is there is learned from the sum in a third of the
-    steps, and where it stands from the token. The words that are not there are masked.
+    A start token and the words go through a convolution and `depth` transformer blocks. The convolution shows each
+    word its neighbours from the first step: which object lies where is then learned in half of the steps. The pooled
+    vector is the output of the start token plus the sum of the words' embeddings over the root of their number: from
+    the sum a net learns in a third of the steps which words occur, from the token in which order.
     """
 
     def __init__(self, vocabulary: int, length: int, dim: int = 128, depth: int = 1, heads: int = 4):
@@ -39,41 +43,34 @@ class TextEncoder(nn.Module):
         self.start = nn.Parameter(torch.randn(dim))
         self.positions = nn.Parameter(torch.randn(length + 1, dim) / 4)
         self.neighbours = nn.Conv1d(dim, dim, 3, padding=1)
-        self.blocks = nn.ModuleList(_Block(dim, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(Attention(dim, heads), dim, 2 * dim, nn.SiLU()) for _ in range(depth)
+        )
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor) -> Words:
         words = self.embed(tokens) * (tokens != 0)[..., None]
         x = torch.cat([self.start.expand(len(tokens), 1, -1), words], 1) + self.positions
-        there = torch.cat([torch.ones_like(tokens[:, :1]), tokens], 1) != 0
+        mask = torch.cat([torch.ones_like(tokens[:, :1]), tokens], 1) != 0
         x = x + silu(self.neighbours(x.transpose(1, 2)).transpose(1, 2))
         for block in self.blocks:
-            x = block(x, there)
+            x = block(x, mask=mask)
         x = self.norm(x)
-        return Words(x, there, x[:, 0] + words.sum(1) / there.sum(1, keepdim=True) ** 0.5)
-
-
-class _Block(nn.Module):
-    def __init__(self, dim, heads):
-        super().__init__()
-        self.norm_in, self.attention = nn.LayerNorm(dim), Attention(dim, heads)
-        self.norm_out = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.SiLU(), nn.Linear(2 * dim, dim))
-
-    def forward(self, x, there):
-        x = x + self.attention(self.norm_in(x), there=there)
-        return x + self.mlp(self.norm_out(x))
+        return Words(x, mask, x[:, 0] + words.sum(1) / mask.sum(1, keepdim=True) ** 0.5)
 
 
 def encoder_for(tokenizer) -> nn.Module:
-    """A new encoder of what a Tokenizer or a ClipTokenizer makes of texts: tokens (B, length) -> Words."""
+    """A new encoder for the tokens of a Tokenizer or a ClipTokenizer."""
     if isinstance(tokenizer, ClipTokenizer):
         return ClipEncoder(tokenizer.path, tokenizer.null)
     return TextEncoder(len(tokenizer.words) + 2, tokenizer.length)
 
 
 class ClipTokenizer:
-    """CLIP's tokenizer, from the folder of a model in the format of Hugging Face; an empty prompt is the null."""
+    """CLIP's tokenizer, from the folder of a model in the format of Hugging Face: texts -> tokens (B, length).
+
+    The null condition is the empty text. Raises ValueError for a longer text, unless `truncate` cuts it.
+    """
 
     def __init__(self, path: str):
         self.path, (self.tokenizer, model) = path, load_clip(path)
@@ -88,15 +85,14 @@ class ClipTokenizer:
 
 
 class ClipEncoder(nn.Module):
-    """Tokens of a ClipTokenizer -> Words, by CLIP's text model (Radford et al. 2021), frozen: only what reads it
-    learns.
+    """Tokens of a ClipTokenizer -> Words, by CLIP's text model (Radford et al. 2021), which is not trained further.
 
-    It has no parameters of its own, so a run's weights do not contain CLIP's; it is read from `path` again.
+    It has no parameters: the weights of a run do not contain CLIP's, which are read from `path` again.
     """
 
     def __init__(self, path: str, null: Tensor):
         super().__init__()
-        self.path, self.dim = path, load_clip(path)[1].config.hidden_size
+        self.path, self.dim, self.length = path, load_clip(path)[1].config.hidden_size, len(null)
         self.register_buffer("null", null, persistent=False)
 
     @torch.no_grad()
@@ -107,8 +103,8 @@ class ClipEncoder(nn.Module):
         model = model.to(tokens.device)
         out = model(input_ids=tokens)
         end = (tokens == model.config.eos_token_id).int().argmax(1)  # what comes after the first end is padding
-        there = torch.arange(tokens.shape[1], device=tokens.device) <= end[:, None]
-        return Words(out.last_hidden_state, there, out.pooler_output)
+        mask = torch.arange(tokens.shape[1], device=tokens.device) <= end[:, None]
+        return Words(out.last_hidden_state, mask, out.pooler_output)
 
 
 @functools.cache

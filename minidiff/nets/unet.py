@@ -1,79 +1,70 @@
 """The U-Net (Ronneberger et al. 2015; Ho et al. 2020; Dhariwal and Nichol 2021), and the same without its skips."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
 
-from .cnn import Block, ConvNet, norm_of, resize
-from .layers import positions, read, set_zero
+from .cnn import CONDITIONING, Block, norm_of, resize
+from .layers import ConditionedNet, positions, set_zero
 
-PLACE = 16  # features of a pixel's place that a U-Net for text is given
+PLACE = 16  # features of a pixel's position, which a U-Net for text takes in
 
 
-class UNet(ConvNet):
+class UNet(ConditionedNet):
     """x (B, C, H, W), c_noise (B,), cond (B,) or None -> (B, C, H, W).
 
-    Level i has `width` * `mults`[i] channels at H / 2^i, `blocks` residual blocks going down and one more coming up,
-    and self-attention where H / 2^i is in `attention_at`, and in the middle. Every output going down is kept and
-    concatenated on the way up: those are the skips. With skips=False it is an encoder-decoder: all must pass through
-    the narrow middle. `resample` is "conv" (strided down, repeated and convolved up) or "block" (ADM's up and down
-    residual blocks); `norm` and `how` are Block's and ConvNet's. With `patch` p the picture enters as p^2 C channels at
-    H / p, each pixel of a p x p patch a channel, and leaves so: the same width at a p^2-th of the cost.
-
-    `text`, an encoder of minidiff.text, makes cond tokens (B, L). Their pooled vector joins the embedding; with `way`
-    "tokens" or "cross" the attention reads the words as well (see PixelAttention), with "pooled" that is all.
+    Level i has `width` * `mults`[i] channels at H / 2^i, `depth` residual blocks going down and one more coming up.
+    Self-attention is where H / 2^i is in `attention_at`, and in the middle. The skips concatenate every output going
+    down to an input coming up; without them it is an encoder-decoder. `resample` is "conv" (strided down; repeated and
+    convolved up) or "block" (ADM's residual blocks); `norm` and `conditioning` are Block's. With `patch` p the picture
+    enters and leaves as p^2 C channels at H / p: for the same width a p^2-th of the cost. For `text` see
+    ConditionedNet; the attention reads the single words (see PixelAttention).
     """
 
     def __init__(
-        self, channels, size, classes=None, width=64, mults=(1, 2), blocks=1, attention_at=(8,), skips=True,
-        resample="conv", norm="group", how="modulate", patch=1,
-        text=None, way="cross",
+        self, channels, size, classes=None, width=64, mults=(1, 2), depth=1, attention_at=(8,), skips=True,
+        resample="conv", norm="group", conditioning="modulate", patch=1, text=None, text_mode="cross",
     ):  # fmt: skip
-        super().__init__(how, 4 * width, classes, text)
-        if size % (unit := patch * 2 ** (len(mults) - 1)):
-            raise ValueError(
-                f"a U-Net of {len(mults)} levels and patches of {patch} divides the picture by {unit}: "
-                f"size {size} is not a multiple of {unit}, {size - size % unit} would be"
-            )
+        super().__init__(conditioning, CONDITIONING, 4 * width, classes, text, text_mode)
+        check_size(size, patch, len(mults))
         self.skips, self.patch = skips, patch
-        size_at, channels = [size // patch // 2**level for level in range(len(mults))], patch**2 * channels
+        side = size // patch
+        channels = patch**2 * channels
+        context = text.dim if text else None
 
-        reads = (text.dim, way) if text else ()
+        def block(c_in, c_out, attention, change=None):
+            if change and resample == "conv":
+                return Resized(c_out, change)
+            return Block(c_in, c_out, 4 * width, norm, conditioning, attention, change, context, text_mode)
 
-        def block(c_in, mult, level, resample=None):
-            attention = size_at[level] in attention_at and not resample
-            return Block(c_in, width * mult, 4 * width, norm, how, attention, resample, reads)
-
-        self.enter = nn.Conv2d(channels + (how == "channel") + (PLACE if text else 0), width, 3, padding=1)
+        self.enter = nn.Conv2d(channels + (conditioning == "channel") + (PLACE if text else 0), width, 3, padding=1)
         if text:  # "at the top left" asks where a pixel is
-            grid = positions(size_at[0], PLACE).T.reshape(1, PLACE, size_at[0], size_at[0])
-            self.register_buffer("place", grid, persistent=False)
-        kept, now = [width], width
+            self.register_buffer("place", positions(side, PLACE).T.reshape(1, PLACE, side, side), persistent=False)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        for level, mult in enumerate(mults):
-            for _ in range(blocks):
-                self.down.append(block(now, mult, level))
-                now = width * mult
+        levels = [(width * mult, side // 2**level in attention_at) for level, mult in enumerate(mults)]
+        now, kept = width, [width]  # going down; kept are the channels that the skips bring back
+        for level, (out, attention) in enumerate(levels):
+            for _ in range(depth):
+                self.down.append(block(now, out, attention))
+                now = out
                 kept.append(now)
-            if level < len(mults) - 1:
-                self.down.append(Down(now) if resample == "conv" else block(now, mult, level, "down"))
+            if level < len(levels) - 1:
+                self.down.append(block(now, now, False, "down"))
                 kept.append(now)
-        self.middle = Block(now, now, 4 * width, norm, how, bool(attention_at), None, reads)
-        for level, mult in reversed(list(enumerate(mults))):
-            for _ in range(blocks + 1):
-                self.up.append(block(now + (kept.pop() if skips else 0), mult, level))
-                now = width * mult
+        self.middle = block(now, now, bool(attention_at))
+        for level, (out, attention) in reversed(list(enumerate(levels))):  # coming up
+            for _ in range(depth + 1):
+                self.up.append(block(now + (kept.pop() if skips else 0), out, attention))
+                now = out
             if level > 0:
-                self.up.append(Up(now) if resample == "conv" else block(now, mult, level, "up"))
+                self.up.append(block(now, now, False, "up"))
         self.norm = norm_of(norm, now, True)
         self.leave = set_zero(nn.Conv2d(now, channels, 3, padding=1))
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Tensor | None = None) -> Tensor:
-        words = None
-        if self.text is not None:
-            words = read(self.text, cond, x)
-            cond = words.pooled
-        x, emb = self.conditioned(pixel_unshuffle(x, self.patch), c_noise, cond)
+        x, emb, words = self.conditioned(pixel_unshuffle(x, self.patch), c_noise, cond)
         if self.text is not None:
             x = torch.cat([x, self.place.expand(len(x), -1, -1, -1).to(x.dtype)], 1)
         h = self.enter(x)
@@ -83,26 +74,45 @@ class UNet(ConvNet):
             kept.append(h)
         h = self.middle(h, emb, words)
         for part in self.up:
-            changes_size = isinstance(part, Up) or part.resample
-            h = part(torch.cat([h, kept.pop()], 1) if self.skips and not changes_size else h, emb, words)
+            has_skip = self.skips and part.resample is None
+            h = part(torch.cat([h, kept.pop()], 1) if has_skip else h, emb, words)
         return pixel_shuffle(self.leave(silu(self.norm(h))), self.patch)
 
 
-class Down(nn.Conv2d):
-    """Half the size, by a strided convolution."""
+def check_size(size: int, patch: int, levels: int) -> None:
+    """Raise ValueError unless a U-Net of so many levels can halve pictures of this size."""
+    unit = patch * 2 ** (levels - 1)
+    if size % unit:
+        raise ValueError(
+            f"a U-Net of {levels} levels and patches of {patch} divides the picture by {unit}: "
+            f"size {size} is not a multiple of {unit}, {size - size % unit} would be"
+        )
 
-    def __init__(self, channels):
-        super().__init__(channels, channels, 3, stride=2, padding=1)
+
+class Resized(nn.Conv2d):
+    """Half the size, by a strided convolution ("down"), or twice, each pixel repeated before a convolution ("up")."""
+
+    def __init__(self, channels, resample):
+        super().__init__(channels, channels, 3, stride=2 if resample == "down" else 1, padding=1)
+        self.resample = resample
 
     def forward(self, x, emb, words=None):
-        return super().forward(x)
+        return super().forward(resize(x, "up") if self.resample == "up" else x)
 
 
-class Up(nn.Conv2d):
-    """Twice the size: each pixel repeated, then a convolution."""
+def unet(
+    shape, classes=None, text=None, *, width: int = 64, depth: int = 1, levels: int | None = None, patch: int = 1,
+    text_mode: str = "cross", skips: bool = True,
+) -> UNet:  # fmt: skip
+    """The U-Net, for `build`. Without `levels` there are 3, or 2 for less than 16 patches in a row. Attention is where
+    there are at most 8 in a row, and at the lowest level."""
+    channels, size, _ = shape
+    side = size // patch
+    levels = levels or (2 if side < 16 else 3)
+    sides = [side // 2**level for level in range(levels)]
+    attention_at = [s for s in sides if s <= max(8, sides[-1])]
+    options = {"skips": skips, "patch": patch, "text": text, "text_mode": text_mode}
+    return UNet(channels, size, classes, width, (1, *[2] * (levels - 1)), depth, attention_at, **options)
 
-    def __init__(self, channels):
-        super().__init__(channels, channels, 3, padding=1)
 
-    def forward(self, x, emb, words=None):
-        return super().forward(resize(x, "up"))
+encoder_decoder = partial(unet, skips=False)

@@ -1,1 +1,3 @@
-"""Runs: a folder that fills as training goes. Knows all of the package, and is known by demo alone."""
+"""Runs: config, recipes, folder, training loop, sampling, command line. May use all of the package; of the package demo
+and __main__ alone use it.
+"""

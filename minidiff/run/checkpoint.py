@@ -11,7 +11,7 @@ samples/                picture grids as training went
 
 import csv
 import json
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -19,99 +19,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..denoise import PREDICTIONS, TIMES
 from ..device import out_of_memory, replacing
-from ..nets.text import ClipTokenizer
-from ..optim import OPTIMIZERS
-from ..schedules import SCHEDULES
-from ..text import WAYS, Tokenizer
 from ..train import State, new_state, stream
-from . import models, parallel
-from .models import MODELS
-
-
-@dataclass
-class Config:
-    """What defines a run: the data and what was found in it, the model, and how it is trained."""
-
-    data: str
-    shape: tuple[int, ...]
-    classes: list[str]
-    sigma_data: float
-    net: str
-    width: int
-    schedule: str = "vp"
-    prediction: str = "edm"
-    times: str = "lognormal"
-    batch: int = 64
-    lr: float = 2e-3
-    optimizer: str = "adamw"
-    p_uncond: float = 0.1
-    size: int | None = None
-    seed: int = 0
-    patch: int | None = None  # of the U-Net or the DiT; by default what the size suggests
-    depth: int | None = None  # blocks of a transformer, or of each level of a U-Net
-    levels: int | None = None  # of a U-Net
-    parts: int = 1  # that a batch is computed in, each with its own random stream (see minidiff.run.parallel)
-    flip: bool = False  # mirror half the pictures
-    recipe: str | None = None  # of minidiff.run.recipes, if the choices are one's
-    cooldown: float = 0.0  # the share of the training, at its end, over which the learning rate falls to 0
-    way: str | None = None  # in which captions are read; None without captions
-    text_encoder: str | None = None  # clip:PATH, or None for one that is trained with the net
-    words: list[str] = field(default_factory=list)  # the vocabulary of that one
-    length: int = 0  # and the most words it reads
-    prompts: list[str] = field(default_factory=list)  # eight captions, drawn as training goes
-    model: str = "diffusion"
-    f: int | None = None  # by how much an autoencoder divides the side
-    dim: int | None = None  # channels of its latents
-    codes: int | None = None  # in its codebook, if it has one
-    first_stage: dict | None = None  # the config of the autoencoder whose latents this models
-    start_from: str | None = None  # the run, or the model that comes with minidiff, with whose weights this began
-    fingerprint: str | None = None  # of the data, by which they are known again; None of points, and of old runs
-
-    def __post_init__(self):
-        self.shape, self.classes = tuple(self.shape), list(self.classes)
-        if self.model not in MODELS:
-            raise ValueError(f"unknown model {self.model!r}: choose from {', '.join(MODELS)}")
-        choices = {"net": MODELS[self.model], "schedule": SCHEDULES, "prediction": PREDICTIONS, "times": TIMES}
-        choices["optimizer"] = OPTIMIZERS
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose from {', '.join(known)}")
-        lowest = {"lr": 1e-12, "width": 8, "size": 4, "codes": 2}
-        for name, low in (lowest | dict.fromkeys(("batch", "dim", "depth", "levels", "parts"), 1)).items():
-            value = getattr(self, name)
-            if value is not None and not value >= low:
-                raise ValueError(f"{name} must be at least {low:g}, got {value}")
-        if self.batch % self.parts:
-            raise ValueError(f"a batch of {self.batch} cannot be cut into {self.parts} equal parts")
-        if not 0 <= self.cooldown <= 1:
-            raise ValueError(f"cooldown is a share of the training between 0 and 1, got {self.cooldown}")
-        if not 0 <= self.p_uncond <= 1:
-            raise ValueError(f"p_uncond is a probability between 0 and 1, got {self.p_uncond}")
-        if self.patch is not None and not self.patch >= 1:
-            raise ValueError(f"patch must be at least 1, got {self.patch}")
-        if self.way is not None and self.way not in WAYS:
-            raise ValueError(f"unknown way {self.way!r} to read captions: choose from {', '.join(WAYS)}")
-        if self.text_encoder is not None and not self.text_encoder.startswith("clip:"):
-            raise ValueError(f"unknown text encoder {self.text_encoder!r}: give clip:PATH, or leave it out")
-
-
-def tokenizer(config: Config) -> Tokenizer | ClipTokenizer | None:
-    """What makes a condition of a caption; None for a run without captions."""
-    if config.way is None:
-        return None
-    if config.text_encoder is not None:
-        return ClipTokenizer(config.text_encoder.removeprefix("clip:"))
-    return Tokenizer(config.words, config.length)
+from . import parallel
+from .config import Config, from_json
+from .models import build
 
 
 def new_model(config: Config, device="cpu") -> nn.Module:
-    """The untrained model of a config; its initial weights depend on the seed alone."""
-    first_stage = None if config.first_stage is None else Config(**config.first_stage)
-    model = models.new_model(config, tokenizer(config), first_stage)
+    """The untrained model of a config, where it is to be."""
     memory_format = torch.channels_last if len(config.shape) == 3 else torch.preserve_format
-    return model.to(device, memory_format=memory_format)
+    return build(config).to(device, memory_format=memory_format)
 
 
 def save(run: Path, config: Config, state: State, losses: list[tuple[int, float]], recent: list[float]) -> None:
@@ -151,29 +69,20 @@ def is_run(run: Path) -> bool:
 
 
 def read_config(run: Path) -> Config:
-    """The config of a run. Raises ValueError for a folder that is no run, and for unknown or missing keys."""
+    """The config of a run. Raises ValueError for a folder that is no run, and for a config.json that is none."""
     if not run.is_dir():
         raise ValueError(f"{run} is not a folder: give the run folder that train wrote")
     if not is_run(run):
         raise ValueError(f"{run} is not a run: it has no config.json")
+    path = run / "config.json"
     try:
-        raw = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        raw = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{run / 'config.json'} is not JSON ({error})") from None
-    if not isinstance(raw, dict):
-        raise ValueError(f"{run / 'config.json'} is not a JSON object")
-    known = {f.name for f in fields(Config)}
-    if unknown := sorted(set(raw) - known):
-        raise ValueError(
-            f"{run / 'config.json'} has the unknown key {unknown[0]!r}: known are {', '.join(sorted(known))}"
-        )
-    needed = {f.name for f in fields(Config) if f.default is MISSING and f.default_factory is MISSING}
-    if missing := sorted(needed - set(raw)):
-        raise ValueError(f"{run / 'config.json'} lacks the key {missing[0]!r}")
+        raise ValueError(f"{path} is not JSON ({error})") from None
     try:
-        return Config(**raw)
-    except TypeError as error:
-        raise ValueError(f"{run / 'config.json'} has a value of the wrong type ({error})") from None
+        return from_json(raw)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def load(run: str | Path, ema: bool = True, device="cpu") -> nn.Module:
@@ -195,7 +104,7 @@ def load(run: str | Path, ema: bool = True, device="cpu") -> nn.Module:
 def start(config: Config, device="cpu") -> tuple[Config, State]:
     """The state of a new run, this rank's, and the config with as many parts as the ranks can share."""
     config = _shared(config)
-    return config, new_state(new_model(config, device), config.seed, _mine(config), config.optimizer)
+    return config, new_state(new_model(config, device), config.seed, _mine(config), config.training.optimizer)
 
 
 def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, float]], list[float]]:
@@ -214,7 +123,7 @@ def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, floa
                 f"{run} has {kept} but no state.pt to go on from: copy that too, or begin a new run with the weights "
                 f"of this one, by --start-from {run}"
             )
-        if config.first_stage is not None and config.start_from is None:  # its weights are in no file of the run yet
+        if config.autoencoder is not None and config.start_from is None:  # its weights are in no file of the run yet
             raise ValueError(f"{run} stopped before it had saved its autoencoder: remove it and train it anew")
         return config, state, [], []
     try:
@@ -223,7 +132,7 @@ def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, floa
         state.ema.load_state_dict(saved["ema"])
         state.optimizer.load_state_dict(saved["optimizer"])
         state.step, recent = int(saved["step"]), list(saved["recent"])
-        if config.parts == was.parts:
+        if config.training.parts == was.training.parts:
             for part, generator in zip(_mine(config), state.generators, strict=True):
                 generator.set_state(saved["generators"][part].cpu())
         else:  # not the noise that the first steps had
@@ -262,12 +171,15 @@ def _check_weights(run: Path, step: int) -> None:
 
 
 def _shared(config: Config) -> Config:
-    return config if config.parts % parallel.ranks() == 0 else replace(config, parts=parallel.ranks())
+    """With as many parts as the ranks can share."""
+    if config.training.parts % parallel.ranks() == 0:
+        return config
+    return replace(config, training=replace(config.training, parts=parallel.ranks()))
 
 
 def _mine(config: Config) -> range:
     """The parts that this rank computes."""
-    return range(parallel.rank(), config.parts, parallel.ranks())
+    return range(parallel.rank(), config.training.parts, parallel.ranks())
 
 
 def read_losses(run: Path, upto: int | None = None) -> list[tuple[int, float]]:
@@ -290,7 +202,7 @@ def trained_for(run: Path) -> str:
     """How long, in words."""
     config, rows = read_config(run), read_losses(run)
     onward = f", onward from {config.start_from}" if config.start_from else ""
-    return f"{rows[-1][0]} steps of {config.batch}{onward}" if rows else "see its card"
+    return f"{rows[-1][0]} steps of {config.training.batch}{onward}" if rows else "see its card"
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ import os
 import sys
 import warnings
 from argparse import ArgumentParser
+from functools import partial
 
 from .commands import COMMANDS
 from .options import add_options, described
@@ -41,13 +42,16 @@ def main(argv: list[str] | None = None, commands: dict[str, type] = COMMANDS) ->
         sys.exit(_refuse(error, out_of_memory(error)))
 
 
-def _parse(argv, chosen):
+def _parse(argv, known):
+    argv = sys.argv[1:] if argv is None else argv
     parser = _Parser("python -m minidiff", description="Diffusion models from scratch, in small.", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, cls in chosen.items():
-        add_options(commands.add_parser(name, allow_abbrev=False, **described(cls)), cls)
+    for name, cls in known.items():
+        command = commands.add_parser(name, allow_abbrev=False, **described(cls))
+        if name in argv[:1]:  # for the options of train much has to be imported
+            getattr(cls, "add_options", partial(add_options, cls=cls))(command)
     given = vars(parser.parse_args(argv))
-    return chosen[given.pop("command")](**given)
+    return known[given.pop("command")](**given)
 
 
 def _refuse(error: Exception, lack: bool) -> int:

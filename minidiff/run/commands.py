@@ -1,17 +1,15 @@
 """The commands of `python -m minidiff`: a dataclass each, whose fields are its options and whose run() does it."""
 
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from .options import option, seed
+from .options import add_option, add_options, option, seed
 
 # what a command needs is imported when it runs, so that --help and a misspelt option answer at once
 
 DEVICES = "auto, cpu, cuda or mps"
 SAMPLERS = "ddim, euler, heun, dpmpp_2m or langevin"
-SCHEDULES = "vp, ve, cosine, linear or edm (default vp)"
-PREDICTIONS = "x0, eps, v, score, flow or edm (default edm)"
 
 
 def _positive(name: str, value) -> None:
@@ -39,7 +37,12 @@ class Demo:
 
 @dataclass
 class Train:
-    """Train a model into a run folder; kill it whenever you like, --resume goes on exactly."""
+    """Train a model into a run folder; kill it whenever you like, --resume goes on exactly.
+
+    What is not asked for is as a recipe has it, which suits the data and the machine: config.json says how. --steps is
+    the total: 2000, then --resume --steps 4000, ends to the bit where 4000 ends, on one machine; not with a cooldown.
+    If the data moved, --resume --data says where to; other pictures there are noticed.
+    """
 
     data: str | None = option(None, "a name (an unknown one lists them), folder:PATH or npz:PATH")
     model: str | None = option(None, "diffusion (default), gan, stacked_gan, vae or vq (autoencoders), ar (of a vq)")
@@ -48,37 +51,38 @@ class Train:
     net: str | None = option(
         None, "mlp (points), unet, cnn, ncsn, dit, ...; of GANs dcgan, style; by default what fits"
     )
+    recipe: str | None = option(None, "unet-laptop, unet-8gb, dit-laptop, ...; by default what suits the machine")
     steps: int | None = option(None, "train until this many steps in all; by default for --minutes")
     minutes: float | None = option(None, "or for this long from now, the last drawing not counted (default 3)")
     out: Path | None = option(None, "the run folder; by default runs/DATA")
     resume: bool = option(False, "go on with the run at --out, if there is one already")
     device: str = option("auto", DEVICES)
     seed: int | None = option(None, "of weights, batches and noise (default 0)", read=seed)
-    schedule: str | None = option(None, SCHEDULES)
-    prediction: str | None = option(None, PREDICTIONS)
-    times: str | None = option(None, "uniform, logit_normal, lognormal (default), noisy_lognormal (with captions)")
-    width: int | None = option(None, "channels of the net (default 32 to 128, by net and data)")
-    batch: int | None = option(None, "batch size (default 64, of points 512, of captions 32)")
-    lr: float | None = option(None, "learning rate (default 0.002, or 0.001, by net)")
-    optimizer: str | None = option(None, "adamw or muon (default adamw, in a laptop's recipes muon)")
-    p_uncond: float | None = option(None, "how often the label is dropped (default 0.1)")
     size: int | None = option(
         None, "resize a folder's pictures, crop photos, draw shapes to this (default 32, of shapes 16)"
     )
-    recipe: str | None = option(None, "unet-laptop, unet-8gb, dit-laptop, ...; by default what suits the machine")
-    patch: int | None = option(None, "pixels that a U-Net or transformer takes together (default 4 for captions)")
-    depth: int | None = option(None, "blocks of a transformer (default 6), or of each level of a U-Net (default 1)")
-    levels: int | None = option(None, "of a U-Net (default 2 or 3, by size)")
-    parts: int | None = option(None, "cut each batch into so many parts, one after the other (default 1, or the ranks)")
-    flip: bool | None = option(None, "mirror half the pictures (by default with a recipe in pixels)")
-    cooldown: float | None = option(None, "share of the time, at its end, in which the rate falls to 0 (default 0)")
-    compiled: bool | None = option(None, "compile the net; by default where it pays")
-    way: str | None = option(None, "to read captions: cross, tokens or pooled (default cross)")
-    f: int | None = option(None, "by which an autoencoder divides the side: 1, 2, 4 (default) or 8")
-    dim: int | None = option(None, "channels of its latents (default 4, of a vq 8)")
-    codes: int | None = option(None, "in the codebook of a vq (default 256)")
-    text_encoder: str | None = option(None, "clip:PATH, a folder with CLIP; by default one is trained with the net")
+    compiled: bool | None = option(None, "compile the net; by default where it saves time")
     save_every: float = option(10.0, "seconds between checkpoints")
+    asked: dict = field(default_factory=dict)  # the options of a config's sections and of its net
+
+    def __init__(self, **given):
+        own = {f.name: f.default for f in fields(Train)} | {"asked": {}}
+        for name, value in (own | given).items():
+            if name in own:
+                setattr(self, name, value)
+            else:
+                self.asked[name] = value
+
+    @classmethod
+    def add_options(cls, parser) -> None:
+        """Its own, those of a config's sections, and the keywords of all nets' constructors."""
+        from .config import SECTIONS, every_net_option
+
+        add_options(parser, cls)
+        for section in SECTIONS.values():
+            add_options(parser, section, "; by default by data and net")
+        for name, (kind, about) in every_net_option().items():
+            add_option(parser, name, kind, None, about + "; by default by data and net")
 
     def run(self):
         from .. import data
@@ -94,7 +98,7 @@ class Train:
             raise ValueError("the run to start from has its autoencoder: leave --autoencoder out")
         self.data = self.data and self.data.rstrip("/")
         if self.data is None and (self.out is None or not self.resume):
-            raise ValueError(f"--data is missing: choose from {', '.join(data.NAMES)}, folder:PATH or npz:PATH")
+            raise ValueError(f"--data is missing: choose from {', '.join(data.NAMES)}")
         self.out = self.out or Path("runs") / self.data.strip("/").replace(":", "-").replace("/", "-")
         minutes = 3.0 if self.steps is None and self.minutes is None else self.minutes
         with parallel.joined(pick(self.device)):
@@ -108,27 +112,19 @@ class Train:
 
     def configured(self):
         """The config of the run at --out, if it is to go on, or of a new one; and its data."""
-        from . import checkpoint, parallel
-        from .loop import load_data, open_run
+        from . import parallel
+        from .folder import open_run, resumed_config
         from .recipes import RECIPES, configure, configure_from
 
-        choices = {f.name: getattr(self, f.name) for f in fields(checkpoint.Config) if hasattr(self, f.name)}
+        choices = {k: getattr(self, k) for k in ("model", "net", "recipe", "size", "seed")} | self.asked
+        choices = {k: v for k, v in choices.items() if v is not None}
         if open_run(self.out, self.resume, may_start=self.data is not None):
-            config = checkpoint.read_config(self.out)
             if self.autoencoder is not None:
                 raise ValueError(f"{self.out} holds its autoencoder already: leave --autoencoder out")
-            if config.fingerprint is not None:  # by which load_data knows the data, wherever they are
-                config.data = choices.pop("data") or config.data
-            for name, value in choices.items():
-                if value is not None and value != getattr(config, name):
-                    raise ValueError(
-                        f"{self.out} was made with {name} {getattr(config, name)}, not {value}: leave it out"
-                    )
-            dataset = load_data(config)
-            return replace(config, fingerprint=dataset.fingerprint()), dataset
-        choices.pop("data")
+            started = {} if self.start_from is None else {"start_from": self.start_from}
+            return resumed_config(self.out, self.data, choices | started)
         if self.start_from is not None:
-            return configure_from(self.data, **choices)
+            return configure_from(self.data, self.start_from, **choices)
         config, dataset = configure(self.data, autoencoder=self.autoencoder, device=self.device, **choices)
         if config.recipe and parallel.rank() == 0:
             print(f"recipe {config.recipe}: {RECIPES[config.recipe].why}")
@@ -155,45 +151,54 @@ class Sample:
     device: str = option("auto", DEVICES)
 
     def run(self):
-        import torch
-
         from ..device import pick
+        from ..samplers import whole
         from . import checkpoint
-        from .generate import check_output, free, generate, parse_label, write
+        from .generate import check_output, free, generate, write
 
         run = _run_of(self)
         config = checkpoint.read_config(run)
         out = self.out or (free(Path(f"{self.pretrained}.png")) if self.pretrained else run / "sample.png")
         check_output(out)
-        tokenizer, labels, negative = checkpoint.tokenizer(config), None, None
+        whole("n", self.n)
+        labels, options = self.conditions(config)
+        for name in ("scale", "sampler", "steps", "seed", "temperature", "top_k"):
+            options[name] = getattr(self, name)
+        x = generate(checkpoint.load(run, device=pick(self.device)), self.n, **options)
+        write(out, x, labels, columns=min(self.n, len(config.classes) or 8))
+        steps = f"12 x {self.steps}" if self.sampler == "langevin" else self.steps
+        how = f"{self.sampler}, {steps} steps, scale {self.scale:g}" if config.diffusion else config.model
+        print(f"{self.n} samples, {how}, seed {self.seed}: {out}")
+
+    def conditions(self, config):
+        """The labels of the samples, or None, and the conditions that `generate` takes: labels, or tokens of prompts.
+        Raises ValueError for what the model was not trained with."""
+        import torch
+
+        from .generate import parse_label
+        from .models import AUTOENCODERS, tokenizer_of
+
+        if config.model in AUTOENCODERS:
+            return None, {}  # and `generate` says that they draw nothing
+        tokenizer, rows = tokenizer_of(config), torch.arange(self.n)
         if tokenizer is None and (self.prompt is not None or self.negative is not None):
             raise ValueError("--prompt and --negative need a model trained with captions, and this one was not")
         if self.negative is not None and self.scale == 1:
             raise ValueError("--negative does nothing without guidance: give a --scale above 1")
-        if self.label is not None:
-            labels = torch.full((self.n if self.n > 0 else 0,), parse_label(self.label, config.classes))
-        elif config.classes:
-            labels = torch.arange(max(self.n, 0)) % len(config.classes)
-        elif tokenizer is None and self.scale != 1:
+        if tokenizer is None and not config.classes and self.label is None and self.scale != 1:
             raise ValueError("--scale needs a model trained with labels or captions, and this one has none")
-        cond = labels
-        if tokenizer is not None:
-            asked = config.prompts if self.prompt is None else [self.prompt]
-            rows = torch.arange(max(self.n, 0)) * len(asked) // max(self.n, 1)
-            cond = tokenizer(asked, truncate=self.prompt is None)[rows]
-            negative = None if self.negative is None else tokenizer([self.negative])[0]
-            if self.prompt is None:
-                print("no --prompt, so these, in order:", "; ".join(asked))
-        model = checkpoint.load(run, device=pick(self.device))
-        x = generate(
-            model, config.shape, self.n,
-            cond=cond, scale=self.scale, negative=negative, sampler=self.sampler, steps=self.steps, seed=self.seed,
-            temperature=self.temperature, top_k=self.top_k,
-        )  # fmt: skip
-        write(out, x, labels, columns=min(self.n, len(config.classes) or 8))
-        steps = f"12 x {self.steps}" if self.sampler == "langevin" else self.steps
-        how = f"{self.sampler}, {steps} steps, scale {self.scale:g}" if hasattr(model, "schedule") else config.model
-        print(f"{self.n} samples, {how}, seed {self.seed}: {out}")
+        labels = None
+        if self.label is not None:
+            labels = torch.full((self.n,), parse_label(self.label, config.classes))
+        elif config.classes:
+            labels = rows % len(config.classes)
+        if tokenizer is None:
+            return labels, {"cond": labels}
+        asked = config.text.prompts if self.prompt is None else [self.prompt]
+        cond = tokenizer(asked, truncate=self.prompt is None)[rows * len(asked) // self.n]
+        if self.prompt is None:
+            print("no --prompt, so these, in order:", "; ".join(asked))
+        return labels, {"cond": cond, "negative": None if self.negative is None else tokenizer([self.negative])[0]}
 
 
 def _run_of(options) -> Path:
@@ -247,8 +252,8 @@ class Doctor:
 
     data: str = option("digits", "a name, folder:PATH or npz:PATH")
     net: str | None = option(None, "mlp, unet or another that train knows; by default what suits the data")
-    schedule: str | None = option(None, SCHEDULES)
-    prediction: str | None = option(None, PREDICTIONS)
+    schedule: str | None = option(None, "the path from data to noise (default vp)")
+    prediction: str | None = option(None, "what the net puts out (default edm)")
     sampler: str = option("dpmpp_2m", "ddim, euler, heun or dpmpp_2m")
     steps: int = option(300, "of overfitting")
     device: str = option("auto", DEVICES)
@@ -259,14 +264,14 @@ class Doctor:
         from ..denoise import TIMES
         from ..device import pick, to_device
         from ..measure.doctor import examine
+        from ..samplers import check_sampling, run_sampler
         from . import checkpoint
-        from .generate import check_sampling, run_sampler
         from .recipes import configure
 
         _positive("steps", self.steps)
         check_sampling(self.sampler, self.steps)
-        choices = {"net": self.net, "schedule": self.schedule, "prediction": self.prediction}
-        config, dataset = configure(self.data, device=self.device, **choices)
+        asked = {"net": self.net, "schedule": self.schedule, "prediction": self.prediction}
+        config, dataset = configure(self.data, device=self.device, **asked)
         device = pick(self.device)
         x0, labels = dataset.batch(4, torch.Generator().manual_seed(0))
         labels = labels.to(device) if config.classes else None
@@ -274,7 +279,7 @@ class Doctor:
         def sampler(model, x, times):
             return run_sampler(model, x, self.sampler, len(times) - 1)
 
-        model, times = checkpoint.new_model(config, device), TIMES[config.times]
+        model, times = checkpoint.new_model(config, device), TIMES[config.diffusion.times]
         report = examine(model, to_device(x0, device), labels, sampler, self.steps, times=times)
         print(report)
         if not (report.model_ok and report.sampler_ok):

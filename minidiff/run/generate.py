@@ -1,9 +1,11 @@
-"""From a trained model to samples: labels by name, any sampler, in batches, written as a picture or as arrays."""
+"""From a trained model to samples: labels by name, in batches, written as a picture or as arrays."""
 
+import inspect
 import itertools
-import math
 import os
 import unicodedata
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .. import plot
-from ..denoise import check_labels, condition
 from ..device import autocast, replacing, to_device
 from ..guidance import Guided
 from ..nets.text import ClipEncoder, TextEncoder
-from ..samplers import SAMPLERS, last, start
-from ..stages.autoregressive import Causal
+from ..samplers import check_sampling, last, run_sampler, start, whole
+from ..text import check_labels, condition
 
 
 def parse_label(label: str, classes: list[str]) -> int:
@@ -34,17 +35,7 @@ def parse_label(label: str, classes: list[str]) -> int:
     raise ValueError(f"label {label!r} is out of range: choose from {', '.join(classes)}, or none")
 
 
-def whole(name: str, value, least: int = 1, bits: int = 63) -> int:
-    """value, of whatever type, as an int. Raises ValueError unless it is whole and from `least` to 2^bits - 1."""
-    try:
-        if (number := int(value)) == value and least <= number < 2**bits:
-            return number
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise ValueError(f"{name} must be at least {least}, a whole number below 2^{bits}, got {value!r}")
-
-
-def told(model: nn.Module, cond, n: int | None = None) -> Tensor:
+def checked_condition(model: nn.Module, cond, n: int | None = None) -> Tensor:
     """Conditions as the model takes them, int64: labels (n,) or tokens (n, L); without n that for all, () or (L,).
 
     Labels may come as numbers of any type, as (n, 1), or as one for all. Raises ValueError for what the model was not
@@ -53,77 +44,69 @@ def told(model: nn.Module, cond, n: int | None = None) -> Tensor:
     reader = next((m for m in model.modules() if isinstance(m, TextEncoder | ClipEncoder)), None)
     tables = (getattr(m, "embed" if m is reader else "label", None) for m in model.modules())
     table = next((t for t in tables if isinstance(t, nn.Embedding)), None)
-    if table is None and reader is None and getattr(model, "null", None) is None:
+    null = getattr(model, "null", None)
+    if table is None and reader is None and null is None:
         raise ValueError("a condition was given to a model that was trained without labels and captions: leave it out")
     found = condition(cond, torch.empty(n or 1), tokens=reader is not None)
     if reader is not None and found.shape[1] != reader.length:
         raise ValueError(f"this model reads {reader.length} tokens a caption, and got {found.shape[1]}")
     if table is not None:
-        no_null = ", and it has no null condition" if getattr(model, "null", None) is None else ""
-        check_labels(found, table.num_embeddings - 1, no_null)
+        check_labels(found, table.num_embeddings - 1, ", and it has no null condition" if null is None else "")
     return found if n is not None else found[0]
 
 
-def check_sampling(sampler: str, steps: int, scale: float = 1.0) -> int:
-    """The steps. Raises ValueError, before minutes of training a judge or of drawing, for what cannot be sampled by."""
-    if sampler not in SAMPLERS:
-        raise ValueError(f"unknown sampler {sampler!r}: choose from {', '.join(SAMPLERS)}")
-    if not (math.isfinite(scale) and scale >= 0):
-        raise ValueError(f"scale must be a number of at least 0 (1 is no guidance), got {scale}")
-    return whole("steps", steps)
-
-
-def run_sampler(model, x: Tensor, sampler: str, steps: int, cond=None, generator=None):
-    """The iterator of the sampler named `sampler` on the schedule's own grid of `steps` steps.
-
-    langevin takes `steps` moves at each of 12 levels of the grid.
-    """
-    steps = check_sampling(sampler, steps)
-    if sampler == "langevin":
-        return SAMPLERS[sampler](model, x, model.schedule.grid(12), cond, steps=steps, generator=generator)
-    return SAMPLERS[sampler](model, x, model.schedule.grid(steps), cond)
-
-
-def generate(
-    model, shape, n, *, cond=None, scale=1.0, interval=(0.0, 1.0), negative=None, sampler="dpmpp_2m", steps=20, seed=0,
-    batch=256, temperature: float | None = None, top_k: int | None = None,
+def from_noise(
+    model, shape, n: int, cond=None, generator=None,
+    *, scale=1.0, interval=(0.0, 1.0), negative=None, sampler="dpmpp_2m", steps=20,
 ) -> Tensor:  # fmt: skip
-    """n samples (n, *shape) on the CPU; cond (n,) or (n, L) or None (see `told`); negative, a condition for all, and
-    interval, the times at which guidance is on, are Guided's.
+    """n samples (n, *shape) of a Model, run from noise to data by the sampler of this name.
 
-    A Model is run from noise to data, and what it has a `decode` for is decoded; a GAN or an autoregressive prior draws
-    by its own `sample`, which knows no scale, sampler or steps; temperature and top_k are for the autoregressive. The
-    same seed and batch give the same samples.
+    cond (n,), (n, L) or None; scale, interval and negative, a condition for all, are Guided's.
+    """
+    device = next(model.parameters()).device
+    x = to_device(start(model, (n, *shape), generator), device)
+    if cond is not None:
+        model = Guided(model, scale, interval=interval, negative=negative)
+    with autocast(device, x):
+        return last(run_sampler(model, x, sampler, steps, cond, generator))
+
+
+def generate(model: nn.Module, n: int, *, shape=None, cond=None, seed: int = 0, batch: int = 256, **options) -> Tensor:
+    """n samples (n, ...) on the CPU of what a run trained, or with a `shape` of any Model; cond (n,) or (n, L) or None.
+
+    The options are those of the model's `sample`: from_noise's for diffusion models, temperature and top_k for
+    autoregressive ones. The same seed and batch give the same samples. Raises ValueError for options that this kind of
+    model does not know; a sampler, its steps and the scale 1 are passed over by those that have no use for them.
     """
     n, batch, seed = whole("n", n), whole("batch", batch), whole("seed", seed, 0, 64)
-    steps = check_sampling(sampler, steps, scale)
-    device, generator = next(model.parameters()).device, torch.Generator().manual_seed(seed)
-    options = {k: v for k, v in (("temperature", temperature), ("top_k", top_k)) if v is not None}
-    noisy = hasattr(model, "schedule")
-    if not noisy and not hasattr(model, "sample"):
-        raise ValueError("an autoencoder draws nothing by itself: train a second stage, with --autoencoder")
-    if options and (noisy or not isinstance(getattr(model, "prior", None), Causal)):
-        raise ValueError("temperature and top_k are for an autoregressive model, and this is none")
-    if not noisy and (scale != 1 or negative is not None):
-        raise ValueError("guidance is for diffusion models, and this is none: leave the scale at 1, and negative out")
-    if negative is not None and cond is None:
-        raise ValueError("a negative condition is the other end of a condition: give that as well")
-    negative = None if negative is None else told(model, negative)
-    cond = None if cond is None else told(model, cond, n)
-    if noisy:
-        x = start(model, (n, *getattr(model, "latent_shape", shape)), generator)
-        guided = Guided(model, scale, interval=interval, negative=negative) if cond is not None else model
-    parts = []
+    sample = model.sample if shape is None else partial(from_noise, model, shape)
+    options = _known(from_noise if shape is not None else getattr(model, "prior", model).sample, options)
+    if cond is not None:
+        cond = checked_condition(model, cond, n)
+    if options.get("negative") is not None:
+        if cond is None:
+            raise ValueError("a negative condition is the other end of a condition: give that as well")
+        options["negative"] = checked_condition(model, options["negative"])
+    device, generator, found = next(model.parameters()).device, torch.Generator().manual_seed(seed), None
     for i in range(0, n, batch):
         given = None if cond is None else cond[i : i + batch].to(device)
-        if not noisy:
-            parts.append(model.sample(min(batch, n - i), given, generator, **options).cpu())
-            continue
-        part = to_device(x[i : i + batch], device)
-        with autocast(device, part):
-            part = last(run_sampler(guided, part, sampler, steps, given, generator))
-            parts.append((model.decode(part) if hasattr(model, "decode") else part).cpu())
-    return torch.cat(parts)
+        part = sample(min(batch, n - i), given, generator, **options).cpu()
+        if found is None:  # where the memory does not suffice it is to fail now
+            found = part.new_empty((n, *part.shape[1:]))
+        found[i : i + batch] = part
+    return found
+
+
+def _known(sample: Callable, options: dict) -> dict:
+    """The options that this way to sample takes."""
+    takes = set(inspect.signature(sample).parameters)
+    scale = options.get("scale", 1.0)
+    check_sampling(options.get("sampler", "dpmpp_2m"), options.get("steps", 20), scale)
+    if "scale" not in takes and (scale != 1 or options.get("negative") is not None):
+        raise ValueError("guidance is for diffusion models, and this is none: leave the scale at 1, and negative out")
+    if "temperature" not in takes and any(options.get(k) is not None for k in ("temperature", "top_k")):
+        raise ValueError("temperature and top_k are for an autoregressive model, and this is none")
+    return {k: v for k, v in options.items() if k in takes and v is not None}
 
 
 def check_output(path: Path) -> None:

@@ -1,100 +1,139 @@
-"""The kinds of model a run can train, and how one is made of the run's config."""
+"""The kinds of model a run can train, and how one is built of the run's config.
+
+Whatever a run trains has `loss(x0, cond, generator=...) -> (B,)` and `sample(n, cond, generator, **options)`, and
+`prepare(data, device)` gives it what its training needs of the data.
+"""
 
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ..data import Data
-from ..denoise import Denoiser
-from ..measure import classifier
-from ..nets import NETS, build
-from ..nets import default_width as net_width
-from ..nets.text import encoder_for
+from ..denoise import TIMES, WEIGHTINGS, Denoiser
+from ..nets import NETS
+from ..nets import build as build_net
+from ..nets.text import ClipTokenizer, encoder_for
 from ..schedules import SCHEDULES
-from ..stages import perceptual
 from ..stages.autoencoder import Autoencoder
 from ..stages.autoregressive import Causal
-from ..stages.gan import GAN, GENERATORS
+from ..stages.gan import GAN
 from ..stages.latent import Latent
 from ..stages.stacked import StackedGAN
+from ..text import Tokenizer
+from .generate import from_noise
 
-MODELS = {  # kind -> its nets
+# Constructors of what is no net of a diffusion model: (shape, number of classes or None, a function that makes a text
+# encoder or None), of `causal` also the size of the codebook. Their keywords are options of `train`.
+
+
+def dcgan(shape, classes, text, *, width: int = 64):
+    return GAN(shape, classes, text, width, "dcgan")
+
+
+def style(shape, classes, text, *, width: int = 64):
+    return GAN(shape, classes, text, width, "style")
+
+
+def stacked_dcgan(shape, classes, text, *, width: int = 64):
+    return StackedGAN(shape, classes, text, width, "dcgan")
+
+
+def stacked_style(shape, classes, text, *, width: int = 64):
+    return StackedGAN(shape, classes, text, width, "style")
+
+
+def vae(shape, classes, text, *, f: int = 4, dim: int = 4, width: int = 32):
+    # at f of 1 or 2 so little is lost that |x - y| alone reconstructs better: no critic
+    return Autoencoder(shape, f, dim, width, **({"adversarial": 0.0} if f <= 2 else {}))
+
+
+def vq(shape, classes, text, *, f: int = 4, dim: int = 8, codes: int = 256, width: int = 32):
+    return Autoencoder(shape, f, dim, width, codes)
+
+
+def causal(shape, classes, text, codes, *, width: int = 128, depth: int = 6):
+    return Causal(shape, codes, classes, text and text(), width, depth)
+
+
+MODELS = {  # kind -> its nets by name
     "diffusion": NETS,
-    "gan": GENERATORS,
-    "stacked_gan": GENERATORS,
-    "vae": ("conv",),
-    "vq": ("conv",),
-    "ar": ("causal",),
+    "gan": {"dcgan": dcgan, "style": style},
+    "stacked_gan": {"dcgan": stacked_dcgan, "style": stacked_style},
+    "vae": {"conv": vae},
+    "vq": {"conv": vq},
+    "ar": {"causal": causal},
 }
+AUTOENCODERS = ("vae", "vq")
 
 
-def default_width(kind: str, net: str, shape: tuple[int, ...]) -> int:
-    """A width that two CPU cores train well in minutes."""
-    if kind == "diffusion":
-        return net_width(net, shape)
-    return {"ar": 128, "gan": 128 if len(shape) == 1 else 64}.get(kind, 32)
+class DiffusionModel(Denoiser):
+    """A Denoiser that knows the shape of what it draws, and of which noise levels its loss is."""
+
+    def __init__(self, net: nn.Module, shape: tuple[int, ...], chosen):
+        """chosen: the config's section on diffusion."""
+        super().__init__(net, SCHEDULES[chosen.schedule](), chosen.prediction, chosen.sigma_data)
+        self.shape, self.p_uncond = tuple(shape), chosen.p_uncond
+        self.times, self.weight = TIMES[chosen.times], WEIGHTINGS[chosen.weighting]
+        if chosen.weighting == "edm":
+            self.weight = partial(self.weight, sigma_data=chosen.sigma_data)
+
+    def loss(self, x0: Tensor, cond: Tensor | None = None, **options) -> Tensor:
+        chosen = {"times": self.times, "p_uncond": self.p_uncond, "weight": self.weight}
+        return super().loss(x0, cond, **(chosen | options))
+
+    def sample(
+        self, n: int, cond: Tensor | None = None, generator=None,
+        scale=1.0, interval=(0.0, 1.0), negative=None, sampler="dpmpp_2m", steps=20,
+    ) -> Tensor:  # fmt: skip
+        """n samples (n, *shape): see from_noise."""
+        options = {"scale": scale, "interval": interval, "negative": negative, "sampler": sampler, "steps": steps}
+        return from_noise(self, self.shape, n, cond, generator, **options)
+
+    def prepare(self, data, device) -> None:
+        """Nothing is needed."""
 
 
-def new_model(config, tokenizer=None, first_stage=None) -> nn.Module:
-    """The untrained model of a checkpoint.Config; its initial weights depend on the seed alone.
+def tokenizer_of(config) -> Tokenizer | ClipTokenizer | None:
+    """What makes a condition of a caption; None for a run without captions."""
+    if config.text is None:
+        return None
+    if config.text.text_encoder is not None:
+        return ClipTokenizer(config.text.text_encoder.removeprefix("clip:"))
+    return Tokenizer(config.text.words, config.text.length)
 
-    tokenizer reads the captions, if there are any; first_stage is the config of the autoencoder whose latents the model
-    is of: that comes back in it, untrained as well.
-    """
-    shape = config.shape
-    autoencoder = None
-    if first_stage is not None:
-        autoencoder = new_model(first_stage)
-        shape = autoencoder.latent_shape
+
+def build(config) -> nn.Module:
+    """The untrained model of a Config; its initial weights depend on the seed alone."""
+    autoencoder = None if config.autoencoder is None else build(config.autoencoder)
+    shape = config.shape if autoencoder is None else autoencoder.latent_shape
+    tokenizer, options, classes = tokenizer_of(config), dict(config.net), len(config.classes) or None
+    name = options.pop("name")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = _new(config, shape, tokenizer, first_stage)
+        if config.model == "diffusion":
+            if tokenizer is not None:
+                options |= {"tokenizer": tokenizer, "text_mode": config.text.text_mode}
+            model = DiffusionModel(build_net(name, shape, classes, config.seed, **options), shape, config.diffusion)
+        else:
+            encoder = None if tokenizer is None else lambda: encoder_for(tokenizer)
+            codes = [config.autoencoder.net["codes"]] if config.model == "ar" else []
+            model = MODELS[config.model][name](shape, classes, encoder, *codes, **options)
     return model if autoencoder is None else Latent(model, autoencoder)
 
 
-def _new(config, shape, tokenizer, first_stage):
-    classes, text = len(config.classes) or None, None if tokenizer is None else partial(encoder_for, tokenizer)
-    if config.model in ("gan", "stacked_gan"):
-        make = GAN if config.model == "gan" else StackedGAN
-        return make(shape, classes, text, config.width, config.net)
-    if config.model in ("vae", "vq"):
-        codes = config.codes if config.model == "vq" else None
-        # four numbers for 2 x 2 pixels lose so little that |x - y| brings it back better alone
-        plain = {"adversarial": 0.0} if config.model == "vae" and config.f <= 2 else {}
-        return Autoencoder(shape, config.f, config.dim, config.width, codes, **plain)
-    if config.model == "ar":
-        return Causal(shape, first_stage.codes, classes, text and text(), config.width)
-    net = build(
-        config.net, shape, classes, config.width, config.seed,
-        patch=config.patch, depth=config.depth, levels=config.levels, tokenizer=tokenizer, way=config.way,
-    )  # fmt: skip
-    return Denoiser(net, SCHEDULES[config.schedule](), config.prediction, config.sigma_data)
-
-
-def attach(model: nn.Module, train: Data, device) -> None:
-    """Give a model the networks that its training looks through and that are not its own."""
-    if isinstance(model, Autoencoder) and model.critic is not None:
-        model.use(perceptual.distance_for(train, device))
-    if isinstance(model, StackedGAN):
-        encoder = classifier.for_data(train, device, seed=1).requires_grad_(False)
-        x, _ = classifier.lesson(train, 512, torch.Generator().manual_seed(0))
-        model.use(encoder, classifier.judge(encoder, x)[0].std().item())
-
-
-def check_first_stage(kind: str, first, shape: tuple[int, ...]) -> None:
+def check_autoencoder(model: str, first, shape: tuple[int, ...]) -> None:
     """Raise ValueError unless the run of config `first` is an autoencoder for pictures of `shape` that a model of this
     kind can stand on."""
-    if first.model not in ("vae", "vq"):
+    if first.model not in AUTOENCODERS:
         raise ValueError(f"--autoencoder takes a run of --model vae or vq, and this one is of {first.model}")
-    if tuple(first.shape) != tuple(shape):
+    if first.shape != tuple(shape):
         raise ValueError(
-            f"the autoencoder is for pictures of shape {tuple(first.shape)}, these have {tuple(shape)}: its latents "
+            f"the autoencoder is for pictures of shape {first.shape}, these have {tuple(shape)}: its latents "
             "do not fit them; give --size, or train another"
         )
-    wanted = {"diffusion": "vae", "ar": "vq"}.get(kind)
+    wanted = {"diffusion": "vae", "ar": "vq"}.get(model)
     if wanted is None:
-        raise ValueError(f"--model {kind} models pictures, not latents: leave --autoencoder out")
+        raise ValueError(f"--model {model} models pictures, not latents: leave --autoencoder out")
     if first.model != wanted:
         what = "latents that are numbers" if wanted == "vae" else "tokens"
-        raise ValueError(f"--model {kind} needs {what}, of --model {wanted}: this autoencoder is a {first.model}")
+        raise ValueError(f"--model {model} needs {what}, of --model {wanted}: this autoencoder is a {first.model}")

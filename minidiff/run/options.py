@@ -32,27 +32,34 @@ def seed(text: str) -> int:
 seed.__name__ = whole.__name__ = "int"  # in the message about a value that is no number
 
 
-def add_options(parser: ArgumentParser, cls: type) -> None:
-    """Every field of the dataclass as an option: --name VALUE, or --name and --no-name if it is a bool, or None."""
+def add_options(parser: ArgumentParser, cls: type, by_default: str = "") -> None:
+    """Every field of the dataclass with an `about` as an option. `by_default` replaces the default in --help."""
     hints = get_type_hints(cls)
     for f in fields(cls):
-        (kind, *_) = get_args(hints[f.name]) or [hints[f.name]]  # of T | None it is T
-        about = f.metadata["about"].replace("%", "%%")
-        if f.default is not None:
-            about += f" (default {'no' if f.default is False else f.default})"
-        elif "default" not in about and "metavar" not in f.metadata:
-            about += " (default none)"
-        # what is not given is left to the dataclass
-        settings = {"help": about, "default": SUPPRESS}
-        if kind is not bool:
-            settings["type"] = f.metadata.get("read", whole if kind is int else kind)
-        if "metavar" in f.metadata:
-            settings |= {"nargs": "?", "default": f.default, "metavar": f.metadata["metavar"]}
-            parser.add_argument(f.name, **settings)
-            continue
-        if kind is bool:
-            settings["action"] = BooleanOptionalAction
-        parser.add_argument(f"--{f.name.replace('_', '-')}", **settings)
+        if "about" in f.metadata:
+            default = None if by_default else f.default
+            settings = f.metadata | {"about": f.metadata["about"] + by_default}
+            add_option(parser, f.name, hints[f.name], default, **settings)
+
+
+def add_option(parser: ArgumentParser, name: str, hint, default, about: str, read=None, metavar=None) -> None:
+    """--name VALUE, or --name and --no-name if it is a bool; with a metavar an argument without a name. `hint` is its
+    type, or that | None. What is not given is not in the result, or without a name its default."""
+    (kind, *_) = get_args(hint) or [hint]
+    about = about.replace("%", "%%")
+    if default is not None:
+        about += f" (default {'no' if default is False else default})"
+    elif "default" not in about and metavar is None:
+        about += " (default none)"
+    settings = {"help": about, "default": SUPPRESS}
+    if kind is not bool:
+        settings["type"] = read or (whole if kind is int else kind)
+    if metavar is not None:
+        parser.add_argument(name, **settings | {"nargs": "?", "default": default, "metavar": metavar})
+        return
+    if kind is bool:
+        settings["action"] = BooleanOptionalAction
+    parser.add_argument(f"--{name.replace('_', '-')}", **settings)
 
 
 def described(cls: type) -> dict[str, str]:

@@ -2,9 +2,10 @@
 
 torchrun --nproc-per-node 2 -m minidiff train ...
 
-A batch is cut into parts, each with its own stream of data and noise. A rank computes the parts whose number leaves its
-own when divided by the number of ranks, and the gradients are averaged over all: so how many ranks share the parts
-changes nothing but the time. A single rank with several parts is gradient accumulation.
+A batch is cut into parts, each with its own stream of data and noise. Rank r of R computes the parts r, r + R, r + 2R,
+..., and the gradients are averaged over all of them: how many ranks share the parts changes nothing but the time (to
+rounding; with a number of ranks that does not divide the parts, the streams are made anew). One rank with several parts
+is gradient accumulation. Only the first rank writes; several machines need a shared file system.
 """
 
 import importlib

@@ -1,4 +1,6 @@
-"""Several stages, p(x) = integral of p(z) p(x|z) dz: autoencoders, and priors over what they make of pictures."""
+"""Models in several stages, p(x) = integral of p(z) p(x|z) dz: autoencoders, GANs, and priors over latents or tokens.
+They know the core, nets, data and measure, and may be used by run. What a run trains has `prepare(data, device)`,
+`loss(x0, cond, generator=...)` and `sample(n, cond, generator)`."""
 
 from .autoencoder import Autoencoder
 from .autoregressive import Causal

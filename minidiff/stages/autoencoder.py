@@ -1,10 +1,10 @@
-"""The first stage: an encoder that makes pictures small, and a decoder that makes them whole again.
+"""The first stage: an encoder makes latents of pictures, a decoder pictures of latents.
 
 With a KL bottleneck it is a VAE (Kingma and Welling 2014), with a codebook a VQ-VAE (van den Oord et al. 2017); with
-the perceptual and the patch loss they are latent diffusion's and VQGAN's (Rombach et al. 2022; Esser et al. 2021).
+the perceptual loss and the critic they are latent diffusion's and VQGAN's (Rombach et al. 2022; Esser et al. 2021).
 """
 
-import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,8 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
 from ..denoise import normal_like
 from ..device import autocast, to_device
 from ..nets.cnn import Block, norm_of, resize
-from .gan import PatchCritic, game
+from . import perceptual
+from .gan import PatchCritic, adversarial_losses
 from .vq import Codebook
 
 FACTORS = (1, 2, 4, 8)
@@ -21,13 +22,15 @@ PERCEPTUAL = 0.2  # the weight of a perceptual distance beside |x - y|
 
 
 def plain(c_in: int, c_out: int) -> Block:
-    """A residual block that is told nothing."""
-    return Block(c_in, c_out, 0, how="none")
+    """A residual block without a condition."""
+    return Block(c_in, c_out, 0, conditioning="none")
 
 
 class Encoder(nn.Module):
-    """(B, C, H, W) -> (B, out, H / f, W / f). The first halving puts each 2 x 2 pixels into the channels, as it costs
-    most; the others are a block and a strided convolution, to twice the width, at most four times.
+    """(B, C, H, W) -> (B, out, H / f, W / f).
+
+    The first halving, which costs most, puts each 2 x 2 pixels into the channels; the others are a block and a strided
+    convolution, to twice the width, at most four times.
     """
 
     def __init__(self, channels: int, out: int, f: int, width: int):
@@ -36,7 +39,7 @@ class Encoder(nn.Module):
         self.enter = nn.Conv2d(channels * self.patch**2, width, 3, padding=1)
         self.levels = nn.ModuleList(
             nn.ModuleList([plain(now, now), nn.Conv2d(now, then, 3, stride=2, padding=1)])
-            for now, then in zip(widths, widths[1:], strict=False)
+            for now, then in pairwise(widths)
         )
         now = widths[-1]
         self.last, self.norm, self.leave = plain(now, now), norm_of("group", now, True), nn.Conv2d(now, out, 1)
@@ -57,8 +60,7 @@ class Decoder(nn.Module):
         widths = widths[::-1]
         self.enter, self.first = nn.Conv2d(latent, widths[0], 3, padding=1), plain(widths[0], widths[0])
         self.levels = nn.ModuleList(
-            nn.ModuleList([nn.Conv2d(now, then, 3, padding=1), plain(then, then)])
-            for now, then in zip(widths, widths[1:], strict=False)
+            nn.ModuleList([nn.Conv2d(now, then, 3, padding=1), plain(then, then)]) for now, then in pairwise(widths)
         )
         self.norm = norm_of("group", width, True)
         self.leave = nn.Conv2d(width, channels * self.patch**2, 3, padding=1)
@@ -71,20 +73,20 @@ class Decoder(nn.Module):
 
 
 def patch_and_widths(f: int, width: int) -> tuple[int, list[int]]:
-    """The pixels taken together at the outer end, and the channels at each side from there inwards."""
-    halvings = int(math.log2(f))
-    return 2 if halvings else 1, [width * min(4, 2**level) for level in range(max(1, halvings))]
+    """The side of the patches at the outer end, 1 or 2, and the channels at each resolution from there inwards."""
+    return min(f, 2), [width * min(4, 2**level) for level in range(max(1, f.bit_length() - 1))]
 
 
 class KL(nn.Module):
-    """A Gaussian for each latent, and the price of its distance to N(0, 1): h (B, 2 dim, H, W) -> z (B, dim, H, W).
+    """A VAE's bottleneck: h (B, 2 dim, H, W), the mean and log variance of each latent -> z (B, dim, H, W).
 
-    The weight is small, as in latent diffusion: it bounds the scale of the latents, and does not make them normal.
+    The weight of the KL divergence to N(0, 1) is small, as in latent diffusion: it bounds the scale of the latents, and
+    does not make them normal.
     """
 
-    def __init__(self, dim: int, weight: float = 1e-3):
+    def __init__(self, weight: float = 1e-3):
         super().__init__()
-        self.dim, self.weight = dim, weight
+        self.weight = weight
 
     def forward(self, h: Tensor, generator=None) -> tuple[Tensor, Tensor]:
         """A draw from the Gaussians and their KL divergence in nats a latent, weighted, (B,)."""
@@ -98,16 +100,17 @@ class KL(nn.Module):
         return h.float().chunk(2, 1)[0]
 
     def lookup(self, z: Tensor) -> Tensor:
+        """z itself: what a codebook has vectors for."""
         return z
 
 
 class Autoencoder(nn.Module):
-    """Pictures of `shape` (C, H, H) to latents (B, *latent_shape) and back: real numbers in `dim` channels, or, with
-    `codes`, indices (B, H / f, H / f) into a codebook of so many vectors of `dim`.
+    """Pictures (B, C, H, H) of `shape` (C, H, H) to latents (B, *latent_shape) and back.
 
-    The loss is |x - y| + PERCEPTUAL * the perceptual distance, if one is in `use`, + the bottleneck's + `adversarial`
-    times that of fooling a critic of patches; 0 is without a critic. Raises ValueError for pictures that cannot be
-    divided by f.
+    Latents are real numbers in `dim` channels at H / f or, with `codes`, indices (B, H / f, H / f) into a codebook of
+    so many vectors of `dim`. The loss is |x - y| + PERCEPTUAL * the perceptual distance, if one is in `use`, + the
+    bottleneck's + `adversarial` * the generator's against a critic of patches; with 0 there is no critic. Raises
+    ValueError for pictures that cannot be divided by f.
     """
 
     def __init__(self, shape, f=4, dim=4, width=32, codes: int | None = None, adversarial: float = 0.02):
@@ -120,26 +123,35 @@ class Autoencoder(nn.Module):
         self.codes, self.adversarial = codes, adversarial
         self.latent_shape = (size // f, size // f) if codes is not None else (dim, size // f, size // f)
         self.encoder = Encoder(channels, dim if codes is not None else 2 * dim, f, width)
-        self.bottleneck = KL(dim) if codes is None else Codebook(codes, dim)
+        self.bottleneck = KL() if codes is None else Codebook(codes, dim)
         self.decoder = Decoder(channels, dim, f, width)
         self.critic = PatchCritic(channels, width) if adversarial else None
         self.use(None)
 
-    def use(self, perceptual) -> None:
+    def prepare(self, data, device) -> None:
+        """Train with the perceptual distance of the data, if there is a critic."""
+        if self.critic is not None:
+            self.use(perceptual.distance_for(data, device))
+
+    def use(self, distance) -> None:
         """Train with this perceptual distance, (x, y) -> (B,), or None."""
-        self.perceptual = perceptual
+        self.perceptual = distance
 
     def loss(self, x0: Tensor, cond=None, *, generator=None) -> Tensor:
         """The sum of the autoencoder's loss and its critic's, (B,); the condition is not used."""
-        z, price = self.bottleneck(self.encoder(x0), generator)
+        z, bottleneck_loss = self.bottleneck(self.encoder(x0), generator)
         y = self.decoder(z)
-        loss = (y.float() - x0).abs().flatten(1).mean(1) + price
+        loss = (y.float() - x0).abs().flatten(1).mean(1) + bottleneck_loss
         if self.perceptual is not None:
             loss = loss + PERCEPTUAL * self.perceptual(x0, y)
         if self.critic is not None:
-            fool, tell = game(self.critic, x0, y.to(x0))
-            loss = loss + self.adversarial * fool + tell
+            generator_loss, critic_loss = adversarial_losses(self.critic, x0, y.to(x0))
+            loss = loss + self.adversarial * generator_loss + critic_loss
         return loss
+
+    def sample(self, n: int, cond=None, generator=None, **options) -> Tensor:
+        """Raises ValueError: there is no prior to draw latents from."""
+        raise ValueError("an autoencoder draws nothing by itself: train a second stage, with --autoencoder")
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
@@ -154,7 +166,7 @@ class Autoencoder(nn.Module):
 
 @torch.no_grad()
 def reconstruct(model: Autoencoder, x: Tensor, batch: int = 250) -> tuple[Tensor, Tensor]:
-    """What an autoencoder makes of pictures x, and their latents or indices, on the CPU."""
+    """The reconstructions of pictures x, and their latents or indices, on the CPU."""
     device, found = next(model.parameters()).device, []
     for part in x.split(batch):
         part = to_device(part, device)

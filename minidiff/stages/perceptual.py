@@ -1,4 +1,4 @@
-"""A perceptual distance: pictures are compared by the features that a network finds in them."""
+"""A perceptual distance between pictures: that of the features of a trained network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,35 +15,35 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # that VGG's pictures 
 
 
 def distance_for(train: Data, device="cpu") -> Callable[[Tensor, Tensor], Tensor]:
-    """The perceptual distance (x, y) -> (B,) for a data set: by torchvision's VGG if its weights are on this machine
-    already, as in LPIPS, else by the classifier trained here on the data."""
+    """The perceptual distance (x, y) -> (B,) for a data set: of VGG's features, as in LPIPS, if torchvision's weights
+    are on this machine already, else of those of a classifier trained here on the data."""
     if vgg_path().exists():
         return distance(vgg_maps(device))
     return distance(classifier.for_data(train, device, seed=1).requires_grad_(False).maps)
 
 
 def distance(maps: Callable[[Tensor], list[Tensor]]) -> Callable[[Tensor, Tensor], Tensor]:
-    """Of feature maps: the squared difference of their unit vectors, averaged over space and over the layers: 0 to 4.
-
-    Zhang et al. 2018 (LPIPS, equation 1) without their learned weights.
+    """(x, y) -> (B,), 0 to 4: the squared difference of the unit vectors of their feature maps (B, c, h, w), averaged
+    over space and layers. LPIPS (Zhang et al. 2018, equation 1) without its learned weights; gradients go to y alone.
     """
 
-    def of(x: Tensor, y: Tensor) -> Tensor:
+    def between(x: Tensor, y: Tensor) -> Tensor:
         with torch.no_grad():
             wanted = [unit(h) for h in maps(x)]
-        return sum((unit(h) - w).square().sum(1).mean((1, 2)) for h, w in zip(maps(y), wanted, strict=True)) / len(
-            wanted
-        )
+        errors = [(unit(h) - w).square().sum(1).mean((1, 2)) for h, w in zip(maps(y), wanted, strict=True)]
+        return sum(errors) / len(errors)
 
-    return of
+    return between
 
 
 def unit(h: Tensor) -> Tensor:
+    """h (B, c, h, w) with vectors of length 1 along c."""
     h = h.float()
     return h / (h.square().sum(1, keepdim=True) + 1e-8).sqrt()
 
 
 def vgg_path() -> Path:
+    """Where torch.hub keeps VGG's weights."""
     return Path(torch.hub.get_dir()) / "checkpoints" / VGG_FILE
 
 

@@ -1,8 +1,8 @@
-"""Priors over latents, interchangeable: `fit` one to Latents, and with the decoder it draws pictures by `generate`.
+"""Priors over latents: `fit` one to Latents, and with the decoder it draws pictures.
 
-Three have their fit in closed form or by EM and are here: N(0, I), one Gaussian, a mixture. The others are models that
-are trained: a GAN, a Causal transformer over tokens, a Denoiser. So the lecture's systems are an autoencoder and a
-prior each: fit(Denoiser(...), latents, vae) is latent diffusion, fit(Causal(...), latents, vq) is VQGAN.
+Here are those that are fitted in closed form or by EM: N(0, I), one Gaussian, a mixture. The others are models that are
+trained: a GAN, a Causal transformer over tokens, a Denoiser. fit(Denoiser(...), latents, vae) is latent diffusion,
+fit(Causal(...), latents, vq) is VQGAN.
 """
 
 import math
@@ -21,7 +21,8 @@ class Gaussian(nn.Module):
 
     def __init__(self, shape, full: bool = True):
         super().__init__()
-        self.shape, self.full, dim = tuple(shape), full, math.prod(shape)
+        self.shape, self.full = tuple(shape), full
+        dim = math.prod(shape)
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("root", torch.eye(dim))  # of the covariance
 
@@ -30,7 +31,7 @@ class Gaussian(nn.Module):
         if self.full:
             z = z.flatten(1).cpu().double()
             self.mean.copy_(z.mean(0))
-            self.root.copy_(torch.linalg.cholesky(z.T.cov() + RIDGE * torch.eye(z.shape[1], dtype=z.dtype)))
+            self.root.copy_(root_of(z.T.cov()))
 
     def sample(self, n: int, cond=None, generator=None) -> Tensor:
         """(n, *shape); the condition is not used."""
@@ -38,7 +39,9 @@ class Gaussian(nn.Module):
         return (self.mean + x @ self.root.T).view(n, *self.shape)
 
 
-RIDGE = 1e-4  # added to every variance, so that a covariance of few samples has a root
+def root_of(covariance: Tensor, ridge: float = 1e-4) -> Tensor:
+    """Its Cholesky root (D, D); the ridge is added to every variance, so that one of few samples has a root."""
+    return torch.linalg.cholesky(covariance + ridge * torch.eye(len(covariance), dtype=covariance.dtype))
 
 
 class Mixture(nn.Module):
@@ -46,7 +49,8 @@ class Mixture(nn.Module):
 
     def __init__(self, shape, parts: int = 10, steps: int = 20):
         super().__init__()
-        self.shape, self.parts, self.steps, dim = tuple(shape), parts, steps, math.prod(shape)
+        self.shape, self.parts, self.steps = tuple(shape), parts, steps
+        dim = math.prod(shape)
         self.register_buffer("weights", torch.full((parts,), 1 / parts))
         self.register_buffer("means", torch.zeros(parts, dim))
         self.register_buffer("roots", torch.eye(dim).repeat(parts, 1, 1))
@@ -56,24 +60,22 @@ class Mixture(nn.Module):
 
         It starts from random samples as means and the covariance of all.
         """
-        z, home = z.flatten(1).cpu().double(), self.means.device  # not every device has float64
+        device, z = self.means.device, z.flatten(1).cpu().double()  # not every device has float64
         self.cpu().double()
         self.means.copy_(z[torch.randperm(len(z), generator=generator)[: self.parts]])
-        everywhere = z.T.cov() + RIDGE * torch.eye(z.shape[1], dtype=z.dtype)
-        self.roots.copy_(torch.linalg.cholesky(everywhere).expand_as(self.roots))
+        self.roots.copy_(root_of(z.T.cov()).expand_as(self.roots))
         path = []
         for _ in range(self.steps):
             logs = self.log_parts(z)
             path.append(torch.logsumexp(logs, 1).mean().item())
-            share = torch.softmax(logs, 1)  # (N, parts): whose each is
+            share = torch.softmax(logs, 1)  # (N, parts), of each sample
             total = share.sum(0).clamp(min=1e-6)
             self.weights.copy_(total / total.sum())
             self.means.copy_(share.T @ z / total[:, None])
             for k in range(self.parts):
                 away = (z - self.means[k]) * share[:, k : k + 1].sqrt()
-                spread = away.T @ away / total[k] + RIDGE * torch.eye(z.shape[1], dtype=z.dtype)
-                self.roots[k] = torch.linalg.cholesky(spread)
-        self.float().to(home)
+                self.roots[k] = root_of(away.T @ away / total[k])
+        self.float().to(device)
         return path
 
     def log_parts(self, z: Tensor) -> Tensor:
@@ -99,8 +101,10 @@ def fit(
     prior: nn.Module, latents: Latents, autoencoder: Autoencoder, steps: int = 1000, batch: int = 64, lr: float = 1e-3,
     seed: int = 0, labelled: bool = False, **options,
 ) -> Latent:  # fmt: skip
-    """Any prior fitted to latents, and to their labels if `labelled`, in `steps` steps where it learns (options are
-    train's), joined with the decoder."""
+    """Any prior fitted to latents, and to their labels if `labelled`, and joined with the decoder.
+
+    A model is trained for `steps` steps; the options are train's.
+    """
     generator = torch.Generator().manual_seed(seed)
     if hasattr(prior, "fit"):
         prior.fit(latents.at(torch.arange(len(latents.z))), generator)

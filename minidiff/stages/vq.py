@@ -7,12 +7,12 @@ from ..device import averaged
 
 
 class Codebook(nn.Module):
-    """VQ-VAE's bottleneck (van den Oord et al. 2017, section 3.1): each vector of h (B, dim, H, W) becomes its nearest
-    code.
+    """VQ-VAE's bottleneck: each vector of h (B, dim, H, W) becomes its nearest code (van den Oord et al. 2017,
+    section 3.1).
 
-    Gradients pass straight through. The codes follow the vectors given to them by moving averages (their appendix A.1),
-    and a code that gets less than a thirtieth of its share is dead: it is moved onto a vector of the batch, which is
-    also how all codes begin. `commit` holds the encoder to its codes.
+    Gradients pass straight through. The codes follow the vectors assigned to them by moving averages (appendix A.1). A
+    code that gets less than a thirtieth of an equal share is dead: it is moved onto a vector of the batch, as are all
+    codes at the start. `commit` is the weight of the commitment loss.
     """
 
     def __init__(self, codes: int, dim: int, decay: float = 0.98, commit: float = 0.25):
@@ -72,8 +72,8 @@ class Codebook(nn.Module):
 
 
 def usage(index: Tensor, codes: int) -> tuple[float, float]:
-    """The share of codes that occur among the indices, and their perplexity as a share of the codes: 1 if all are as
-    frequent."""
+    """The share of the codes that occur among the indices, and their perplexity as a share of the codes, 1 if all are
+    equally frequent."""
     p = torch.bincount(index.flatten(), minlength=codes).double()
     p = p / p.sum()
     return (p > 0).double().mean().item(), (-torch.xlogy(p, p).sum()).exp().item() / codes

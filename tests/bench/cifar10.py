@@ -25,8 +25,9 @@ from minidiff import data, plot
 from minidiff.device import pick, replacing
 from minidiff.guidance import during
 from minidiff.measure import classifier
-from minidiff.measure.compare import distances, draw
+from minidiff.measure.report import distances
 from minidiff.run import checkpoint, pretrained
+from minidiff.run.evaluate import draw
 
 CALLS = (2, 5, 10, 15, 20, 50)
 SAMPLERS = ("ddim", "heun", "dpmpp_2m")
@@ -35,7 +36,7 @@ SCALES = (1.0, 1.25, 1.5, 2.0, 3.0, 5.0)
 
 
 def measured(real: Tensor, judge, x: Tensor, labels: Tensor) -> dict[str, float]:
-    found, logits = classifier.judge(judge, x)
+    found, logits = classifier.extract(judge, x)
     row = dict(zip(("frechet", "precision", "recall"), distances(real, found, labels, len(x)), strict=True))
     return row | {"recognised": (logits.argmax(1) == labels).float().mean().item()}
 
@@ -72,7 +73,7 @@ def main() -> None:
     config, model = checkpoint.read_config(run), checkpoint.load(run, device=pick())
     train, held_out = data.load(options.data), data.load(options.data, "test")
     judge = classifier.for_data(train, pick())
-    real = classifier.judge(judge, held_out.at(torch.arange(len(held_out))))[0]
+    real = classifier.extract(judge, held_out.at(torch.arange(len(held_out))))[0]
     labels = torch.arange(n) % len(config.classes)
 
     def drawn(**how):

@@ -23,7 +23,7 @@ from minidiff.denoise import Denoiser, lognormal_times
 from minidiff.device import autocast, pick, replacing, to_device
 from minidiff.guidance import Guided
 from minidiff.measure import classifier
-from minidiff.measure.compare import distances
+from minidiff.measure.report import distances
 from minidiff.nets import UNet
 from minidiff.samplers import dpmpp_2m, last, start
 from minidiff.schedules import VP
@@ -82,7 +82,7 @@ def main() -> None:
     strong = trained(options.runs / "strong.safetensors", dataset, 96, options.minutes, device)
     weak = trained(options.runs / "weak.safetensors", dataset, 48, options.minutes / 5, device)
     judge = classifier.for_data(dataset, device=device)
-    real, logits = classifier.judge(judge, held_out.at(torch.arange(len(held_out)))[: 2 * options.n])
+    real, logits = classifier.extract(judge, held_out.at(torch.arange(len(held_out)))[: 2 * options.n])
     labels = torch.arange(options.n) % len(dataset.classes)
     interval = tuple(strong.schedule.time(-2 * torch.tensor(INTERVAL).log()).tolist())
     ways = {
@@ -94,7 +94,7 @@ def main() -> None:
     for way, scale in [("off", 1.0), *((way, scale) for way in ways for scale in SCALES)]:
         began = time.monotonic()
         x = samples(ways.get(way, lambda scale: strong)(scale), labels, dataset.shape, device)
-        features, found = classifier.judge(judge, x)
+        features, found = classifier.extract(judge, x)
         frechet, precision, recall = distances(real, features, labels, options.n)
         right = (found.argmax(1) == labels).float().mean().item()
         rows.append({"way": way, "scale": scale, "frechet": frechet, "precision": precision, "recall": recall,
@@ -103,7 +103,7 @@ def main() -> None:
         pictures[way, scale] = x[: 4 * len(dataset.classes)]
     fresh = torch.Generator().manual_seed(2)
     x, floor_labels = dataset.batch(2 * options.n, fresh)
-    floor = distances(real, classifier.judge(judge, x)[0], floor_labels, options.n)
+    floor = distances(real, classifier.extract(judge, x)[0], floor_labels, options.n)
     right = (logits.argmax(1) == held_out.labels[: len(logits)]).float().mean().item()
     report = {
         "data": f"{len(dataset)} pictures of {dataset.shape}; {len(real)} held out",

@@ -1,7 +1,7 @@
 """Every net on the digits for the same minutes: denoising error by noise level, on held-out digits.
 
-PYTHONPATH=lectures python tests/bench/nets.py            two minutes a net; writes nets.json and nets.png beside this file
-python tests/bench/nets.py --minutes .1 --out FOLDER
+PYTHONPATH=lectures python tests/bench/nets.py     two minutes a net; writes nets.json and nets.png beside this file
+PYTHONPATH=lectures python tests/bench/nets.py --minutes .1 --out FOLDER
 """
 
 import argparse
@@ -16,11 +16,12 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import torch
 from experiments.matched import matched
+from experiments.tools import denoising_error
 
 from minidiff import data, plot
 from minidiff.denoise import Denoiser, lognormal_times
 from minidiff.device import replacing
-from minidiff.measure.nets import denoising_error, flops, parameters
+from minidiff.measure.nets import flops, parameters
 from minidiff.nets import NETS
 from minidiff.oracles import EmpiricalDenoiser
 from minidiff.schedules import VP

@@ -37,9 +37,10 @@ from minidiff.denoise import Prediction, normal_like
 from minidiff.device import autocast, pick, replacing, to_device
 from minidiff.guidance import during
 from minidiff.measure import classifier
-from minidiff.measure.compare import distances, draw
 from minidiff.measure.nets import parameters
+from minidiff.measure.report import distances
 from minidiff.run import checkpoint
+from minidiff.run.evaluate import draw
 from minidiff.run.loop import pays, train_run
 from minidiff.run.recipes import configure
 from minidiff.schedules import VP, expand
@@ -223,7 +224,8 @@ def our_model(options, dataset) -> tuple[nn.Module, dict]:
         (run / "done").touch()
     config, model = checkpoint.read_config(run), checkpoint.load(run, device=pick())
     steps = checkpoint.read_losses(run)[-1][0]
-    return model, {"batch": config.batch, "lr": config.lr, "parameters": parameters(model), "steps": steps}
+    chosen = config.training
+    return model, {"batch": chosen.batch, "lr": chosen.lr, "parameters": parameters(model), "steps": steps}
 
 
 def measured(real: Tensor, found: Tensor) -> dict[str, float]:
@@ -261,8 +263,8 @@ def main() -> None:
         "minidiff, guidance 2 in 3 of 7 steps": ("minidiff", labels, within),
         "minidiff, labels unused": ("minidiff", None, {"steps": CALLS}),
     } | {name: (name, None, {"steps": CALLS}) for name in others}
-    real = classifier.judge(judge, held_out.at(torch.arange(len(held_out))))[0]
-    again = classifier.judge(judge, dataset.at(torch.arange(options.n)))[0]
+    real = classifier.extract(judge, held_out.at(torch.arange(len(held_out))))[0]
+    again = classifier.extract(judge, dataset.at(torch.arange(options.n)))[0]
     report = {
         "what": f"CIFAR-10 (JPEG copy), {options.minutes:g} minutes of training each from nothing, seed 0; {options.n} "
         f"samples, dpmpp_2m, {CALLS} calls, EMA, no guidance where not said; to {len(held_out)} held-out "
@@ -276,7 +278,7 @@ def main() -> None:
     for label, (name, cond, how) in sampled.items():
         model, about = models[name]
         x = draw(options.runs / "drawn", model, dataset.shape, options.n, cond, part=PART, **how)
-        found = classifier.judge(judge, x)[0]
+        found = classifier.extract(judge, x)[0]
         report["rows"][label], pictures[label] = measured(real, found) | about, x[:64]
         print(label, report["rows"][label], flush=True)
     best = min(report["rows"][name]["frechet"] for name in others)

@@ -23,9 +23,10 @@ import torch
 from minidiff import data, plot
 from minidiff.device import pick, replacing
 from minidiff.measure import classifier
-from minidiff.measure.compare import distances, draw
 from minidiff.measure.nets import parameters
+from minidiff.measure.report import distances
 from minidiff.run import checkpoint
+from minidiff.run.evaluate import draw
 from minidiff.run.loop import train_run
 from minidiff.run.recipes import configure
 
@@ -73,12 +74,12 @@ def measure(options, name: str, real, judge) -> dict:
     config, model = checkpoint.read_config(run), checkpoint.load(run, device=pick())
     labels = torch.arange(options.n) % len(config.classes)
     x = draw(run / "drawn", model, config.shape, options.n, labels, steps=STEPS)
-    found, logits = classifier.judge(judge, x)
+    found, logits = classifier.extract(judge, x)
     frechet, precision, recall = distances(real, found, labels, options.n)
     row = {"frechet": frechet, "precision": precision, "recall": recall}
     row |= {"recognised": (logits.argmax(1) == labels).float().mean().item(), "parameters": parameters(model)}
     steps = checkpoint.read_losses(run)[-1][0]
-    return row | {"steps": steps, "images a second": steps * config.batch / (60 * minutes)}
+    return row | {"steps": steps, "images a second": steps * config.training.batch / (60 * minutes)}
 
 
 def show(found: dict, path: Path) -> None:
@@ -104,8 +105,8 @@ def main() -> None:
     options = parser.parse_args()
     dataset, held_out = data.load(options.data), data.load(options.data, "test")
     judge = classifier.for_data(dataset, pick())
-    real = classifier.judge(judge, held_out.at(torch.arange(len(held_out))))[0]
-    again = classifier.judge(judge, dataset.at(torch.arange(options.n)))[0]
+    real = classifier.extract(judge, held_out.at(torch.arange(len(held_out))))[0]
+    again = classifier.extract(judge, dataset.at(torch.arange(options.n)))[0]
     path = options.out / "recipe.json"
     what = (
         f"CIFAR-10 (JPEG copy), {options.minutes:g} minutes of training each (of latents: {FIRST:g} of them an "

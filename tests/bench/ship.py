@@ -1,4 +1,4 @@
-"""Makes a model that comes with minidiff of a run that `evaluate` has measured: its weights in half the size, and a card.
+"""A model that comes with minidiff, of a run that `evaluate` has measured: its weights in half the size, and a card.
 
 python tests/bench/ship.py RUN NAME DATA HOW LIMITS     see `ship`
 """
@@ -29,7 +29,8 @@ def ship(run: Path, name: str, data: str, how: str, limits: str) -> Path:
     if (size := sum(2 * v.numel() for v in weights.values())) > LIMIT:
         raise ValueError(f"{run}: {size / 1e6:.1f} MB of weights are more than the {LIMIT / 1e6:g} that may be shipped")
     name_of_data = {"data": data, "size": config.size if data.startswith("shapes") else None, "fingerprint": None}
-    config = replace(config, **name_of_data, first_stage=config.first_stage and config.first_stage | name_of_data)
+    first = config.autoencoder and replace(config.autoencoder, **name_of_data)
+    config = replace(config, **name_of_data, autoencoder=first)
     measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8")) | {"run": name, "data": data}
     losses = (run / "loss.csv").read_text(encoding="utf-8")
     out.mkdir(exist_ok=True)

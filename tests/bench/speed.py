@@ -186,7 +186,7 @@ def sampling(rounds: int, n: int = 64, calls: int = 20) -> dict:
             theirs()
 
     work = {
-        "minidiff": lambda: generate(ours, (3, 32, 32), n, steps=calls),
+        "minidiff": lambda: generate(ours, n, shape=(3, 32, 32), steps=calls),
         "diffusers, float32": theirs,
         "diffusers, autocast": theirs_cast,
     }

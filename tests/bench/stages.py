@@ -23,13 +23,15 @@ from minidiff import data, plot
 from minidiff.data.shapes import checker
 from minidiff.device import pick, replacing
 from minidiff.measure import classifier
-from minidiff.measure.compare import distances, some_pictures
 from minidiff.measure.metrics import frechet_distance
 from minidiff.measure.nets import parameters
+from minidiff.measure.report import distances, questions
 from minidiff.run import checkpoint
-from minidiff.run.evaluate import evaluate_autoencoder, prompted
+from minidiff.run.evaluate import evaluate_autoencoder
+from minidiff.run.folder import load_data
 from minidiff.run.generate import generate
-from minidiff.run.loop import load_data, train_run
+from minidiff.run.loop import train_run
+from minidiff.run.models import tokenizer_of
 from minidiff.run.recipes import configure
 from minidiff.stages import Causal
 from minidiff.stages.autoencoder import reconstruct
@@ -69,8 +71,8 @@ def autoencoder_row(run: Path, n: int, judge, real) -> dict:
     config = checkpoint.read_config(run)
     model, held_out = checkpoint.load(run, device=pick()), load_data(config, "test")
     report = evaluate_autoencoder(model, config, load_data(config), held_out, n=n)
-    x = some_pictures(held_out, n, 40_000)
-    features = classifier.judge(judge, reconstruct(model, x)[0])[0]
+    x = held_out.some(n, 40_000)
+    features = classifier.extract(judge, reconstruct(model, x)[0])[0]
     return report | dict(zip(MEASURES, distances(real, features, torch.zeros(len(x)), len(x)), strict=True))
 
 
@@ -84,20 +86,21 @@ def system_row(run: Path, n: int, scale: float, judge, real, second=None) -> tup
     config, model = checkpoint.read_config(run), checkpoint.load(run, device=pick())
     dataset, row, began = load_data(config, "test"), {"scale": scale}, time.monotonic()
     if dataset.captioned:
-        x, _, asked = prompted(model, checkpoint.tokenizer(config), dataset, n, scale=scale, steps=STEPS)
+        captions, asked = questions(dataset, n)
+        x = generate(model, n, cond=tokenizer_of(config)(captions), scale=scale, steps=STEPS)
         row |= {"seconds a picture": (time.monotonic() - began) / n} | checker.accuracy(asked, x)
         labels = torch.zeros(n)
     else:
         labels = torch.arange(n) % len(config.classes)
-        x = generate(model, config.shape, n, cond=labels, scale=scale, steps=STEPS)
+        x = generate(model, n, cond=labels, scale=scale, steps=STEPS)
         row |= {"seconds a picture": (time.monotonic() - began) / n}
-    features, logits = classifier.judge(judge, x.clamp(-1, 1))
+    features, logits = classifier.extract(judge, x.clamp(-1, 1))
     if not dataset.captioned:
         row["recognised"] = (logits.argmax(1) == labels).float().mean().item()
     row |= dict(zip(MEASURES, distances(real, features, labels, n), strict=True))
     if second is not None:
         net, real = second
-        row["frechet by turns"] = frechet_distance(classifier.judge(net, x.clamp(-1, 1))[0], real)
+        row["frechet by turns"] = frechet_distance(classifier.extract(net, x.clamp(-1, 1))[0], real)
     return row | {"parameters": parameters(model), "steps": last_step(run)}, x[:64].clamp(-1, 1)
 
 
@@ -144,18 +147,18 @@ def main() -> None:
     # the judge, and the teacher of perceptual loss and stacked GAN: both before any clock starts
     judge, _ = (classifier.for_data(dataset, pick(), seed=seed) for seed in (0, 1))
     held_out = data.load(options.data, "test", options.size)
-    real = classifier.judge(judge, some_pictures(held_out, 2 * options.n))[0]
-    again = classifier.judge(judge, some_pictures(dataset, options.n, 30_000))[0]
+    real = classifier.extract(judge, held_out.some(2 * options.n, 20_000))[0]
+    again = classifier.extract(judge, dataset.some(options.n, 30_000))[0]
     second, floor = None, {}
     if not dataset.captioned:  # what is trained through a classifier of labels is near by its lights: a second opinion
         net = classifier.for_data(without_labels(dataset), pick())
         features = [
-            classifier.judge(net, some_pictures(part, n))[0]
+            classifier.extract(net, part.some(n, 20_000))[0]
             for part, n in ((held_out, 2 * options.n), (dataset, options.n))
         ]
         second, floor = (net, features[0]), {"frechet by turns": frechet_distance(*features)}
     firsts = {name: train(folder, options, name, name, FIRST[name] * minutes) for name in FIRST}
-    rows, pictures = {}, {"real": some_pictures(held_out, options.n)[:64]}
+    rows, pictures = {}, {"real": held_out.some(options.n, 20_000)[:64]}
     scales = (1.0, SCALE[dataset.captioned])
     for name, (model, first) in SYSTEMS.items():
         took = FIRST[first] * minutes if first else 0.0

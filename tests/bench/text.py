@@ -37,10 +37,10 @@ def measure(way: str, steps: int, n: int) -> tuple[dict, torch.Tensor]:
     for name, part in PARTS.items():
         asked_of = data.load("shapes:2:held_out", part)
         for scale in SCALES:
-            found = prompt_accuracy(model, TOKENIZER, asked_of, n, scale=scale, steps=SAMPLING)
+            found = prompt_accuracy(model, TOKENIZER, asked_of, n, shape=asked_of.shape, scale=scale, steps=SAMPLING)
             row[f"{name}, gamma {scale:g}"] = found
             print(way, name, f"gamma {scale:g}:", ", ".join(f"{k} {v:.3f}" for k, v in found.items()), flush=True)
-    x = generate(model, (3, 16, 16), 8, cond=TOKENIZER(new_captions(8)), scale=2.0, steps=SAMPLING)
+    x = generate(model, 8, shape=(3, 16, 16), cond=TOKENIZER(new_captions(8)), scale=2.0, steps=SAMPLING)
     return row, x
 
 

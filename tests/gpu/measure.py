@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from minidiff import data, plot
 from minidiff.device import native_bf16, replacing, tuned
 from minidiff.measure import classifier, metrics
-from minidiff.measure.features import features
+from minidiff.measure.features import features_for
 from minidiff.measure.nets import flops, parameters
 from minidiff.run import checkpoint, pretrained
 from minidiff.run.generate import generate
@@ -105,7 +105,8 @@ class Results(dict):
 
 def in_the_background(pictures: str, parts: set[str], compiled: list[str]) -> list[subprocess.Popen]:
     """For the caches: pictures read and their classifier trained, and nets compiled."""
-    code = f"from minidiff import classifier, data; classifier.for_data(data.load({pictures!r}), 'cuda')"
+    imports = "from minidiff import data; from minidiff.measure import classifier"
+    code = f"{imports}; classifier.for_data(data.load({pictures!r}), 'cuda')"
     commands = [["-c", code]] if {"small", "large"} & parts else []
     warm = compiled if "speed" in parts else ["small", "unet-minutes"]
     commands += [[__file__, "-", "--warm", name] for name in warm]
@@ -196,13 +197,14 @@ def speed_of(name: str, device, compiled: bool, seconds: float = 1.5) -> dict:
     """Images a second of training by a recipe, at its batch, and what it needs at the peak."""
     config, dataset = subject(name, device)
     model = checkpoint.new_model(config, device)
-    state = new_state(model, 0, range(config.parts), config.optimizer)
+    chosen = config.training
+    state = new_state(model, 0, range(chosen.parts), chosen.optimizer)
     net = getattr(model, "prior", model).net
-    found = {"batch": config.batch, "parameters": parameters(net)}
+    found = {"batch": chosen.batch, "parameters": parameters(net)}
     cost = 3 * flops(net, dataset.shape) / 1e12
     if compiled:
         compile_net(model)
-    batches = data.batches(dataset.to(device), config.batch // config.parts, state.generators, flip=config.flip)
+    batches = data.batches(dataset.to(device), chosen.batch // chosen.parts, state.generators, flip=chosen.flip)
     steps = train(model, batches, 10**9, lr=1e-4, state=state, check=None, check_every=20)
     with tuned(device):
         found["seconds of the first step"] = round(took(steps, 1, device), 1)
@@ -212,7 +214,7 @@ def speed_of(name: str, device, compiled: bool, seconds: float = 1.5) -> dict:
         n, spent, each = 0, 0.0, 20 if device.type == "cuda" else 1
         while spent < seconds:
             n, spent = n + each, spent + took(steps, each, device)
-    rate = n * config.batch / max(spent, 1e-9)
+    rate = n * config.training.batch / max(spent, 1e-9)
     found |= {"images a second": round(rate), "TFLOP/s": round(cost * rate, 1)}
     if device.type == "cuda":
         found["GiB at the peak"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
@@ -252,25 +254,25 @@ class Judge:
             classifier.fit = lambda train, **options: fit(train, **options | {"steps": 30})
         train_part, held_out = data.load(pictures), data.load(pictures, "test")
         self.n = SAMPLES if device.type == "cuda" else 40
-        self.eyes = features("classifier", train_part, device)
-        self.real = self.eyes.look(held_out.at(torch.arange(len(held_out))))[0]
+        self.features = features_for("classifier", train_part, device)
+        self.real = self.features.compute(held_out.at(torch.arange(len(held_out))))[0]
         other = torch.randperm(len(train_part), generator=torch.Generator().manual_seed(0))[: self.n]
-        self.floor = round(metrics.frechet_distance(self.eyes.look(train_part.at(other))[0], self.real), 3)
+        self.floor = round(metrics.frechet_distance(self.features.compute(train_part.at(other))[0], self.real), 3)
 
     def card(self, model, config, path: Path) -> dict:
         """The distance at 10, 20 and 36 calls of dpmpp_2m, and with guidance; a picture of both."""
         found, labels = {"samples": self.n}, torch.arange(self.n) % len(config.classes)
         for steps, scale in ((10, 1.0), (20, 1.0), (36, 1.0), (10, 1.5), (10, 2.0)):
             began = time.monotonic()
-            x = generate(model, config.shape, self.n, cond=labels, steps=steps, scale=scale, seed=1, batch=500)
-            seen, logits = self.eyes.look(rounded(x))
+            x = generate(model, self.n, cond=labels, steps=steps, scale=scale, seed=1, batch=500)
+            seen, logits = self.features.compute(rounded(x))
             found[f"{steps} steps, scale {scale:g}"] = {
                 "distance": round(metrics.frechet_distance(seen, self.real), 2),
                 "recognised": round((logits.argmax(1) == labels).float().mean().item(), 3),
                 "samples a second": round(self.n / (time.monotonic() - began)),
             }
         rows = torch.arange(100) // 10 % len(config.classes)
-        shown = [generate(model, config.shape, 100, cond=rows, steps=20, scale=s, seed=2) for s in (1.0, 2.0)]
+        shown = [generate(model, 100, cond=rows, steps=20, scale=s, seed=2) for s in (1.0, 2.0)]
         figure, axes = plot.plt.subplots(1, 2, figsize=(11, 5.8), layout="constrained")
         for ax, x, title in zip(axes, shown, ("no guidance", "guidance 2"), strict=True):
             plot.grid(x, 10, ax, title, config.classes if ax is axes[0] else None)
@@ -285,7 +287,7 @@ def rounded(x: torch.Tensor) -> torch.Tensor:
 
 def trained(run: Path) -> dict:
     config, rows = checkpoint.read_config(run), checkpoint.read_losses(run)
-    return {"steps": rows[-1][0] if rows else 0, "batch": config.batch, "net": config.net, "width": config.width,
+    return {"steps": rows[-1][0] if rows else 0, "batch": config.training.batch, "net": config.net,
             "last loss": rows[-1][1] if rows else None}  # fmt: skip
 
 

@@ -18,17 +18,18 @@ from minidiff.device import autocast, follower, native_bf16, to_device
 from minidiff.guidance import ClassifierGuided, Guided
 from minidiff.measure import classifier, metrics
 from minidiff.measure.doctor import examine
-from minidiff.measure.features import see
+from minidiff.measure.features import extract
 from minidiff.nets import NETS, build
 from minidiff.oracles import EmpiricalDenoiser, MixtureDenoiser
 from minidiff.run import checkpoint, loop
 from minidiff.run.evaluate import evaluate
 from minidiff.run.generate import generate
 from minidiff.run.loop import train_run
+from minidiff.run.models import tokenizer_of
 from minidiff.run.recipes import configure
 from minidiff.samplers import SAMPLERS, last, start
 from minidiff.schedules import SCHEDULES
-from minidiff.text import WAYS, Tokenizer
+from minidiff.text import TEXT_MODES, Tokenizer
 from minidiff.train import new_state, train
 
 DEVICE = torch.device(os.environ.get("MINIDIFF_GPU_DEVICE", "cuda"))
@@ -46,8 +47,8 @@ KINDS = {  # name -> (data, choices)
     "NCSN": ("digits", {"net": "ncsn", "width": 16}),
     "transformer": ("digits", {"net": "transformer", "width": 32}),
     "captions, cross": ("shapes:1", {"width": 32}),
-    "captions, tokens": ("shapes:1", {"width": 32, "way": "tokens"}),
-    "captions, pooled, U-Net": ("shapes:1", {"net": "unet", "width": 16, "way": "pooled"}),
+    "captions, tokens": ("shapes:1", {"width": 32, "text_mode": "tokens"}),
+    "captions, pooled, U-Net": ("shapes:1", {"net": "unet", "width": 16, "text_mode": "pooled"}),
     "GAN of points": ("eight_gaussians", {"model": "gan", "width": 32}),
     "GAN": ("digits", {"model": "gan", "width": 16}),
     "style GAN": ("digits", {"model": "gan", "net": "style", "width": 16}),
@@ -122,12 +123,12 @@ def test_trains_is_killed_resumes_samples_and_is_evaluated(kind, tmp_path, monke
     model = checkpoint.load(run, device=DEVICE)
     if config.model not in ("vae", "vq"):
         cond = torch.arange(6) % len(config.classes) if config.classes else None
-        if config.prompts:
-            cond = checkpoint.tokenizer(config)(config.prompts[:6], truncate=True)
-        x = generate(model, config.shape, 6, cond=cond, steps=3)
+        if config.text:
+            cond = tokenizer_of(config)(config.text.prompts[:6], truncate=True)
+        x = generate(model, 6, cond=cond, steps=3)
         assert x.shape == (6, *config.shape) and x.isfinite().all() and x.device.type == "cpu"
         if config.model == "diffusion":
-            again = generate(model, config.shape, 6, cond=cond, steps=3, scale=2.0, sampler="heun")
+            again = generate(model, 6, cond=cond, steps=3, scale=2.0, sampler="heun")
             assert again.isfinite().all() and not torch.equal(x, again)
     report = evaluate(run, n=64, few=True, steps=3, device=str(DEVICE))
     assert report["device"].startswith(DEVICE.type)
@@ -169,11 +170,11 @@ def randomised(net):
 def every_net():
     tokenizer = Tokenizer(["red", "blue", "circle"], 4)
     for name in NETS:
-        yield name, build(name, (2,) if name == "mlp" else (3, 16, 16), 5, 32), torch.tensor([1, 5])
+        yield name, build(name, (2,) if name == "mlp" else (3, 16, 16), 5, width=32), torch.tensor([1, 5])
     for name in ("dit", "unet"):
-        for way in WAYS:
-            net = build(name, (3, 16, 16), width=32, tokenizer=tokenizer, way=way)
-            yield f"{name}, {way}", net, torch.tensor([[2, 4, 0, 0], [0, 0, 0, 0]])
+        for mode in TEXT_MODES:
+            net = build(name, (3, 16, 16), width=32, tokenizer=tokenizer, text_mode=mode)
+            yield f"{name}, {mode}", net, torch.tensor([[2, 4, 0, 0], [0, 0, 0, 0]])
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -223,7 +224,7 @@ def test_guidance_and_measures_stay_on_the_device():
     )
     for guided in (
         Guided(model, 2.0), Guided(model, 2.0, negative=torch.tensor(3)), Guided(model, 2.0, interval=(0.1, 0.3)),
-        Guided(model, 2.0, weak=MixtureDenoiser(mixture, model.schedule)), Guided(model, 2.0, rescale=0.5),
+        Guided(model, 2.0, weak=MixtureDenoiser(mixture, model.schedule)),
         ClassifierGuided(model, lambda x, t: -(x[:, None] - mixture.means.to(x)).square().sum(2), 1.0),
     ):  # fmt: skip
         assert guided(x, t, cond).x0.device.type == DEVICE.type
@@ -239,7 +240,7 @@ def test_guidance_and_measures_stay_on_the_device():
 
 def test_same_seed_same_noise():
     """Starts are the CPU's to the bit; training noise repeats, and the losses with it, to rounding."""
-    model = Denoiser(build("unet", (1, 8, 8), 10, 16), SCHEDULES["vp"](), "edm").to(DEVICE)
+    model = Denoiser(build("unet", (1, 8, 8), 10, width=16), SCHEDULES["vp"](), "edm").to(DEVICE)
     ours, theirs = (start(model, (4, 1, 8, 8), torch.Generator().manual_seed(3), d) for d in (DEVICE, "cpu"))
     # sigma at t_max is computed on either, to rounding
     assert torch.allclose(ours.cpu(), theirs, rtol=1e-6)
@@ -261,9 +262,9 @@ def test_a_step_waits_for_nothing(spec, net, width, optimizer):
     if DEVICE.type != "cuda":
         pytest.skip("only a GPU is ever waited for")
     config, dataset = configure(spec, device=str(DEVICE), net=net, width=width, batch=16, optimizer=optimizer)
-    state = new_state(checkpoint.new_model(config, DEVICE), 0, range(1), config.optimizer)
+    state = new_state(checkpoint.new_model(config, DEVICE), 0, range(1), config.training.optimizer)
     dataset = dataset.to(DEVICE) if hasattr(dataset, "to") else dataset
-    batches = data.batches(dataset, 16, state.generators, checkpoint.tokenizer(config), config.flip)
+    batches = data.batches(dataset, 16, state.generators, tokenizer_of(config), config.training.flip)
     steps = train(state.model, batches, 100, state=state, check_every=50)
     for _ in range(5):
         next(steps)
@@ -300,7 +301,7 @@ class Inception(torch.nn.Module):
 
 
 def test_what_inception_sees():
-    seen, logits = see(Inception().to(DEVICE), torch.zeros(5, 1, 8, 8))
+    seen, logits = extract(Inception().to(DEVICE), torch.zeros(5, 1, 8, 8))
     assert seen.shape == (5, 2048) and logits.shape == (5, 1008) and seen.device.type == "cpu"
 
 
@@ -315,7 +316,7 @@ def test_a_classifier_learns():
     digits = data.load("digits")
     net = classifier.fit(digits, steps=100, device=DEVICE)
     x, y = digits.batch(200, torch.Generator().manual_seed(0))
-    assert (classifier.judge(net, x)[1].argmax(1) == y).float().mean() > 0.5
+    assert (classifier.extract(net, x)[1].argmax(1) == y).float().mean() > 0.5
 
 
 def test_demo(tmp_path):

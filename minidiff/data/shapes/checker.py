@@ -23,7 +23,10 @@ class Found(NamedTuple):
     colour: int
     shape: int
     big: int
-    centre: tuple[float, float]
+    centre: tuple[float, float] | None
+
+
+MISSING = Found(-1, -1, -1, None)  # an object that was asked for and is not there
 
 
 def read(pictures: Tensor) -> list[list[Found]]:
@@ -32,9 +35,8 @@ def read(pictures: Tensor) -> list[list[Found]]:
     Exact on rendered pictures of 16 pixels or more; how it fares under noise is measured in the tests and lecture 07.
     """
     x = pictures.float().clamp(-1, 1).cpu() - BACKGROUND
-    size = x.shape[-1]
-    owner, covers, colours = [], [], []
     rays = torch.tensor(list(COLOURS.values())) - BACKGROUND
+    owner, colours, covers = [], [], []
     for i, picture in enumerate(x):
         for mask in _pieces(picture):
             piece = picture * mask
@@ -42,14 +44,15 @@ def read(pictures: Tensor) -> list[list[Found]]:
             amount = amount.clamp(0, 1)  # how much of each pixel is this colour, were it the object's
             missed = (piece - torch.einsum("khw,kc->kchw", amount, rays)).square().sum((1, 2, 3))
             colour = int(missed.argmin())
-            if math.pi * (0.7 * RADII[0][0] * size) ** 2 < amount[colour].sum():  # smaller ones are specks
+            if math.pi * (0.7 * RADII[0][0] * x.shape[-1]) ** 2 < amount[colour].sum():  # smaller ones are specks
                 owner.append(i)
-                covers.append(amount[colour])
                 colours.append(colour)
+                covers.append(amount[colour])
     found = [[] for _ in x]
     if owner:
         radius, centre = measure(torch.stack(covers))
-        shape = nearest_shape(torch.stack(covers), radius, centre)
+        drawn = [coverage(torch.full_like(radius, k), radius, centre, x.shape[-1]) for k in range(len(SHAPES))]
+        shape = (torch.stack(drawn) - torch.stack(covers)).square().sum((2, 3)).argmin(0)  # whose drawing is nearest
         big = (radius > (RADII[0][1] + RADII[1][0]) / 2).long()
         for i, *numbers, c in zip(owner, colours, shape.tolist(), big.tolist(), centre.tolist(), strict=True):
             found[i].append(Found(*numbers, tuple(c)))
@@ -57,9 +60,7 @@ def read(pictures: Tensor) -> list[list[Found]]:
 
 
 def _pieces(picture: Tensor) -> list[Tensor]:
-    """A mask (H, H) for each object: what is clearly foreground and hangs together, and the edge that is nearest to
-    it.
-    """
+    """A mask (H, H) for each object: what is clearly foreground and hangs together, and the edge nearest to it."""
     strength = picture.norm(dim=0).numpy()
     seeds, count = ndimage.label(strength > 0.8)
     if count == 0:
@@ -77,42 +78,33 @@ def measure(cover: Tensor) -> tuple[Tensor, Tensor]:
     return (area / math.pi).sqrt() / size, centre
 
 
-def nearest_shape(cover: Tensor, radius: Tensor, centre: Tensor) -> Tensor:
-    """The shape (M,) whose drawing at that place, of that area, is nearest to cover (M, H, H)."""
-    drawn = [coverage(torch.full_like(radius, k), radius, centre, cover.shape[-1]) for k in range(len(SHAPES))]
-    return (torch.stack(drawn) - cover).square().sum((2, 3)).argmin(0)
-
-
 def score(asked: Asked, found: list[Found]) -> dict[str, list[bool]]:
     """Attribute -> whether it is as asked, an entry for each object or pair of which it was asked.
 
     Objects found are matched to those asked for so that most is right; one that is not there has nothing right.
     "object" is colour and shape of one object together, "count" whether there are as many as asked for.
     """
-    best, most = None, -1
-    padded = [*found, *[None] * (len(asked.objects) - len(found))]
-    for chosen in permutations(padded, len(asked.objects)):
-        rows = _compare(asked, chosen)
-        right = sum(sum(v) for v in rows.values())
-        if right > most:
-            best, most = rows, right
-    return {**best, "count": [len(found) == len(asked.objects)]}
+    padded = [*found, *[MISSING] * (len(asked.objects) - len(found))]
+    rows = [_compare(asked, chosen) for chosen in permutations(padded, len(asked.objects))]
+    return max(rows, key=lambda row: sum(map(sum, row.values()))) | {"count": [len(found) == len(asked.objects)]}
 
 
-def _compare(asked, chosen):
-    rows = {"colour": [], "shape": [], "object": [], "size": [], "place": [], "relation": []}
-    for (colour, shape, size), one in zip(asked.objects, chosen, strict=True):
-        right = (False, False) if one is None else (one.colour == colour, one.shape == shape)
-        rows["colour"].append(right[0])
-        rows["shape"].append(right[1])
-        rows["object"].append(all(right))
-        if size is not None:
-            rows["size"].append(one is not None and one.big == size)
+def _compare(asked: Asked, chosen: tuple[Found, ...]) -> dict[str, list[bool]]:
+    """`score` of these objects, one for each that was asked for, in that order."""
+    pairs = list(zip(asked.objects, chosen, strict=True))
+    places = [one.centre for one in chosen]
+    rows = {
+        "colour": [one.colour == colour for (colour, _, _), one in pairs],
+        "shape": [one.shape == shape for (_, shape, _), one in pairs],
+        "object": [(one.colour, one.shape) == kind[:2] for kind, one in pairs],
+        "size": [one.big == size for (_, _, size), one in pairs if size is not None],
+        "place": [],
+        "relation": [],
+    }
     if asked.place is not None:
-        rows["place"].append(chosen[0] is not None and place_of(*chosen[0].centre) == asked.place)
+        rows["place"].append(None not in places and place_of(*places[0]) == asked.place)
     if asked.relation is not None:
-        there = chosen[0] is not None and chosen[1] is not None
-        rows["relation"].append(there and relation_of(chosen[0].centre, chosen[1].centre) == asked.relation)
+        rows["relation"].append(None not in places and relation_of(*places) == asked.relation)
     return rows
 
 

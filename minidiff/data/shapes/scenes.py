@@ -1,12 +1,10 @@
-"""Captioned shapes: scenes of one to three coloured shapes, drawn here at any size, each with a sentence that is true
-of it.
+"""Scenes of one to three coloured shapes: how they are drawn at random, and how they are rendered.
 
-A scene is numbers, relative to the picture's side; `render` makes the picture, captions.describe the sentence, and
-checker.read gets the numbers back from the picture.
+A scene is numbers, relative to the side of the picture, so it can be rendered at any size.
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,32 +33,15 @@ EDGES = (0.425, 0.575)  # between left, middle and right; top, middle and bottom
 GAP, MARGIN = 0.1, 0.02  # between two objects, and to the picture's edge
 
 
-@dataclass
-class Scenes:
-    """N scenes of up to three objects; the entries beyond `count` mean nothing.
+class Scenes(NamedTuple):
+    """N scenes of up to three objects; the entries beyond `count` mean nothing."""
 
-    count (N,); colour, shape, big (N, 3), indices into COLOURS, SHAPES and SIZES; radius (N, 3); centre (N, 3, 2), x to
-    the right and y down, both in [0, 1].
-    """
-
-    count: Tensor
-    colour: Tensor
-    shape: Tensor
-    big: Tensor
-    radius: Tensor
-    centre: Tensor
-
-    def __len__(self) -> int:
-        return len(self.count)
-
-    def at(self, index) -> "Scenes":
-        """The scenes at `index`."""
-        return Scenes(*(v[index] for v in vars(self).values()))
-
-    def put(self, index: Tensor, other: "Scenes") -> None:
-        """Replace those where `index` (N,) is true."""
-        for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True):
-            mine[index] = theirs
+    count: Tensor  # (N,)
+    colour: Tensor  # (N, 3), an index into COLOURS
+    shape: Tensor  # (N, 3), an index into SHAPES
+    big: Tensor  # (N, 3), an index into SIZES
+    radius: Tensor  # (N, 3), in sides of the picture
+    centre: Tensor  # (N, 3, 2), x to the right and y down, both in [0, 1]
 
 
 def draw(n: int, generator=None, most: int = MOST, allowed: Tensor | None = None) -> Scenes:
@@ -68,38 +49,37 @@ def draw(n: int, generator=None, most: int = MOST, allowed: Tensor | None = None
 
     allowed (colours, shapes), bool: the combinations an object may have, by default all.
     """
-    if not 1 <= most <= MOST:
-        raise ValueError(f"a scene has 1 to {MOST} objects, not {most}")
     count = 1 + torch.randint(most, (n,), generator=generator)
     scenes = _guess(count, generator, allowed)
     while (bad := ~plain(scenes)).any():  # drawn anew, but with as many objects: the crowded ones need more tries
         tries = _guess(count[bad].repeat(8), generator, allowed)
         fits = plain(tries).view(8, -1)
         first = fits.float().argmax(0)  # of eight, the first that fits, or else the first
-        scenes.put(bad, tries.at(first * fits.shape[1] + torch.arange(fits.shape[1])))
+        chosen = first * fits.shape[1] + torch.arange(fits.shape[1])
+        for old, new in zip(scenes, tries, strict=True):
+            old[bad] = new[chosen]
     return scenes
 
 
-def _guess(count, generator, allowed):
+def _guess(count: Tensor, generator, allowed: Tensor | None) -> Scenes:
     """Scenes of `count` (N,) objects, each within the picture, but perhaps on top of one another."""
-    shape = (len(count), MOST)
+    size = (len(count), MOST)
     kinds = torch.arange(len(COLOURS) * len(SHAPES)) if allowed is None else allowed.flatten().nonzero()[:, 0]
-    kind = kinds[torch.randint(len(kinds), shape, generator=generator)]
-    big = torch.randint(2, shape, generator=generator)
+    kind = kinds[torch.randint(len(kinds), size, generator=generator)]
+    colour, shape = kind // len(SHAPES), kind % len(SHAPES)
+    big = torch.randint(2, size, generator=generator)
     low, high = torch.tensor(RADII)[big].unbind(2)
-    radius = low + (high - low) * torch.rand(shape, generator=generator)
-    centre = _places(count, generator) + JITTER * (2 * torch.rand(*shape, 2, generator=generator) - 1)
-    scenes = Scenes(count, kind // len(SHAPES), kind % len(SHAPES), big, radius, centre)
-    above_left, below_right = _reach(scenes)
-    scenes.centre = centre.clamp(above_left + MARGIN, 1 - MARGIN - below_right)  # large ones are moved inwards
-    return scenes
+    radius = low + (high - low) * torch.rand(size, generator=generator)
+    centre = _places(count, generator) + JITTER * (2 * torch.rand(*size, 2, generator=generator) - 1)
+    above_left, below_right = _reach(shape, radius)
+    centre = centre.clamp(above_left + MARGIN, 1 - MARGIN - below_right)  # large ones are moved inwards
+    return Scenes(count, colour, shape, big, radius, centre)
 
 
-def _places(count, generator):
-    """Where the objects of scenes of `count` lie but for the jitter, (N, 3, 2).
+def _places(count: Tensor, generator) -> Tensor:
+    """Where the objects of scenes of `count` (N,) lie but for the jitter, (N, 3, 2); several in the order of reading.
 
     A lone one lies in the middle a third of the time, so that a caption which says no place can mean the middle.
-    Several are in the order of reading.
     """
     centre = THREE.repeat(len(count), 1, 1)
     pair = PAIRS[torch.randint(2, count.shape, generator=generator)]
@@ -110,33 +90,28 @@ def _places(count, generator):
     return centre
 
 
-def _reach(s: Scenes) -> tuple[Tensor, Tensor]:
-    """How far each object reaches to the left and up, and to the right and down, both (N, 3, 2)."""
-    wide, up, down = (REACH[s.shape] * s.radius[..., None]).unbind(2)
+def _reach(shape: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+    """How far each object reaches from its centre to the left and up, and to the right and down, both (N, 3, 2)."""
+    wide, up, down = (REACH[shape] * radius[..., None]).unbind(2)
     return torch.stack([wide, up], 2), torch.stack([wide, down], 2)
 
 
 def plain(s: Scenes) -> Tensor:
     """Whether the objects of each scene are apart, and those of a pair more along one axis than the other, (N,)."""
-    above_left, below_right = _reach(s)
+    above_left, below_right = _reach(s.shape, s.radius)
     low, high = s.centre - above_left, s.centre + below_right
-    ok = torch.ones(len(s), dtype=torch.bool)
+    dx, dy = (s.centre[:, 0] - s.centre[:, 1]).abs().unbind(1)
+    ok = ((dx - dy).abs() > 0.1) | (s.count != 2)
     for i in range(MOST):
         for j in range(i):
             apart = torch.maximum(low[:, i] - high[:, j], low[:, j] - high[:, i]).amax(1) > GAP
             ok &= apart | (s.count <= i)
-    return ok & ((relation_gap(s) > 0.1) | (s.count != 2))
-
-
-def relation_gap(s: Scenes) -> Tensor:
-    """By how much the second object lies more along one axis from the first than along the other, (N,)."""
-    dx, dy = (s.centre[:, 0] - s.centre[:, 1]).abs().unbind(1)
-    return (dx - dy).abs()
+    return ok
 
 
 def render(scenes: Scenes, size: int) -> Tensor:
     """The pictures, (N, 3, size, size) in [-1, 1]; each edge shades over one pixel (anti-aliasing)."""
-    picture = torch.full((len(scenes), 3, size, size), BACKGROUND)
+    picture = torch.full((len(scenes.count), 3, size, size), BACKGROUND)
     colours = torch.tensor(list(COLOURS.values()))
     for i in range(int(scenes.count.max())):
         cover = coverage(scenes.shape[:, i], scenes.radius[:, i], scenes.centre[:, i], size)
@@ -150,19 +125,18 @@ def coverage(shape: Tensor, radius: Tensor, centre: Tensor, size: int) -> Tensor
 
     shape, radius (N,), centre (N, 2) as in Scenes. All shapes of one radius have one area, that of its circle.
     """
-    line = (torch.arange(size) + 0.5) / size
-    x = (line[None, :] - centre[:, 0, None])[:, None, :] / radius[:, None, None]
-    y = (line[None, :] - centre[:, 1, None])[:, :, None] / radius[:, None, None]
+    line, radius = (torch.arange(size) + 0.5) / size, radius[:, None, None]
+    x = (line - centre[:, :1])[:, None, :] / radius
+    y = (line - centre[:, 1:])[:, :, None] / radius
     ax, ay = x.abs(), y.abs()
-    distance = (ax.square() + ay.square()).sqrt() - 1  # the circle
-    half, arm = math.sqrt(math.pi) / 2, math.sqrt(math.pi / 5)
+    half, arm = math.sqrt(math.pi) / 2, math.sqrt(math.pi / 5)  # of the square, of the cross
     side = math.sqrt(4 * math.pi / math.sqrt(3))  # of the triangle
-    slant = (math.sqrt(3) * ax - y) / 2
-    others = (
+    distance, *others = (  # in radii, in the order of SHAPES
+        (ax.square() + ay.square()).sqrt() - 1,
         torch.maximum(ax, ay) - half,
-        torch.maximum(slant, y) - side / math.sqrt(12),
+        torch.maximum((math.sqrt(3) * ax - y) / 2, y) - side / math.sqrt(12),
         torch.minimum(torch.maximum(ax - arm / 2, ay - 1.5 * arm), torch.maximum(ay - arm / 2, ax - 1.5 * arm)),
     )
     for number, other in enumerate(others, 1):
         distance = torch.where((shape == number)[:, None, None], other, distance)
-    return (0.5 - distance * radius[:, None, None] * size).clamp(0, 1)
+    return (0.5 - distance * radius * size).clamp(0, 1)

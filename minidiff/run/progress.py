@@ -1,0 +1,41 @@
+"""Pictures drawn as training goes, to see what a run has learned so far."""
+
+import matplotlib.pyplot as plt
+import torch
+
+from .. import plot
+from ..stages.autoencoder import Autoencoder, reconstruct
+from .generate import generate
+from .models import tokenizer_of
+
+
+def draw_samples(run, dataset=None) -> None:
+    """samples/step_N.png: 64 samples of the raw weights and of their moving average, from the same noise; of an
+    autoencoder, pictures and what it makes of them."""
+    config, state = run.config, run.state
+    (run.out / "samples").mkdir(exist_ok=True)
+    n = 64 if len(config.shape) == 3 else 2000
+    cond = torch.arange(n) % len(config.classes) if config.classes else None
+    if config.text is not None:  # a row each
+        cond = tokenizer_of(config)(config.text.prompts, truncate=True).repeat_interleave(8, 0)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 5), layout="constrained")
+    for ax, name, model in ((axes[0], "raw weights", state.model), (axes[1], "moving average (EMA)", state.ema)):
+        model.eval()
+        if isinstance(model, Autoencoder):
+            x = pairs(model, dataset)
+        else:
+            with torch.compiler.set_stance("force_eager"):  # compiled anew for one drawing it would take longer
+                x = generate(model, n, cond=cond, steps=10)
+        plot.grid(x, 8, ax, name) if x.ndim == 4 else plot.points(x, cond, ax, name)
+    state.model.train()
+    how = "dpmpp_2m, 10 calls, no guidance" if config.diffusion is not None else config.model
+    if isinstance(state.model, Autoencoder):
+        how = "pictures and their reconstructions, in turn"
+    figure.suptitle(plot.plain(f"{config.data}, step {state.step}, {how}"))
+    plot.save(figure, run.out / "samples" / f"step_{state.step:07d}.png")
+
+
+def pairs(model: Autoencoder, dataset, n: int = 32) -> torch.Tensor:
+    """n pictures of the data set, each followed by what the autoencoder makes of it."""
+    x, _ = dataset.batch(n, torch.Generator().manual_seed(0))
+    return torch.stack([x.cpu(), reconstruct(model, x)[0]], 1).flatten(0, 1)
