@@ -15,7 +15,6 @@ from tqdm import tqdm
 from .. import data
 from ..denoise import Denoiser
 from ..device import out_of_memory, pick, tuned
-from ..stages.latent import Latent, latents_of
 from ..train import State, train
 from . import checkpoint, parallel, pretrained
 from .config import Config
@@ -241,17 +240,10 @@ def _start_or_resume(out: Path, config: Config, autoencoder: Path | None, device
 
 
 def _prepare(state: State, dataset: data.Data, device):
-    """What the model is trained on, where that may be: the data, or their latents at the scale that the model knows or,
-    if new, now gets."""
-    state.model.prepare(dataset, device)
-    material = dataset
-    if isinstance(state.model, Latent):
-        material = latents_of(state.model.autoencoder, dataset)
-        if state.model.scale != 1:
-            material.scale = state.model.scale.item()
-        for model in (state.model, state.ema):
-            model.scale.fill_(material.scale)
-    # toys and shapes are drawn anew
+    """What the model is trained on; on a GPU, but for data that are drawn anew for each batch."""
+    material = state.model.prepare(dataset, device)
+    for average, found in zip(state.ema.buffers(), state.model.buffers(), strict=True):
+        average.copy_(found)  # say the scale of latents
     return material.to(device) if device.type == "cuda" else material
 
 

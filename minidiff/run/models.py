@@ -1,7 +1,7 @@
 """The kinds of model a run can train, and how one is built of the run's config.
 
-Whatever a run trains has `loss(x0, cond, generator=...) -> (B,)` and `sample(n, cond, generator, **options)`, and
-`prepare(data, device)` gives it what its training needs of the data.
+Whatever a run trains has `loss(x0, cond, generator=...) -> (B,)`, `sample(n, cond, generator, **options)` and
+`prepare(data, device)`, which takes what its training needs of the data and returns what it is trained on.
 """
 
 from functools import partial
@@ -89,8 +89,9 @@ class DiffusionModel(Denoiser):
         options = {"scale": scale, "interval": interval, "negative": negative, "sampler": sampler, "steps": steps}
         return from_noise(self, self.shape, n, cond, generator, **options)
 
-    def prepare(self, data, device) -> None:
-        """Nothing is needed."""
+    def prepare(self, data, device):
+        """It is trained on the data as they are."""
+        return data
 
 
 def tokenizer_of(config) -> Tokenizer | ClipTokenizer | None:

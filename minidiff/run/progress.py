@@ -4,9 +4,9 @@ import matplotlib.pyplot as plt
 import torch
 
 from .. import plot
-from ..stages.autoencoder import Autoencoder, reconstruct
+from ..stages.autoencoder import reconstruct
 from .generate import generate
-from .models import tokenizer_of
+from .models import AUTOENCODERS, tokenizer_of
 
 
 def draw_samples(run, dataset=None) -> None:
@@ -21,7 +21,7 @@ def draw_samples(run, dataset=None) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(9, 5), layout="constrained")
     for ax, name, model in ((axes[0], "raw weights", state.model), (axes[1], "moving average (EMA)", state.ema)):
         model.eval()
-        if isinstance(model, Autoencoder):
+        if config.model in AUTOENCODERS:
             x = pairs(model, dataset)
         else:
             with torch.compiler.set_stance("force_eager"):  # compiled anew for one drawing it would take longer
@@ -29,13 +29,13 @@ def draw_samples(run, dataset=None) -> None:
         plot.grid(x, 8, ax, name) if x.ndim == 4 else plot.points(x, cond, ax, name)
     state.model.train()
     how = "dpmpp_2m, 10 calls, no guidance" if config.diffusion is not None else config.model
-    if isinstance(state.model, Autoencoder):
+    if config.model in AUTOENCODERS:
         how = "pictures and their reconstructions, in turn"
     figure.suptitle(plot.plain(f"{config.data}, step {state.step}, {how}"))
     plot.save(figure, run.out / "samples" / f"step_{state.step:07d}.png")
 
 
-def pairs(model: Autoencoder, dataset, n: int = 32) -> torch.Tensor:
+def pairs(model, dataset, n: int = 32) -> torch.Tensor:
     """n pictures of the data set, each followed by what the autoencoder makes of it."""
     x, _ = dataset.batch(n, torch.Generator().manual_seed(0))
     return torch.stack([x.cpu(), reconstruct(model, x)[0]], 1).flatten(0, 1)

@@ -128,10 +128,11 @@ class Autoencoder(nn.Module):
         self.critic = PatchCritic(channels, width) if adversarial else None
         self.use(None)
 
-    def prepare(self, data, device) -> None:
-        """Train with the perceptual distance of the data, if there is a critic."""
+    def prepare(self, data, device):
+        """It is trained on the data, with their perceptual distance if there is a critic."""
         if self.critic is not None:
             self.use(perceptual.distance_for(data, device))
+        return data
 
     def use(self, distance) -> None:
         """Train with this perceptual distance, (x, y) -> (B,), or None."""

@@ -33,8 +33,9 @@ class Causal(nn.Module):
         )
         self.norm, self.leave = nn.LayerNorm(width), nn.Linear(width, codes)
 
-    def prepare(self, data, device) -> None:
-        """Nothing: its training looks through no other net."""
+    def prepare(self, data, device):
+        """It is trained on the data as they are."""
+        return data
 
     def prefix(self, cond: Tensor | None, n: int) -> tuple[Tensor, Tensor]:
         """The prefix (n, P, width), whose last vector is the start, and its mask (n, P), false at padding."""

@@ -55,8 +55,13 @@ class Latent(nn.Module):
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None):
         return self.prior(x_t, t, cond)
 
-    def prepare(self, data, device) -> None:
-        """Nothing: its training looks through no other net."""
+    def prepare(self, data, device):
+        """It is trained on the latents of the data, at the scale that it has or, if new, now gets."""
+        latents = latents_of(self.autoencoder, data)
+        if self.scale != 1:
+            latents.scale = self.scale.item()
+        self.scale.fill_(latents.scale)
+        return latents
 
     def loss(self, x0: Tensor, cond: Tensor | None = None, **options) -> Tensor:
         """The prior's loss of latents x0, (B,); the options are the prior's."""

@@ -31,11 +31,12 @@ class StackedGAN(nn.Module):
         self.r1 = r1
         self.use(None)
 
-    def prepare(self, data, device) -> None:
-        """Train against a classifier of the data."""
+    def prepare(self, data, device):
+        """It is trained on the data, against a classifier of them."""
         encoder = classifier.for_data(data, device, seed=1).requires_grad_(False)
         x, _ = classifier.training_batch(data, 512, torch.Generator().manual_seed(0))
         self.use(encoder, classifier.extract(encoder, x)[0].std().item())
+        return data
 
     def use(self, encoder, spread: float = 1.0) -> None:
         """Train against this encoder, whose features are divided by `spread`: best their standard deviation."""
