@@ -27,6 +27,7 @@ from minidiff.measure import classifier, metrics
 from minidiff.measure.features import features_for
 from minidiff.measure.nets import flops, parameters
 from minidiff.run import checkpoint, pretrained
+from minidiff.run.config import laid_over
 from minidiff.run.generate import generate
 from minidiff.run.loop import compile_net, train_run
 from minidiff.run.recipes import RECIPES, configure, configure_from
@@ -237,7 +238,7 @@ def subject(name: str, device):
     small, labels = {} if device.type == "cuda" else {"batch": 8}, torch.arange(4096) % 10
     like = checkpoint.read_config(pretrained.folder("cifar10"))
     if name == "small":
-        config = replace(like, **SMALL | small)
+        config = laid_over(like, SMALL | small)
         latents = torch.randn(4096, *checkpoint.new_model(config).latent_shape)
         return config, Latents("random", latents, labels, config.classes)
     config, photos = configure("photos", recipe=name, device=str(device), **small)
