@@ -77,7 +77,7 @@ def main() -> None:
     labels = torch.arange(n) % len(config.classes)
 
     def drawn(**how):
-        return draw(options.work, model, config.shape, n, labels, **how)
+        return draw(options.work, model, n, labels, **how)
 
     found = {
         "what": f"CIFAR-10 (JPEG copy), {run.name}, {checkpoint.trained_for(run)}: {n} samples by label, seed 0, EMA; "

@@ -41,7 +41,7 @@ from minidiff.measure.nets import parameters
 from minidiff.measure.report import distances
 from minidiff.run import checkpoint
 from minidiff.run.evaluate import draw
-from minidiff.run.loop import pays, train_run
+from minidiff.run.loop import compiling_helps, train_run
 from minidiff.run.recipes import configure
 from minidiff.schedules import VP, expand
 from minidiff.stages.latent import latents_of
@@ -164,7 +164,7 @@ def fit(peer: Peer, dataset, batch: int, minutes: float):
     """Train for `minutes`, from the first batch on; its moving average and the number of steps. Compiled, which is
     faster for all of them (speed.py), where it is for ours."""
     state, began = new_state(peer, 0), time.monotonic()
-    if pays(pick(), minutes):
+    if compiling_helps(pick(), minutes):
         peer.net.compile(dynamic=False)
 
     def share() -> float:

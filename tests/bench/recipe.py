@@ -73,7 +73,7 @@ def measure(options, name: str, real, judge) -> dict:
         (run / "done").touch()
     config, model = checkpoint.read_config(run), checkpoint.load(run, device=pick())
     labels = torch.arange(options.n) % len(config.classes)
-    x = draw(run / "drawn", model, config.shape, options.n, labels, steps=STEPS)
+    x = draw(run / "drawn", model, options.n, labels, steps=STEPS)
     found, logits = classifier.extract(judge, x)
     frechet, precision, recall = distances(real, found, labels, options.n)
     row = {"frechet": frechet, "precision": precision, "recall": recall}
