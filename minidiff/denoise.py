@@ -134,7 +134,7 @@ class Denoiser(nn.Module):
     The network is called as `net(c_in * x_t, c_noise, cond)`: its input has unit variance if the data has standard
     deviation `sigma_data`, and c_noise = log(sigma / alpha) / 4 tells it the noise level rather than the schedule's
     clock (Karras et al. 2022, section 5). A conditional network has `net.null`, the index of the null condition;
-    `cond=None` means all null.
+    `cond=None` means all null. (A run chooses other predictions and times than the defaults here: run/config.py.)
     """
 
     def __init__(self, net: nn.Module, schedule: Schedule, prediction: str = "v", sigma_data: float = 0.5):
@@ -155,7 +155,7 @@ class Denoiser(nn.Module):
             raise ValueError("a condition was given to an unconditional net: leave cond out, or build it with classes")
         if getattr(self.net, "text", None) is not None or not isinstance(self.null, int):
             return condition(cond, x, tokens=True)
-        ours = hasattr(self.net, "emb")  # with a table of labels; what another net reads, its condition says
+        ours = hasattr(self.net, "emb")  # of another net the shape of cond tells labels from tokens
         tokens = not ours and cond is not None and whole_numbers(cond).ndim == 2
         return condition(cond, x, most=self.null if ours else None, tokens=tokens)
 
@@ -187,7 +187,7 @@ class Denoiser(nn.Module):
         x0 = numbers(x0)
         t = times(len(x0), self.schedule, generator) if t is None else torch.as_tensor(t)
         t, eps = t.to(x0, non_blocking=x0.is_cuda), normal_like(x0, generator)
-        self.times_drawn = t
+        self.times_drawn = t  # so that train can say at which noise a loss broke
         alpha, sigma = self.schedule(t)
         x_t = expand(alpha, x0) * x0 + expand(sigma, x0) * eps
         out = self.output(x_t, t, self._drop(self.given(cond, x0), p_uncond, generator))
