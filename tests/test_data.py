@@ -1,6 +1,7 @@
 import os
 import re
 import struct
+import unicodedata
 import zlib
 
 import numpy as np
@@ -439,6 +440,22 @@ def test_broken_tags_of_a_tiff_never_cost_a_good_picture(tmp_path, tags):
     assert (bright == 255).all() and (dark == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("kind", "segment"),
+    [(0xE2, b"MPF\0II*\0\xff\xff\xff\xff"), (0xE2, b"ICC_PROFILE\0"), (0xE2, b"MPF\0junk"),
+     (0xED, b"Photoshop 3.0\x008BIM\x03\xed\0"), (0xED, b"Photoshop 3.0\x008BIM\x03\xed\0\0\0\0\0\x10a"),
+     (0xFE, b"\xff")],
+)  # fmt: skip
+def test_broken_segments_of_a_jpeg_never_cost_a_good_picture(tmp_path, kind, segment):
+    def save(path):
+        path = path.with_suffix(".jpg")
+        Image.new("RGB", (8, 8), "white").save(path)
+        raw = path.read_bytes()
+        path.write_bytes(raw[:2] + bytes((0xFF, kind)) + struct.pack(">H", len(segment) + 2) + segment + raw[2:])
+
+    assert (several(tmp_path / "in", save).pictures > 250).all()
+
+
 # --- which files of a folder are read ---
 
 
@@ -710,3 +727,14 @@ def test_other_captions_are_other_data(tmp_path):
     pictures = torch.arange(4 * 64, dtype=torch.uint8).reshape(4, 1, 8, 8)
     a, b = (Images("x", pictures, None, [], [word] * 4) for word in ("cat", "dog"))
     assert a.fingerprint() != b.fingerprint()
+
+
+def test_class_folders_of_one_name_in_two_encodings_are_refused(tmp_path):
+    for form in ("NFC", "NFD"):
+        folder = tmp_path / "pets" / unicodedata.normalize(form, "\u00e9")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(folder / f"{form}.png")
+    if len(list((tmp_path / "pets").iterdir())) == 1:
+        pytest.skip("this file system takes both for one")
+    with pytest.raises(ValueError, match="differ in how letters are encoded"):
+        data.load(f"folder:{tmp_path / 'pets'}")

@@ -130,8 +130,13 @@ def _warn_left_out(root: Path, others: list[Path]) -> None:
 
 
 def _class_folders(root: Path) -> dict[str, Path]:
-    """class -> its folder."""
-    return {normalize("NFC", p.name): p for p in _entries(root) if p.is_dir()}
+    """class -> its folder, names composed as those of pictures are."""
+    found = {}
+    for p in filter(Path.is_dir, _entries(root)):
+        if (name := normalize("NFC", p.name)) in found:
+            raise ValueError(f"{p}: there are two of this name, which differ in how letters are encoded: rename one")
+        found[name] = p
+    return found
 
 
 def _labels(root: Path, pictures: dict[str, Path], classes: list[str]) -> Tensor:
