@@ -37,4 +37,4 @@ class Measure:
 COMMANDS = {"list": List, "measure": Measure}
 
 if __name__ == "__main__":
-    main(commands=COMMANDS)
+    main(commands=COMMANDS, prog="python lectures/claims.py")

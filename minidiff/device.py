@@ -121,11 +121,12 @@ def ranks() -> int:
 
 def average_gradients(model: nn.Module) -> None:
     """Give every rank the mean of all ranks' gradients, in one message after the backward pass."""
+    if ranks() == 1:
+        return
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    if ranks() > 1:
-        flat = averaged(torch.cat([g.flatten() for g in gradients]))
-        for g, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            g.copy_(mean.view_as(g))
+    flat = averaged(torch.cat([g.flatten() for g in gradients]))
+    for g, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        g.copy_(mean.view_as(g))
 
 
 def averaged(x: Tensor) -> Tensor:

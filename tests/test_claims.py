@@ -146,3 +146,8 @@ def test_what_cannot_be_printed():
 def test_a_claim_that_is_not_there():
     done = by_command("measure", "9.9", stdout=subprocess.PIPE)
     assert done.returncode == 2 and "unknown claim '9.9'" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_misspelt_option_names_the_command_that_was_typed():
+    done = by_command("measure", "1.1", "--wirte", stdout=subprocess.PIPE)
+    assert done.returncode == 2 and "see python lectures/claims.py --help" in done.stderr, done.stderr

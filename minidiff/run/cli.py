@@ -18,15 +18,15 @@ class _Parser(ArgumentParser):
         self.exit(2, f"minidiff: {message}; see {self.prog} --help\n")
 
 
-def main(argv: list[str] | None = None, commands: dict[str, type] = COMMANDS) -> None:
-    """Run the command of argv, by default of the command line; other exit statuses than 0 by SystemExit."""
+def main(argv: list[str] | None = None, commands: dict[str, type] = COMMANDS, prog: str = "python -m minidiff") -> None:
+    """Run the command of argv, by default of the command line of `prog`; other exit statuses than 0 by SystemExit."""
     warnings.formatwarning = lambda message, *_, **__: f"minidiff: {message}\n"  # one line, as errors are
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a code page without some letter costs the letter, not the results
     try:
         try:
-            _parse(argv, commands).run()
+            _parse(argv, commands, prog).run()
         finally:
             _flush()
     except BrokenPipeError:  # whoever read it has read enough
@@ -42,9 +42,9 @@ def main(argv: list[str] | None = None, commands: dict[str, type] = COMMANDS) ->
         sys.exit(_refuse(error, out_of_memory(error)))
 
 
-def _parse(argv, known):
+def _parse(argv, known, prog):
     argv = sys.argv[1:] if argv is None else argv
-    parser = _Parser("python -m minidiff", description="Diffusion models from scratch, in small.", allow_abbrev=False)
+    parser = _Parser(prog, description="Diffusion models from scratch, in small.", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, cls in known.items():
         command = commands.add_parser(name, allow_abbrev=False, **described(cls))
