@@ -1,17 +1,20 @@
 """What a GPU makes of this course: see run.sh, which calls this.
 
-Four parts, each written to OUT/results.json as it ends, so that a run that is cut still tells:
+Five parts, each written to OUT/results.json as it ends, so that a run that is cut still tells:
 tests      tests/gpu on the device, while the pictures are unpacked and the nets compiled
 speed      images a second and peak memory of each recipe at its batch, plain and compiled, as a share of the rate of a
            bfloat16 matrix product measured in the same run
 small      the shipped CIFAR-10 model trained on for three minutes (OUT/small.safetensors, float16)
 large      the recipe unet-minutes, from nothing, for the time that is left
+claims     the lectures' claims on pictures in gpu mode, several at a time, into OUT/claims.json: beside the tests, and
+           for as long as they take where no other part is asked for
 The pictures are CIFAR-10's JPEG copy; distances are in the features of a classifier trained here, not FID.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -37,6 +40,10 @@ from minidiff.train import new_state, train
 HERE = Path(__file__).parent
 SMALL = {"batch": 512, "lr": 2e-3, "cooldown": 0.4, "seed": 3}
 SAMPLES = 2500
+CLAIMS = (  # those of a row share what they train; each row is a process
+    "8.2 8.3", "6.10 6.11 6.12 6.14", "4.3 4.4", "4.6", "2.5 2.6", "2.7", "2.8", "3.2", "3.3", "3.4", "3.5",
+    "5.2 5.3 5.4", "5.6", "7.1 7.2 7.3 7.4", "7.5",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -46,6 +53,7 @@ def main() -> None:
     parser.add_argument("--cifar", default="")
     parser.add_argument("--seconds", type=float, default=530)
     parser.add_argument("--parts", default="tests,speed,small,large")
+    parser.add_argument("--claims", default=",".join(CLAIMS), help="the rows of part claims")
     parser.add_argument("--minutes", type=float, default=3.0, help="of training in part small")
     parser.add_argument("--compiled", help="the recipes to measure compiled as well; by default all")
     parser.add_argument("--warm", help="only compile this recipe's net, for the cache")
@@ -63,11 +71,19 @@ def main() -> None:
     compiled = options.compiled.split(",") if options.compiled else names(device)
     pictures = unpack(options.cifar, work)
     waiting = in_the_background(pictures, parts, compiled) if device.type == "cuda" else []
+    rows = options.claims.split(",") if "claims" in parts else []
+    measuring = [measure_claims(ids, pictures, work, device) for ids in rows]
     if "tests" in parts:
-        most = 120 if device.type == "cuda" else 1e9
+        most = 150 if device.type == "cuda" else 1e9
         results["tests"] = run_tests(options.out / "tests.txt", device, min(most, results.left() / 2))
     for process in waiting:
-        process.wait()
+        try:
+            process.wait(results.left() / 4)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    if measuring:
+        until = time.monotonic() + (results.left() - 5 if parts == {"claims"} or device.type == "cpu" else 0)
+        results["claims"] = claims_measured(measuring, rows, options.out, work, until)
     if "speed" in parts:
         results["matrix product, TFLOP/s"] = matrix_rate(device)
         for name in names(device):
@@ -112,6 +128,39 @@ def in_the_background(pictures: str, parts: set[str], compiled: list[str]) -> li
     warm = compiled if "speed" in parts else ["small", "unet-minutes"]
     commands += [[__file__, "-", "--warm", name] for name in warm]
     return [subprocess.Popen([sys.executable, *command]) for command in commands]
+
+
+def measure_claims(ids: str, pictures: str, work: Path, device) -> subprocess.Popen:
+    """A process that measures claims into the ledger of its own copy of lectures/."""
+    copy = work / f"claims {ids}"
+    shutil.copytree(HERE.parents[1] / "lectures", copy / "lectures", dirs_exist_ok=True)
+    shutil.copytree(HERE.parents[1] / "datasets", copy / "datasets", dirs_exist_ok=True)
+    code = (
+        "import sys, time; from experiments import claims\nfor claim in sys.argv[1:]:\n    began = time.monotonic()\n"
+        "    found = claims.measure(claim, write=True)\n    print(found, f'{time.monotonic() - began:.0f} s', flush=True)"
+    )
+    mode = {"MINIDIFF_MODE": "gpu" if device.type == "cuda" else "smoke", "MINIDIFF_CIFAR10": pictures}
+    path = os.pathsep.join([str(copy / "lectures"), os.environ.get("PYTHONPATH", "")])
+    with open(copy / "log.txt", "w") as log:
+        return subprocess.Popen([sys.executable, "-c", code, *ids.split()], stdout=log, stderr=log,
+                                env=os.environ | mode | {"PYTHONPATH": path})  # fmt: skip
+
+
+def claims_measured(processes: list, rows: list[str], out: Path, work: Path, until: float) -> dict:
+    """The exit status of each row of claims, "cut" if it had not ended; what they measured goes into OUT/claims.json."""
+    status, ledger, logs = {}, {}, []
+    for ids, process in zip(rows, processes, strict=True):
+        try:
+            status[ids] = process.wait(max(0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status[ids] = "cut"
+        measured = json.loads((work / f"claims {ids}" / "lectures" / "claims.json").read_text(encoding="utf-8"))
+        ledger |= {k: measured[k]["gpu"] for k in ids.split() if "gpu" in measured[k]}
+        logs.append(f"--- {ids}: {status[ids]}\n" + (work / f"claims {ids}" / "log.txt").read_text(encoding="utf-8"))
+    (out / "claims.json").write_text(json.dumps(ledger, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "claims.txt").write_text("\n".join(logs), encoding="utf-8")
+    return status
 
 
 def train_small(results: Results, judge, pictures: str, run: Path, device, minutes: float) -> None:
