@@ -137,7 +137,7 @@ def measure_claims(ids: str, pictures: str, work: Path, device) -> subprocess.Po
     shutil.copytree(HERE.parents[1] / "datasets", copy / "datasets", dirs_exist_ok=True)
     code = (
         "import sys, time; from experiments import claims\nfor claim in sys.argv[1:]:\n    began = time.monotonic()\n"
-        "    found = claims.measure(claim, write=True)\n    print(found, f'{time.monotonic() - began:.0f} s', flush=True)"
+        "    print(claims.measure(claim, write=True), f'{time.monotonic() - began:.0f} s', flush=True)"
     )
     mode = {"MINIDIFF_MODE": "gpu" if device.type == "cuda" else "smoke", "MINIDIFF_CIFAR10": pictures}
     path = os.pathsep.join([str(copy / "lectures"), os.environ.get("PYTHONPATH", "")])
@@ -147,7 +147,7 @@ def measure_claims(ids: str, pictures: str, work: Path, device) -> subprocess.Po
 
 
 def claims_measured(processes: list, rows: list[str], out: Path, work: Path, until: float) -> dict:
-    """The exit status of each row of claims, "cut" if it had not ended; what they measured goes into OUT/claims.json."""
+    """The exit status of each row of claims, "cut" if it had not ended. What they measured goes into claims.json."""
     status, ledger, logs = {}, {}, []
     for ids, process in zip(rows, processes, strict=True):
         try:
