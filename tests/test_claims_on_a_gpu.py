@@ -11,9 +11,9 @@ from minidiff import train
 
 from . import pretend
 
-PICTURES = ["2.5", "2.7", "2.8", "3.2", "3.3", "3.4", "3.5", "4.3", "4.5", "5.2", "5.6", "6.10", "7.1", "8.2", "8.3"]
-QUICK = ("3.4",)
-OF_THEIR_OWN = {"4.5", "7.1", "8.2", "8.3"}  # drawn, with captions, or CIFAR-10 in any mode
+PICTURES = ["3.5", "3.7", "3.8", "4.2", "4.3", "4.4", "4.5", "5.3", "5.5", "6.2", "6.6", "7.10", "8.1", "9.2", "9.3"]
+QUICK = ("4.4",)
+OF_THEIR_OWN = {"5.5", "8.1", "9.2", "9.3"}  # drawn, with captions, or CIFAR-10 in any mode
 
 
 class Follower(torch.Generator):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from experiments import divergences, lecture02, lecture03, lecture04, lecture06, lecture07, tools
+from experiments import divergences, lecture03, lecture04, lecture05, lecture07, lecture08, tools
 
 from minidiff import data
 from minidiff.data.toys import eight_gaussians
@@ -50,18 +50,18 @@ def test_blind_embedded_averages_over_the_posterior():
 
 def test_half_and_half_has_its_map(generator):
     x0 = torch.zeros(4000, 1, 8, 8)
-    x, eps, noise_map = lecture03.half_and_half(x0, torch.full((4000,), 0.5), generator, 2.0)
+    x, eps, noise_map = lecture04.half_and_half(x0, torch.full((4000,), 0.5), generator, 2.0)
     torch.testing.assert_close(x, noise_map * eps)
     assert set(noise_map.unique().tolist()) == {0.5, 1.0}
     assert ((noise_map == 1.0).flatten(1).sum(1) == 32).all()
     assert noise_map[:, 0, 0, 0].mean() == pytest.approx(0.75, abs=0.02)  # either half, either side
-    assert lecture03.half_and_half(x0, torch.full((4000,), 0.5), generator, 1.0)[2].unique().tolist() == [0.5]
+    assert lecture04.half_and_half(x0, torch.full((4000,), 0.5), generator, 1.0)[2].unique().tolist() == [0.5]
 
 
 def test_conditionings_have_about_equal_parameters():
-    """To half a per cent, as lecture 03 says."""
+    """To half a per cent, as lecture 04 says."""
     sizes = {
-        c: parameters(DiT(1, 8, None, 64, 4, conditioning=c, mlp_ratio=r)) for c, r in lecture03.MLP_RATIOS.items()
+        c: parameters(DiT(1, 8, None, 64, 4, conditioning=c, mlp_ratio=r)) for c, r in lecture04.MLP_RATIOS.items()
     }
     assert max(sizes.values()) / min(sizes.values()) < 1.005
 
@@ -71,24 +71,24 @@ def test_mmse_by_simulation(generator):
     for m in (0.5, 1.0, 4.0):
         s = 2.0 * torch.randint(2, (400_000,), generator=generator) - 1
         x = s + torch.randn(s.shape, generator=generator) / m**0.5
-        assert (torch.tanh(m * x) - s).square().mean().item() == pytest.approx(lecture04.mmse(m), abs=0.005)
+        assert (torch.tanh(m * x) - s).square().mean().item() == pytest.approx(lecture05.mmse(m), abs=0.005)
 
 
 def test_pairs_agree(generator):
-    x, sign = lecture04.pairs(500, generator)
-    left, right = (x[(slice(None), 0, *place)].mean((1, 2)) for place in lecture04.PATCHES)
+    x, sign = lecture05.pairs(500, generator)
+    left, right = (x[(slice(None), 0, *place)].mean((1, 2)) for place in lecture05.PATCHES)
     assert torch.equal(left, sign) and torch.equal(right, sign) and 0.4 < (sign > 0).float().mean() < 0.6
     assert (x != 0).sum() == 500 * 8
 
 
 def test_noise_level_in_statistics_is_easier_to_read_where_noise_is_loud():
     x = data.load("photos").batch(800, torch.Generator().manual_seed(0))[0].mean(1, keepdim=True)
-    assert lecture03.r_squared(x, 0, least=0.2) > lecture03.r_squared(x, 0) > 0.5
+    assert lecture04.r_squared(x, 0, least=0.2) > lecture04.r_squared(x, 0) > 0.5
 
 
 def test_bands_cover_their_levels(generator):
     schedule = Linear()
-    t = lecture02.band_times(torch.tensor(0.1), torch.tensor(1.0))(1000, schedule, generator)
+    t = lecture03.band_times(torch.tensor(0.1), torch.tensor(1.0))(1000, schedule, generator)
     alpha, sigma = schedule(t)
     level = sigma / alpha
     assert 0.099 < level.min() < 0.11 and 0.9 < level.max() < 1.01
@@ -102,14 +102,14 @@ def test_verdict_of_a_ratio():
 
 def test_laws_of_guidance_by_hand():
     """At gamma 3, N(0, 1) in N(0, 2): .5, .25 and .3875; at gamma 1 all are the conditional itself."""
-    at_3, at_1 = (lecture06.laws(gamma, *lecture06.ONE) for gamma in (3.0, 1.0))
+    at_3, at_1 = (lecture07.laws(gamma, *lecture07.ONE) for gamma in (3.0, 1.0))
     assert [round(v.item(), 4) for v in at_3.values()] == [0.5, 0.25, 0.3875]
     assert all(v.item() == pytest.approx(1.0) for v in at_1.values())
 
 
 def test_guided_samples_follow_the_laws():
     """In 8 dimensions, to the error of 4,000 samples and of the coarse steps."""
-    found, laws = lecture06.guided_samples(2.0, *lecture06.EIGHT, n=4000, seed=0), lecture06.laws(2.0, *lecture06.EIGHT)
+    found, laws = lecture07.guided_samples(2.0, *lecture07.EIGHT, n=4000, seed=0), lecture07.laws(2.0, *lecture07.EIGHT)
     for way, x in found.items():
         assert (x.square().mean(0) / laws[way]).mean().item() == pytest.approx(1, abs=0.05), way
 
@@ -124,7 +124,7 @@ def test_fits_by_divergence():
 
 def test_ways_to_read_have_about_equal_parameters():
     sizes = [
-        parameters(build("dit", (3, 16, 16), width=w, patch=4, tokenizer=lecture07.TOKENIZER, text_mode=way))
-        for way, w in lecture07.WIDTHS.items()
+        parameters(build("dit", (3, 16, 16), width=w, patch=4, tokenizer=lecture08.TOKENIZER, text_mode=way))
+        for way, w in lecture08.WIDTHS.items()
     ]
     assert max(sizes) / min(sizes) < 1.02

@@ -1,9 +1,9 @@
 """The ledger of claims: what the lecture says, what we predicted, what was measured, and the verdict.
 
-The modules lecture00 to lecture08 hold the claims, each with the experiment that could refute it. A notebook calls
+The modules lecture00 to lecture09 hold the claims, each with the experiment that could refute it. A notebook calls
 `measure(id)`. When it is built (lectures/build.py), what was measured goes into lectures/claims.json, and from there
 into lectures/CLAIMS.md: so notebook and ledger cannot disagree. claims.json has a record by claim and by mode,
-{"2.5": {"cpu": ..., "gpu": ...}}: that of a GPU, on larger data, stands beside the CPU's.
+{"3.5": {"cpu": ..., "gpu": ...}}: that of a GPU, on larger data, stands beside the CPU's.
 """
 
 import datetime
@@ -73,9 +73,9 @@ class Record:
 
 def registry() -> dict[str, Claim]:
     """Every claim by its id."""
-    from . import lecture00, lecture01, lecture02, lecture03, lecture04, lecture05, lecture06, lecture07, lecture08
+    from . import lecture00, lecture01, lecture03, lecture04, lecture05, lecture06, lecture07, lecture08, lecture09
 
-    modules = (lecture00, lecture01, lecture02, lecture03, lecture04, lecture05, lecture06, lecture07, lecture08)
+    modules = (lecture00, lecture01, lecture03, lecture04, lecture05, lecture06, lecture07, lecture08, lecture09)
     return {claim.id: claim for module in modules for claim in module.CLAIMS}
 
 
@@ -151,7 +151,7 @@ def markdown(rows: dict[str, dict[str, dict]]) -> str:
         "Generated from `claims.json` by the build of the lectures; do not edit. A claim is *supported* if the whole",
         "95% interval lies in the predicted range, *contradicted* if none of it does, else it *depends*. Measure one",
         "anew with `python lectures/claims.py measure ID`; times differ between machines, the rest repeats with its "
-        "seeds.",
+        "seeds. Until November 2026 the lectures from 03 on had one number less, and their claims with them.",
         "",
         "| claim | statement | measured | predicted | verdict |",
         "|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""Claims 6.10, 6.11, 6.12 and 6.14: precision and recall of guided digits against the guidance scale.
+"""Claims 7.10, 6.11, 6.12 and 6.14: precision and recall of guided digits against the guidance scale.
 
 Four methods are compared: classifier-free, the same within an interval of noise, autoguidance, and a classifier's.
 """

@@ -1,307 +1,304 @@
-"""Claims of lecture 03, noise as a style: is the noise level in the features' statistics?
+"""Claims of lecture 03, noise conditioning: must a network be told the noise level? Must one network serve them all?
 
-Is adaptive normalisation the best place for it to enter a net? Style transfer by AdaIN, and NCSN, which has both.
+A "blind" model is not told it, an "aware" one is. On points the best of either is exact, on pictures both are trained.
 """
 
-import math
+from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, mse_loss
 
 from minidiff import data
-from minidiff.denoise import Denoiser, device_of, snr_weight
-from minidiff.measure.metrics import frechet_distance
-from minidiff.measure.nets import parameters
-from minidiff.nets import CNN, NCSN, DiT
-from minidiff.nets.layers import adain
-from minidiff.samplers import langevin, last
-from minidiff.schedules import VE, VP
+from minidiff.denoise import Denoiser, device_of
+from minidiff.measure.metrics import frechet_distance, sliced_wasserstein
+from minidiff.nets import CNN, DiT
+from minidiff.samplers import ddim, last, start
+from minidiff.schedules import VP
 
-from . import style
+from . import tools
 from .claims import Claim
-from .tools import Outcome, device, fit, interval, level_error, named, pictures, ratio_interval, repeats, seeded, wide
+from .tools import Embedded, Outcome, fit, interval, level_error, pixel_distance, ratio_interval, seeded
+
+PREDICTIONS = ("eps", "v", "x0")
+DIMS = (2, 8, 32, 128, 512)
 
 
-def level_statistics(pictures: Tensor, seed: int, normalise: bool, least: float = 0.02) -> tuple[Tensor, Tensor]:
-    """Each channel's mean and log deviation over random 3x3 convolutions of noisy pictures (N, 32), and log sigma (N,).
-
-    sigma is log-uniform from `least` to 2. `normalise` divides each picture by its level's deviation, as
-    a Denoiser does.
-    """
+def blind_over_aware(dim: int, prediction: str, seed: int, n: int, steps: int) -> tuple[float, float, Tensor]:
+    """From the same noise: the ratio of sliced Wasserstein distances to the data, blind over aware; the noise that is
+    left in each empty dimension of the blind samples; and these samples."""
     generator = torch.Generator().manual_seed(seed)
-    sigma = torch.exp(torch.empty(len(pictures)).uniform_(math.log(least), math.log(2), generator=generator))
-    x = pictures + sigma[:, None, None, None] * torch.randn(pictures.shape, generator=generator)
-    if normalise:
-        x = x / (sigma**2 + pictures.var()).sqrt()[:, None, None, None]
-    weight = torch.randn(16, pictures.shape[1], 3, 3, generator=generator) / 3
-    features = conv2d(x, weight).relu()
-    return torch.cat([features.mean((2, 3)), (features.std((2, 3)) + 1e-3).log()], 1), sigma.log()
+    models = [Embedded(dim, prediction, blind) for blind in (True, False)]
+    real = models[0].sample(n, generator)
+    x = start(models[0], (n, dim), generator)
+    samples = [last(ddim(model, x, model.schedule.grid(steps))) for model in models]
+    far = [sliced_wasserstein(s, real) for s in samples]
+    left = samples[0][:, 2:].square().mean().sqrt().item() if dim > 2 else 0.0
+    return far[0] / far[1], left, samples[0]
 
 
-def r_squared(pictures: Tensor, seed: int, normalise: bool = False, least: float = 0.02) -> float:
-    """Of log sigma, linear in level_statistics: fitted on the first three quarters, measured on the rest."""
-    x, y = level_statistics(pictures, seed, normalise, least)
-    x = torch.cat([x, torch.ones(len(x), 1)], 1).double()
-    y, cut = y.double(), 3 * len(x) // 4
-    w = torch.linalg.lstsq(x[:cut], y[:cut, None]).solution[:, 0]
-    return 1 - ((x[cut:] @ w - y[cut:]).square().mean() / y[cut:].var()).item()
+@cache
+def toy(smoke: bool) -> dict:
+    """Ratios and noise left (seeds, dims, predictions), and samples by (dim, prediction)."""
+    seeds, n, steps = (2, 100, 5) if smoke else (5, 1000, 30)
+    dims = (2, 32, 128) if smoke else DIMS
+    shape, samples = (seeds, len(dims), len(PREDICTIONS)), {}
+    ratios, left = torch.zeros(shape), torch.zeros(shape)
+    for seed in range(seeds):
+        for i, dim in enumerate(dims):
+            for j, prediction in enumerate(PREDICTIONS):
+                ratios[seed, i, j], left[seed, i, j], x = blind_over_aware(dim, prediction, seed, n, steps)
+                samples.setdefault((dim, prediction), x[:, :2])
+    return {"dims": dims, "ratios": ratios, "left": left, "samples": samples, "seeds": seeds}
 
 
-def level_is_in_the_statistics(smoke: bool) -> Outcome:
-    seeds, n = (2, 200) if smoke else (5, 1436)
-    photos, digits = (data.load(name).batch(n, torch.Generator().manual_seed(0))[0] for name in ("photos", "digits"))
-    grey = photos.mean(1, keepdim=True)
-    sets = {"32x32": grey, "16x16": grey[..., 8:24, 8:24], "8x8": grey[..., 12:20, 12:20], "digits 8x8": digits}
-    found = {k: [r_squared(v, s) for s in range(seeds)] for k, v in sets.items()}
-    other = {k: sum(r_squared(v, s, True) for s in range(seeds)) / seeds for k, v in sets.items()}
-    loud = sum(r_squared(grey, s, least=0.2) for s in range(seeds)) / seeds
-    mean, low, high = interval(found["32x32"])
+def _toy_outcome(smoke: bool, pick) -> Outcome:
+    """The outcome whose deciding number is pick(ratios of a seed (dims, predictions), dims), on a log scale."""
+    found = toy(smoke)
+    value, low, high = ratio_interval([pick(r, found["dims"]).log().item() for r in found["ratios"]])
+    typical = found["ratios"].log().mean(0).exp()
+    return Outcome(
+        value, low, high,
+        data="eight Gaussians in the plane of d dimensions, exact scores, linear path, ddim, 30 calls, 1,000 samples",
+        seeds=found["seeds"],
+        notes="blind over aware, by dimension (eps, v, x0): "
+        + "; ".join(
+            f"{d}: " + ", ".join(f"{v:.2f}" for v in row)
+            for d, row in zip(found["dims"], typical.tolist(), strict=True)
+        )
+        + "; noise that blind v leaves in each empty dimension, times sqrt(2 d): "
+        + ", ".join(
+            f"{d}: {v * (2 * d) ** 0.5:.2f}"
+            for d, v in zip(found["dims"], found["left"][:, :, 1].mean(0).tolist(), strict=True)
+            if d > 2
+        ),
+        detail=found,
+    )  # fmt: skip
+
+
+def relative_variance(dim: int, t: float, n: int, seed: int) -> float:
+    """2 d Var(t | x_t) / t^2, the variance averaged over n draws of x_t."""
+    model, generator = Embedded(dim, levels=2000), torch.Generator().manual_seed(seed)
+    x0 = model.sample(n, generator)
+    x_t = (1 - t) * x0 + t * torch.randn(x0.shape, generator=generator)
+    weights, times = model.posterior(x_t), model.times[:, None]
+    mean = (weights * times).sum(0)
+    return 2 * dim * (weights * (times - mean) ** 2).sum(0).mean().item() / t**2
+
+
+def noise_level_is_visible(smoke: bool) -> Outcome:
+    seeds, n, dims = (2, 20, (128,)) if smoke else (5, 200, (8, 32, 128, 512))
+    found = torch.tensor([[relative_variance(d, 0.3, n, seed) for d in dims] for seed in range(seeds)])
+    mean, low, high = interval(found[:, dims.index(128)].tolist())
     return Outcome(
         mean, low, high,
-        data=f"{n} grey crops of photos and their middles, digits; 16 random 3x3 filters, relu; sigma .02 to 2",
+        data="eight Gaussians in the plane of d dimensions, x_t at t = 0.3 on the linear path, exact posterior of t",
         seeds=seeds,
-        notes="R^2 by size: "
-        + ", ".join(f"{k} {sum(v) / seeds:.3f} (input normalised: {other[k]:.3f})" for k, v in found.items())
-        + f"; at 32x32 with sigma from .2 only: {loud:.3f}",
-        detail={"sets": sets, "found": found},
+        notes="2 d Var(t | x_t) / t^2 by dimension: "
+        + ", ".join(f"{d}: {v:.2f}" for d, v in zip(dims, found.mean(0).tolist(), strict=True)),
+        detail={"dims": dims, "found": found},
     )  # fmt: skip
 
 
-# conditioning -> the MLP's width in units of the net's, so that all nets have as many parameters
-MLP_RATIOS = {"none": 5.5, "token": 5.25, "add": 4.25, "scale_shift": 3.25, "adaln": 3.0, "adaln_zero": 2.0}
-LEVELS = torch.logspace(-1.3, 0.7, 9)
+NORMS, LEARNED = ("group", "instance", "none"), ("eps", "v", "edm")
+LEVELS = torch.logspace(-1.3, 0.7, 9)  # sigma / alpha from .05 to 5
 
 
-def compare_conditionings(smoke: bool) -> Outcome:
-    seeds, steps = repeats(smoke, 5), 3 if smoke else 400
-    train_set, held_out = pictures("digits")
-    x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
-    errors, sizes, like = torch.zeros(seeds, len(MLP_RATIOS), len(LEVELS)), {}, train_set.shape[:2]
+@cache
+def digits_grid(smoke: bool) -> dict:
+    """Train {told, blind} x {norm} x {prediction} on the digits: pixel Frechet distances and log denoising
+    errors, each (seeds, 2, norms, predictions)."""
+    seeds, (steps, batch) = tools.repeats(smoke), (3, 8) if smoke else (250, 64)
+    train_set, held_out = tools.pictures("digits")
+    real, _ = held_out.batch(16 if smoke else len(held_out), torch.Generator().manual_seed(0))
+    real_train, _ = train_set.batch(len(real), torch.Generator().manual_seed(1))
+    shape = (seeds, 2, len(NORMS), len(LEARNED))
+    far, error = torch.zeros(shape), torch.zeros(shape)
+    for seed, told, i, j in torch.cartesian_prod(*(torch.arange(n) for n in shape)).tolist():
+        conditioning = "modulate" if told else "none"
+        net = seeded(
+            lambda i=i, c=conditioning: CNN(real.shape[1], None, tools.wide(32), 8, norm=NORMS[i], conditioning=c), seed
+        )
+        model = Denoiser(net, VP(), LEARNED[j], data.std(train_set)).to(
+            tools.device(), memory_format=torch.channels_last
+        )
+        model = fit(model, lambda g: train_set.batch(batch, g)[0], steps, seed, warmup=50)
+        far[seed, told, i, j] = pixel_distance(model, real, seed, 2 if smoke else 20)
+        error[seed, told, i, j] = level_error(model, real, LEVELS).log().mean()
+    floor = frechet_distance(real_train.flatten(1), real.flatten(1))
+    return {
+        "far": far, "error": error, "seeds": seeds, "floor": floor,
+        "data": f"{tools.named(train_set)}, CNN of width {tools.wide(32)} and 8 convolutions, {steps} steps of 64, "
+        f"EMA, {len(real)} samples by dpmpp_2m in 20 calls, raw pixels",
+    }  # fmt: skip
+
+
+def _digits_outcome(smoke: bool, prediction: str) -> Outcome:
+    found = digits_grid(smoke)
+    ratio = (found["far"][:, 0] / found["far"][:, 1]).log()  # (seeds, norms, predictions), blind over told
+    mean, low, high = ratio_interval(ratio[:, :, LEARNED.index(prediction)].mean(1).tolist())
+    worse = (found["error"][:, 0] - found["error"][:, 1]).mean(0).exp()
+    table = "; ".join(
+        f"{p}: " + ", ".join(f"{n} {ratio[:, i, j].mean().exp():.2f}" for i, n in enumerate(NORMS))
+        for j, p in enumerate(LEARNED)
+    )
+    return Outcome(
+        mean, low, high,
+        data=found["data"], seeds=found["seeds"], device=tools.device(),
+        notes=f"distances blind over told by norm: {table}; denoising errors blind over told: "
+        + ", ".join(f"{p} {worse[:, j].log().mean().exp():.3f}" for j, p in enumerate(LEARNED))
+        + f"; told distances {found['far'][:, 1].min():.1f} to {found['far'][:, 1].max():.1f}, real against real "
+        f"{found['floor']:.1f}",
+        detail=found,
+    )  # fmt: skip
+
+
+def blind_photos(smoke: bool) -> Outcome:
+    seeds, (steps, batch) = tools.repeats(smoke, 5), (2, 4) if smoke else (400, 32)
+    train_set, held_out = tools.pictures("photos")
+    x0, _ = held_out.batch(8 if smoke else 256, torch.Generator().manual_seed(0))
+    errors = torch.zeros(seeds, 2, len(LEVELS))
     for seed in range(seeds):
-        for i, (conditioning, ratio) in enumerate(MLP_RATIOS.items()):
-            net = seeded(
-                lambda c=conditioning, r=ratio: DiT(*like, None, wide(64), 4, conditioning=c, mlp_ratio=r), seed
-            )
-            sizes[conditioning] = parameters(net)
-            model = Denoiser(net, VP(), "edm", data.std(train_set)).to(device())
-            model = fit(model, lambda g: train_set.batch(64, g)[0], steps, seed, warmup=50)
-            errors[seed, i] = level_error(model, x0, LEVELS)
-    mean = errors.log().mean(2)  # (seeds, conditionings)
-    names = list(MLP_RATIOS)
-    best = mean[:, names.index("adaln_zero")]
-    value, low, high = ratio_interval((best - mean[:, names.index("token")]).tolist())
-    others = {n: ratio_interval((mean[:, i] - best).tolist()) for i, n in enumerate(names) if n != "adaln_zero"}
+        for told in range(2):
+            conditioning = "adaln_zero" if told else "none"
+            net = seeded(lambda c=conditioning: DiT(3, 32, None, tools.wide(64), 4, patch=4, conditioning=c), seed)
+            model = Denoiser(net, VP(), "edm", data.std(train_set)).to(tools.device())
+            model = fit(model, lambda g: train_set.batch(batch, g)[0], steps, seed, warmup=50)
+            errors[seed, told] = level_error(model, x0, LEVELS)
+    ratio = (errors[:, 0] / errors[:, 1]).log()
+    mean, low, high = ratio_interval(ratio.mean(1).tolist())
     return Outcome(
-        value, low, high,
-        data=f"{named(train_set)}, DiT of width {wide(64)}, depth 4, patch 2, {min(sizes.values()):,} to "
-        f"{max(sizes.values()):,} parameters, {steps} steps of 64, EMA, held-out pictures",
-        seeds=seeds, device=device(),
-        notes="denoising error in that of adaln_zero: "
-        + ", ".join(f"{n} {v:.3f} [{a:.3f}, {b:.3f}]" for n, (v, a, b) in others.items()),
-        detail={"names": names, "errors": errors, "levels": LEVELS},
+        mean, low, high,
+        data=f"{tools.named(train_set)}, DiT of width {tools.wide(64)}, depth 4, patch 4, {steps} steps of {batch}, "
+        f"EMA, edm prediction, {len(x0)} held-out pictures",
+        seeds=seeds, device=tools.device(),
+        notes="denoising error blind over told at sigma/alpha = "
+        + ", ".join(f"{s:.2g}: {v:.3f}" for s, v in zip(LEVELS.tolist(), ratio.mean(0).exp().tolist(), strict=True)),
+        detail={"errors": errors, "levels": LEVELS},
     )  # fmt: skip
 
 
-def half_and_half(x0: Tensor, sigma: Tensor, generator, factor: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Noisy pictures with `factor` times the noise in one half, chosen at random of four: x, eps, the noise map."""
-    b, _, h, w = x0.shape
-    side, low = torch.randint(2, (b,), generator=generator), torch.randint(2, (b,), generator=generator)
-    row, column = torch.arange(h)[:, None].expand(h, w) < h // 2, torch.arange(w)[None].expand(h, w) < w // 2
-    half = torch.where(side[:, None, None] == 0, row, column) ^ (low[:, None, None] == 1)
-    noise_map = sigma[:, None, None, None] * torch.where(half[:, None], factor, 1.0)
-    eps = torch.randn(x0.shape, generator=generator)
-    return x0 + noise_map * eps, eps, noise_map
+EDGES = torch.logspace(-2, 1, 6)  # five bands of sigma / alpha
 
 
-def train_on_halves(conditioning: str, steps: int, seed: int, factor: float, train_set, x0: Tensor) -> float:
-    """The mean squared error of eps, held out, of a CNN told the level as a style ("modulate") or as a map ("channel").
-
-    The style is the level of the less noisy half: with `factor` both know the picture's two levels, and only the map
-    says where they are.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    net = seeded(lambda: CNN(x0.shape[1], None, wide(32), 8, norm="group", conditioning=conditioning), seed)
-    net = net.to(device(), memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0)
-
-    def error(clean, generator):
-        sigma = torch.exp(torch.empty(len(clean)).uniform_(-3.0, 0.5, generator=generator))
-        x, eps, noise_map = half_and_half(clean, sigma, generator, factor)
-        level = (noise_map if conditioning == "channel" else sigma).log() / 4
-        x = x / (x.square().mean((1, 2, 3), keepdim=True)).sqrt()
-        return mse_loss(net(x.to(device()), level.to(device())), eps.to(device()))
-
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, 2 - 2 * step / steps)  # constant, then to 0 over the second half
-        loss = error(train_set.batch(64, generator)[0], generator)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    with torch.no_grad():
-        return error(x0.repeat(8, 1, 1, 1), torch.Generator().manual_seed(99)).item()
-
-
-def style_or_map(smoke: bool) -> Outcome:
-    seeds, steps = repeats(smoke), 3 if smoke else 600
-    train_set, held_out = pictures("digits")
-    x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
-    found = torch.tensor(
-        [
-            [[train_on_halves(c, steps, seed, factor, train_set, x0) for c in ("modulate", "channel")]
-             for factor in (2.0, 1.0)]
-            for seed in range(seeds)
-        ]
-    )  # fmt: skip
-    ratio = (found[..., 0] / found[..., 1]).log()
-    value, low, high = ratio_interval(ratio[:, 0].tolist())
-    same = ratio_interval(ratio[:, 1].tolist())
-    return Outcome(
-        value, low, high,
-        data=f"{named(train_set)}, CNN of width {wide(32)} and 8 convolutions, {steps} steps of 64, held-out pictures",
-        seeds=seeds, device=device(),
-        notes=f"error of eps with two levels: style {found[:, 0, 0].mean():.4f}, map {found[:, 0, 1].mean():.4f}; with "
-        f"one level everywhere, style over map {same[0]:.3f} [{same[1]:.3f}, {same[2]:.3f}]",
-        detail={"found": found},
-    )  # fmt: skip
-
-
-def style_moves_content_stays(smoke: bool) -> Outcome:
-    seeds, (steps, n) = repeats(smoke), (4, 4) if smoke else (600, 128)
-    train_set, held_out = pictures("photos")
-    other = len(held_out) // 2  # where the photos' second class begins
-    content, style_pictures = (held_out.at(first + torch.arange(n)).to(device()) for first in (0, other))
-    closed, kept, exact, shown, first = [], [], 0.0, None, None
-    for seed in range(seeds):
-        net = style.train_autoencoder(train_set, steps, seed=seed, device=device())
-        out = style.transfer(net, content, style_pictures)
-        a, b, c = (style.statistics(net.encode(v)) for v in (content, style_pictures, out))
-        closed.append(1 - ((c - b).norm() / (a - b).norm()).item())
-        features = [net.encode(v) for v in (content, style_pictures, out)]
-        mixed = adain(features[0], features[1])
-        exact = max(exact, ((style.statistics(mixed) - b).abs().mean() / b.abs().mean()).item())
-        flat = [
-            ((f - f.mean((2, 3), keepdim=True)) / (f.std((2, 3), keepdim=True) + 1e-3)).flatten(1) for f in features
-        ]
-        kept.append([torch.cosine_similarity(flat[2], flat[k]).mean().item() for k in (0, 1)])
-        shown = shown or [
-            x.cpu() for x in (content, style_pictures, style.transfer(net, content, style_pictures, 0.0), out)
-        ]
-        first = first or net.cpu()
-    value, low, high = interval(closed)
-    kept = torch.tensor(kept).mean(0).tolist()
-    return Outcome(
-        value, low, high,
-        data=f"{named(train_set)}, {n} held-out pictures (of the photos, of the temple) in the style of {n} others (of "
-        f"the flower), autoencoder trained {steps} steps",
-        seeds=seeds, device=device(),
-        notes=f"AdaIN's own output misses the style's statistics by {exact:.1%} (channels that are 0 all over a crop); "
-        f"after decoding and encoding again the normalised features correlate {kept[0]:.2f} with the content's and "
-        f"{kept[1]:.2f} with the style's",
-        detail={"pictures": shown, "net": first},
-    )  # fmt: skip
-
-
-def ladder(levels: int = 10) -> Tensor:
-    """NCSN's noise levels: geometric, from 1 to .01 (Song and Ermon 2019, section 5)."""
-    return torch.logspace(0, -2, levels)
-
-
-def ncsn(steps: int, seed: int, train_set) -> Denoiser:
-    """NCSN in small with its own objective: scores at the ladder's levels, weighted by sigma^2 (their equation 6)."""
-    levels = ladder()
+def band_times(low: float, high: float):
+    """Training times with log(sigma / alpha) uniform between two levels."""
 
     def times(n, schedule, generator=None):
-        index = torch.randint(len(levels), (n,), generator=generator, device=device_of(generator))
-        return schedule.time(-2 * levels.log()).to(index.device)[index]
+        level = torch.rand(n, generator=generator, device=device_of(generator)) * (high.log() - low.log()) + low.log()
+        return schedule.time(-2 * level)
 
-    net = seeded(lambda: NCSN(train_set.shape[0], None, wide(32)), seed)
-    model = Denoiser(net, VE(), "score", data.std(train_set)).to(device(), memory_format=torch.channels_last)
-    draw = lambda g: train_set.batch(64, g)[0]  # noqa: E731
-    return fit(model, draw, steps, seed, times=times, weight=snr_weight, warmup=50)
+    return times
 
 
-def annealed_or_one_level(smoke: bool) -> Outcome:
-    seeds, (steps, moves) = repeats(smoke), (3, 1) if smoke else (800, 15)
-    train_set, held_out = pictures("digits")
-    real, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
-    again, _ = train_set.batch(len(real), torch.Generator().manual_seed(1))
-    levels, rows, shown = ladder(), [], None
-    single = (9, 6, 3)  # the lowest level, and two higher ones
+def one_or_five(smoke: bool) -> Outcome:
+    seeds, steps = tools.repeats(smoke), 5 if smoke else 1000
+    train_set, held_out = tools.pictures("digits")
+    x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
+    levels = torch.stack(
+        [torch.logspace(a.log10(), b.log10(), 5)[1:-1] for a, b in zip(EDGES, EDGES[1:], strict=False)]
+    )
+
+    def trained_on(low, high, steps, seed):
+        net = seeded(lambda: CNN(x0.shape[1], None, tools.wide(32), 8), seed)
+        model = Denoiser(net, VP(), "edm", data.std(train_set)).to(tools.device(), memory_format=torch.channels_last)
+        draw = lambda g: train_set.batch(64, g)[0]  # noqa: E731
+        return fit(model, draw, steps, seed, times=band_times(low, high), warmup=50)
+
+    errors = torch.zeros(seeds, 2, *levels.shape)
     for seed in range(seeds):
-        model = ncsn(steps, seed, train_set)
-        times, generator = model.schedule.time(-2 * levels.log()), torch.Generator().manual_seed(seed)
-        x = torch.randn(real.shape, generator=generator).to(device())
-        with torch.no_grad():
-            samples = [last(langevin(model, x, times, steps=moves, generator=generator))]
-            for i in single:
-                samples.append(last(langevin(model, x, times[i : i + 1], steps=10 * moves, generator=generator)))
-        samples = [s.cpu() for s in samples]
-        rows.append([frechet_distance(s.flatten(1), real.flatten(1)) for s in samples])
-        shown = shown or samples
-    far = torch.tensor(rows)
-    value, low, high = ratio_interval((far[:, 1] / far[:, 0]).log().tolist())
+        single = trained_on(EDGES[0], EDGES[-1], steps, seed)
+        for band in range(5):
+            own = trained_on(EDGES[band], EDGES[band + 1], steps // 5, seed)
+            errors[seed, 0, band] = level_error(single, x0, levels[band])
+            errors[seed, 1, band] = level_error(own, x0, levels[band])
+    ratio = (errors[:, 0] / errors[:, 1]).log()
+    mean, low, high = ratio_interval(ratio.mean((1, 2)).tolist())
     return Outcome(
-        value, low, high,
-        data=f"{named(train_set)}, NCSN of width {wide(32)}, {steps} steps of 64, {len(real)} samples, "
-        f"{10 * moves} calls, raw pixels",
-        seeds=seeds, device=device(),
-        notes=f"distance annealed {far[:, 0].mean():.2f}; at one level "
-        + ", ".join(f"{levels[i]:.2g}: {far[:, 1 + k].mean():.2f}" for k, i in enumerate(single))
-        + f"; real against real {frechet_distance(again.flatten(1), real.flatten(1)):.2f}",
-        detail={"far": far, "pictures": shown, "single": [levels[i].item() for i in single]},
+        mean, low, high,
+        data=f"{tools.named(train_set)}, CNN of width {tools.wide(32)} and 8 convolutions, {steps} steps of 64 in all, "
+        "EMA, held-out pictures",
+        seeds=seeds, device=tools.device(),
+        notes="denoising error, one net over five, by band from sigma/alpha .01 to 10: "
+        + ", ".join(f"{v:.2f}" for v in ratio.mean((0, 2)).exp().tolist()),
+        detail={"errors": errors, "levels": levels},
     )  # fmt: skip
 
 
 INF = float("inf")
-STYLE = 'slide "Noise as a style": "Noise level is a global property of the image that can be captured by feature '
-STYLE += 'statistics"'
+CRUCIAL = 'slide "Noise-level Conditional Diffusion Model": "It\'s crucial to train a single diffusion network on all '
+CONDITION = CRUCIAL + 'time steps (and condition it on the time step)"'
 
 CLAIMS = [
     Claim(
         "3.1",
-        "The noise level is captured by the statistics of features, even random ones",
-        STYLE,
-        "channel means and deviations of 16 random filters predict log sigma with R^2 above .98 at 32x32",
-        "R^2 of log sigma, linear in the statistics, at 32x32",
-        (0.98, 1.0),
-        level_is_in_the_statistics,
+        "In the plane, a denoiser that is not told the noise level cannot sample, whatever it predicts",
+        CONDITION,
+        "the best blind field gives at least twice the sliced Wasserstein distance, for eps, v and x0 alike",
+        "blind over aware distance in 2 dimensions, the smallest of eps, v, x0",
+        (2.0, INF),
+        lambda smoke: _toy_outcome(smoke, lambda r, dims: r[0].min()),
     ),
     Claim(
         "3.2",
-        "Adaptive layer norm, gated from zero, is the best way to tell a transformer the noise level",
-        'slides "Adaptive Normalization" and "Diffusion Transformer"',
-        "adaLN-Zero has at most .97 of the denoising error of an in-context token, at equal parameters",
-        "denoising error of adaLN-Zero over that of the token",
-        (-INF, 0.97),
-        compare_conditionings,
+        "In 128 dimensions a denoiser that predicts v need not be told: x_t shows its own noise level",
+        CONDITION,
+        "the best blind field gives at most 1.2 times the distance: against the lecture",
+        "blind over aware distance in 128 dimensions, v prediction",
+        (-INF, 1.2),
+        lambda smoke: _toy_outcome(smoke, lambda r, dims: r[dims.index(128), 1]),
     ),
     Claim(
         "3.3",
-        "A style is global: with two noise levels in one picture it loses to a map of them",
-        STYLE,
-        "told as a style the error of eps is at least 1.05 times that told as a map",
-        "error of eps, style over map, half the picture at twice the noise",
-        (1.05, INF),
-        style_or_map,
+        "In between it is the eps prediction that needs to be told",
+        CONDITION,
+        "in 32 dimensions blind eps is at least twice as bad as blind v",
+        "(blind over aware of eps) over (blind over aware of v) in 32 dimensions",
+        (2.0, INF),
+        lambda smoke: _toy_outcome(smoke, lambda r, dims: r[dims.index(32), 0] / r[dims.index(32), 1]),
     ),
     Claim(
         "3.4",
-        "AdaIN moves the style and keeps the content",
-        'slide "Style Transfer": AdaIN(x, y)',
-        "the stylised picture's own features have closed at least half of the distance to the style's statistics",
-        "1 - distance to the style's statistics after over before",
-        (0.5, 1.0),
-        style_moves_content_stays,
+        "x_t in d dimensions shows its noise level to within a relative error of 1 / sqrt(2 d)",
+        'slide "Noise as a style": "noise level is a global property of the image"',
+        "2 d Var(t | x_t) / t^2 is within 10% of 1 at d = 128",
+        "2 d Var(t | x_t) / t^2 at d = 128",
+        (0.9, 1.1),
+        noise_level_is_visible,
     ),
     Claim(
         "3.5",
-        "NCSN samples by annealing the noise level; at its lowest level alone Langevin dynamics gets nowhere",
-        'slide "Noise as a style": NCSN on CIFAR-10',
-        "at equal calls the pixel Frechet distance of one level is at least twice that of annealing",
-        "distance at the lowest level over annealed",
-        (2.0, INF),
-        annealed_or_one_level,
+        "On digits, a blind net that predicts eps samples much worse",
+        CONDITION,
+        "at least 1.5 times the pixel Frechet distance, over the three norms",
+        "blind over told pixel Frechet distance, eps prediction, mean over norms",
+        (1.5, INF),
+        lambda smoke: _digits_outcome(smoke, "eps"),
+    ),
+    Claim(
+        "3.6",
+        "On digits, a blind net with edm prediction samples as well as one that is told",
+        CONDITION,
+        "at most 1.2 times the pixel Frechet distance, over the three norms",
+        "blind over told pixel Frechet distance, edm prediction, mean over norms",
+        (-INF, 1.2),
+        lambda smoke: _digits_outcome(smoke, "edm"),
+    ),
+    Claim(
+        "3.7",
+        "On 32x32 pictures telling the noise level barely improves denoising",
+        CONDITION,
+        "the blind net's denoising error is at most 5% larger",
+        "blind over told denoising error, geometric mean over levels",
+        (-INF, 1.05),
+        blind_photos,
+    ),
+    Claim(
+        "3.8",
+        "One network on all noise levels beats five specialists that share its compute",
+        CRUCIAL + 'time steps"',
+        "the single net's denoising error is at most .95 of the five nets', over all bands",
+        "denoising error of one net over that of five, geometric mean over levels",
+        (-INF, 0.95),
+        one_or_five,
     ),
 ]

@@ -1,292 +1,294 @@
-"""Claims of lecture 05, several stages: how small may an autoencoder make pictures, and which prior suits its latents?
+"""Claims of lecture 05, architectures: receptive field and cost of CNN, encoder-decoder, U-Net and transformers.
 
-What do latents save at 4096 x 4096? Are two stacked GANs better than one? Claim 5.1, on a toy, is in sheet.py.
+Which of them lose details, and which cannot make distant parts of a picture agree?
 """
 
-import functools
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from minidiff.measure import classifier
-from minidiff.measure.classifier import extract
-from minidiff.measure.metrics import frechet_distance, precision_recall, psnr
-from minidiff.measure.nets import flops
-from minidiff.nets import DiT, UNet
-from minidiff.run.config import Diffusion
+from minidiff import data
+from minidiff.denoise import Denoiser, snr_weight
+from minidiff.measure.nets import flops, parameters, receptive_field
+from minidiff.nets import CNN, DiT, UNet
 from minidiff.run.generate import generate
-from minidiff.run.models import DiffusionModel
-from minidiff.stages import GAN, Autoencoder, Causal, Latents, StackedGAN, perceptual
-from minidiff.stages.autoencoder import Decoder, reconstruct
-from minidiff.stages.latent import STD
-from minidiff.stages.priors import Gaussian, Mixture, fit
-from minidiff.stages.vq import usage
+from minidiff.schedules import VP
 
+from . import tools
 from .claims import Claim
-from .sheet import two_against_one
-from .tools import Outcome, bench_results, device, named, pictures, ratio_interval, repeats, seeded, wide
-from .tools import fit as fit_denoiser
-
-# --- how small, and which prior ---
-
-FACTORS = (1, 2, 4, 8)
-PRIORS = ("N(0, I)", "Gaussian", "mixture", "GAN", "autoregressive", "diffusion")
+from .lecture03 import band_times
+from .tools import Outcome, bench_results, fit, interval, level_error, ratio_interval, seeded, slope
 
 
-@functools.cache
-def classifiers(smoke: bool):
-    """The digits, a classifier whose features distances are of, and one of another seed, for perceptual losses and for
-    stacked GANs."""
-    digits, _ = digits_and_held_out()
-    if smoke:
-        return digits, *(classifier.fit(digits, steps=2, seed=s, device=device()) for s in (0, 1))
-    return digits, *(classifier.for_data(digits, device(), s) for s in (0, 1))
+def two_minutes_each() -> dict:
+    """What tests/bench/nets.py measured: every net on the digits for two minutes."""
+    return bench_results("nets")
 
 
-def digits_and_held_out():
-    """Or, in gpu mode, CIFAR-10 at 16x16, of which the full Gaussians can still be fitted."""
-    return pictures("digits", gpu_size=16)
-
-
-def training_pictures(n: int) -> Tensor:
-    """n of the training digits."""
-    return digits_and_held_out()[0].batch(n, torch.Generator().manual_seed(2))[0]
-
-
-def held_out() -> Tensor:
-    """The 359 digits that nothing was trained on."""
-    _, digits = digits_and_held_out()
-    return digits.at(torch.arange(len(digits)))
-
-
-def autoencoder(f: int, seed: int, smoke: bool, codes=None) -> Autoencoder:
-    """One trained for some seconds."""
-    digits, _, teacher = classifiers(smoke)
-    net = seeded(lambda: Autoencoder(digits.shape, f, 8 if codes else 4, wide(32), codes), seed)
-    net.use(perceptual.distance(teacher.requires_grad_(False).maps))
-    return fit_denoiser(
-        net.to(device(), memory_format=torch.channels_last),
-        lambda g: digits.batch(32, g)[0],
-        2 if smoke else AE_STEPS,
-        seed,
-        lr=2e-3,
-    )
-
-
-AE_STEPS, PRIOR_STEPS = 500, 400
-
-
-def prior_of(name: str, shape, seed: int):
-    """An untrained prior for latents of a shape; the diffusion's net has 16 tokens, or what there are if fewer."""
-    if name in ("N(0, I)", "Gaussian"):
-        return Gaussian(shape, full=name == "Gaussian")
-    if name == "mixture":
-        return Mixture(shape, 10, 10)
-    if name == "GAN":
-        return seeded(lambda: GAN(shape, width=wide(32)), seed)
-    if name == "autoregressive":
-        return seeded(lambda: Causal(shape, CODES, width=wide(96), depth=4), seed)
-    net = seeded(lambda: DiT(shape[0], shape[-1], None, wide(96), 4, patch=max(1, shape[-1] // 4)), seed)
-    return DiffusionModel(net, shape, Diffusion(times="uniform", sigma_data=STD))
-
-
-CODES = 128
-
-
-@functools.cache
-def compressed(smoke: bool) -> dict:
-    """(prior, f) -> the Frechet distance a seed, and "floor", "again" and "pictures": every prior on every autoencoder.
-
-    The tokens of the autoregressive prior come from an autoencoder of its own, with a codebook.
-    """
-    seeds, (n, calls) = repeats(smoke), (10, 2) if smoke else (1000, 10)
-    _, judge, _ = classifiers(smoke)
-    real = extract(judge, held_out())[0]
-
-    def distance(x):
-        return frechet_distance(extract(judge, x)[0], real)
-
-    found = {"again": distance(training_pictures(n)), "pictures": {("real", 1): training_pictures(8)}}
-    digits, _, _ = classifiers(smoke)
-    train_on = digits.at(torch.arange(100 if smoke else len(digits)))
-    for seed in range(seeds):
-        for f in FACTORS:
-            nets = {None: autoencoder(f, seed, smoke)}
-            if f == 2:
-                nets[CODES] = autoencoder(f, seed, smoke, CODES)
-            for codes, net in nets.items():
-                z = reconstruct(net, train_on)[1]
-                scale = 1.0 if codes else STD / z.std().item()
-                latents = Latents("latents", z, None, [], None, scale)
-                x = training_pictures(n)
-                back, index = reconstruct(net, x)
-                kind = " with codes" if codes else ""
-                found.setdefault(("floor" + kind, f), []).append(distance(back))
-                found.setdefault(("PSNR" + kind, f), []).append(psnr(x, back))
-                if codes:
-                    found.setdefault(("usage", f), []).append(usage(index, codes)[0])
-                found["pictures"].setdefault(("reconstructed" + kind, f), back[:8])
-                for name in PRIORS:
-                    if (name == "autoregressive") != bool(codes):
-                        continue
-                    prior = prior_of(name, latents.shape, seed).to(device())
-                    model = fit(
-                        prior,
-                        latents,
-                        net,
-                        2 if smoke else PRIOR_STEPS,
-                        seed=seed,
-                        lr=2e-3 if name == "diffusion" else 1e-3,
-                    )
-                    x = generate(model, n, steps=calls, seed=seed)
-                    found.setdefault((name, f), []).append(distance(x))
-                    found["pictures"].setdefault((name, f), x[:8])
-    return found
-
-
-def described(smoke: bool) -> str:
-    return (
-        f"{named(classifiers(smoke)[0])}, without labels; autoencoders of {AE_STEPS} steps of 32, priors of "
-        f"{PRIOR_STEPS} of 64; 1000 samples to {len(held_out())} held-out, 10 calls of dpmpp_2m where diffusion; "
-        "classifier features, not FID"
-        if not smoke
-        else "smoke"
-    )
-
-
-def _means(found, name) -> str:
-    return " ".join(f"{sum(v) / len(v):.2f}" for f in FACTORS if (v := found.get((name, f))))
-
-
-def _outcome(smoke: bool, logs: list[float]) -> Outcome:
-    mean, low, high = ratio_interval(logs)
-    found = compressed(smoke)
-    return Outcome(
-        mean, low, high, data=described(smoke), seeds=len(logs), device=device(),
-        notes=f"Frechet distance at f = 1, 2, 4, 8 (autoregressive 2): reconstruction {_means(found, 'floor')}; "
-        + "; ".join(f"{name} {_means(found, name)}" for name in PRIORS)
-        + f"; real against real {found['again']:.2f}",
-        detail={"found": found},
-    )  # fmt: skip
-
-
-def _logs(numerator, denominator) -> list[float]:
-    return [torch.tensor(max(a, 1e-6) / max(b, 1e-6)).log().item() for a, b in zip(numerator, denominator, strict=True)]
-
-
-def best_in_the_middle(smoke: bool) -> Outcome:
-    found = compressed(smoke)
-    ends, middle = (
-        [min(pair) for pair in zip(*(found["diffusion", f] for f in fs), strict=True)] for fs in ((1, 8), (2, 4))
-    )
-    return _outcome(smoke, _logs(ends, middle))
-
-
-def above_the_floor(smoke: bool) -> Outcome:
-    found = compressed(smoke)
-    by_f = [_logs(found["diffusion", f], found["floor", f]) for f in FACTORS]
-    return _outcome(smoke, [min(row) for row in zip(*by_f, strict=True)])
-
-
-def not_a_simple_gaussian(smoke: bool) -> Outcome:
-    found = compressed(smoke)
-    return _outcome(smoke, _logs(found["N(0, I)", 2], found["diffusion", 2]))
-
-
-# --- 4096 x 4096 in numbers ---
-
-SIDE, CALLS = 4096, 50
-
-
-def cost_of_4096(smoke: bool) -> Outcome:
-    """FLOPs of one picture: 50 calls in pixels, or 50 at an eighth of the side and one of a decoder."""
-    nets = {
-        "U-Net": lambda c, n: UNet(c, n, None, 128, (1, 2, 2, 4), attention_at=()),
-        "transformer": lambda c, n: DiT(c, n, None, 384, 12, patch=1),
-        "DiT, patch 2": lambda c, n: DiT(c, n, None, 384, 12, patch=2),
+def family(size: int, channels: int = 3) -> dict:
+    """The lecture's five architectures for pictures of size x size, of comparable parameters; each a function."""
+    return {
+        "plain CNN": lambda: CNN(channels, None, tools.wide(32), 8),
+        "encoder-decoder": lambda: UNet(
+            channels, size, None, tools.wide(24), (1, 1, 1, 1), attention_at=(), skips=False
+        ),
+        "U-Net": lambda: UNet(channels, size, None, tools.wide(24), (1, 1, 1, 1), attention_at=()),
+        "transformer": lambda: DiT(channels, size, None, tools.wide(48), 4, patch=1),
+        "DiT": lambda: DiT(channels, size, None, tools.wide(48), 4, patch=2),
     }
-    with torch.device("meta"):
-        once = flops(Decoder(3, 4, 8, 64), (4, SIDE // 8, SIDE // 8), others=())
-        found = {
-            name: (
-                CALLS * flops(make(3, SIDE), (3, SIDE, SIDE)),
-                CALLS * flops(make(4, SIDE // 8), (4, SIDE // 8, SIDE // 8)),
-            )
-            for name, make in nets.items()
-        }
-    ratio = found["U-Net"][0] / (found["U-Net"][1] + once)
+
+
+def extent(field: Tensor) -> int:
+    """The side of the square of pixels on which the centre depends."""
+    return max(int((field > 0).any(i).sum()) for i in (0, 1))
+
+
+def receptive_fields(smoke: bool) -> Outcome:
+    size = 32
+    layers = (4, 6) if smoke else (4, 6, 8, 10, 12, 14)
+    fields = {
+        n: receptive_field(CNN(1, None, 8, layers=n), (1, size, size), torch.Generator().manual_seed(0)) for n in layers
+    }
+    off = max(abs(extent(f) - (2 * n + 1)) for n, f in fields.items())
+    others = {
+        name: receptive_field(seeded(make, 0), (1, size, size), torch.Generator().manual_seed(0))
+        for name, make in family(size, 1).items()
+    }
+    sides = {name: extent(f) for name, f in others.items()}
     return Outcome(
-        ratio, ratio, ratio, data="analytic counter, forward passes", seeds=0,
-        notes=f"{SIDE}^2 = {SIDE**2:,} pixels; PFLOP a picture of {CALLS} calls, in pixels and in latents: "
-        + "; ".join(f"{k} {a / 1e15:.3g} and {b / 1e15:.3g}" for k, (a, b) in found.items())
-        + f"; the decoder, once, {once / 1e15:.3g}",
-        detail={"found": found, "decoder": once},
+        off, off, off,
+        data=f"gradients of the centre pixel, {size}x{size}, random weights; CNNs of {layers[0]} to {layers[-1]}",
+        seeds=0,
+        notes="side of what the centre sees of 32: " + ", ".join(f"{k} {v}" for k, v in sides.items()),
+        detail={"fields": fields, "others": others, "sides": sides},
     )  # fmt: skip
 
 
-# --- a stack of two GANs, and one ---
+def cost_models() -> dict:
+    """Nets by side N of the picture, and the slope that theory gives to log FLOPs a pixel against log N."""
+    return {
+        "CNN, 8 layers": (lambda n: CNN(3, None, 32, 8), 0),
+        "CNN deep enough to see all": (lambda n: CNN(3, None, 32, n // 2), 1),
+        "U-Net without attention": (lambda n: UNet(3, n, None, 32, (1, 2, 2), attention_at=()), 0),
+        "transformer": (lambda n: DiT(3, n, None, 32, 2, patch=1), 2),
+        "DiT, patch 4": (lambda n: DiT(3, n, None, 32, 2, patch=4), 2),
+    }
 
 
-def stacked_against_one(smoke: bool) -> Outcome:
-    """Both on the same pictures without captions; a step of the stack takes 1.7 times as long, so the one makes as many
-    more."""
-    seeds, (steps, n) = repeats(smoke), (2, 40) if smoke else (600, 1000)
-    digits, judge, teacher = classifiers(smoke)
-    spread = extract(teacher, training_pictures(200))[0].std().item()
-    real, rows, shown = extract(judge, held_out())[0], {"stacked": [], "one": []}, {}
+def flops_by_side(smoke: bool) -> Outcome:
+    sides = (32, 64) if smoke else (32, 64, 128, 256, 512)
+    found, off = {}, 0.0
+    for name, (make, theory) in cost_models().items():
+        counts = []
+        for n in sides:
+            with torch.device("meta"):  # shapes alone
+                net = make(n)
+            counts.append(flops(net, (3, n, n)) / n**2)
+        found[name] = torch.tensor(counts)
+        steep = slope(torch.tensor(sides[-2:]).log(), found[name][-2:].log())  # where the highest power has taken over
+        off = max(off, abs(steep - theory))
+    saved = (found["transformer"] / found["DiT, patch 4"])[-1].item()
+    return Outcome(
+        off, off, off,
+        data=f"analytic counter, sides {sides[0]} to {sides[-1]}; slopes between the last two",
+        seeds=0,
+        notes="FLOPs a pixel at the largest side: "
+        + ", ".join(f"{k} {v[-1]:.3g}" for k, v in found.items())
+        + f"; transformer over DiT {saved:.0f} (4^4 = 256 for the attention alone)",
+        detail={"sides": sides, "found": found},
+    )  # fmt: skip
+
+
+DETAIL = torch.tensor([0.02, 0.03, 0.05, 0.07, 0.1])
+
+
+@cache
+def detail(smoke: bool) -> dict:
+    """Errors of x0 at small noise, (seeds, nets, levels): the five of the family, and DiTs with tokens too narrow.
+
+    All predict x0: with the noise or edm's mixture as the target, x_t itself is added to the output, and would carry
+    the details around any bottleneck.
+    """
+    seeds, (steps, batch) = tools.repeats(smoke), (2, 4) if smoke else (250, 32)
+    train_set, held_out = tools.pictures("photos", 16)
+    x0, _ = held_out.batch(8 if smoke else 256, torch.Generator().manual_seed(0))
+    size = train_set.shape[1]
+    nets = family(size) | {
+        "DiT, patch 2, width 24": lambda: DiT(3, size, None, 24, 4, patch=2),
+        "DiT, patch 4, width 24": lambda: DiT(3, size, None, 24, 4, patch=4),
+        "DiT, patch 4, width 96": lambda: DiT(3, size, None, 96, 4, patch=4),
+    }
+    errors, shown, sizes = torch.zeros(seeds, len(nets), len(DETAIL)), {}, {}
     for seed in range(seeds):
-        stack = seeded(lambda: StackedGAN(digits.shape, width=wide(32)), seed)
-        stack.use(teacher, spread)
-        models = {
-            "stacked": (stack, steps),
-            "one": (seeded(lambda: GAN(digits.shape, width=wide(32)), seed), round(1.7 * steps)),
-        }
-        for name, (model, duration) in models.items():
-            model = model.to(device(), memory_format=torch.channels_last)
-            model = fit_denoiser(model, lambda g: digits.batch(64, g)[0], duration, seed)
-            x = generate(model, n, seed=seed).clamp(-1, 1)
-            features = extract(judge, x)[0]
-            rows[name].append((frechet_distance(features, real), *precision_recall(real, features)))
-            shown.setdefault(name, x[:16])
-    mean, low, high = ratio_interval(_logs([r[0] for r in rows["one"]], [r[0] for r in rows["stacked"]]))
-    means = {k: torch.tensor(v).mean(0).tolist() for k, v in rows.items()}
+        for i, (name, make) in enumerate(nets.items()):
+            net = seeded(make, seed)
+            sizes[name] = (parameters(net), flops(net, train_set.shape))
+            model = Denoiser(net, VP(), "x0", data.std(train_set)).to(tools.device(), memory_format=torch.channels_last)
+            times = band_times(DETAIL[0], 2 * DETAIL[-1])
+            draw = lambda g: train_set.batch(batch, g)[0]  # noqa: E731
+            model = fit(model, draw, steps, seed, times=times, weight=snr_weight, warmup=50, lr=2e-3)
+            errors[seed, i] = level_error(model, x0, DETAIL)
+            if seed == 0:
+                with torch.no_grad():
+                    t = model.schedule.time(-2 * DETAIL[2].log())
+                    alpha, sigma = model.schedule(t)
+                    noise = torch.randn(x0[:8].shape, generator=torch.Generator().manual_seed(7))
+                    shown[name] = model((alpha * x0[:8] + sigma * noise).to(tools.device()), t).x0.cpu()
+    names = list(nets)
+    text = f"{tools.named(train_set)}, x0 prediction, {steps} steps of {batch}, EMA, {len(x0)} held-out pictures"
+    return {"names": names, "errors": errors, "pictures": shown, "clean": x0[:8], "sizes": sizes,
+            "seeds": seeds, "data": text}  # fmt: skip
+
+
+def _detail_outcome(smoke: bool, worse: str, better: str) -> Outcome:
+    found = detail(smoke)
+    i, j = found["names"].index(worse), found["names"].index(better)
+    at = 2  # sigma / alpha = .05
+    logs = found["errors"].log()
+    value, low, high = ratio_interval((logs[:, i, at] - logs[:, j, at]).tolist())
+    slopes = [slope(DETAIL.log(), logs.mean(0)[k]) for k in range(len(found["names"]))]
     return Outcome(
-        mean, low, high,
-        data=f"{named(digits)}, without labels; {steps} steps of 64 for the stack, "
-        f"{round(1.7 * steps)} for the one; {n} samples; features of a classifier that is not the stack's encoder",
-        seeds=seeds, device=device(),
-        notes="Frechet distance, precision, recall: "
-        + "; ".join(f"{k} {a:.1f}, {b:.2f}, {c:.2f}" for k, (a, b, c) in means.items()),
-        detail={"rows": rows, "pictures": shown},
+        value, low, high,
+        data=found["data"], seeds=found["seeds"], device=tools.device(),
+        notes="error at .05 in units of the noise's .0025, and its slope against log sigma from .02 to .1: "
+        + ", ".join(
+            f"{n} {found['errors'][:, k, at].mean() / 0.05**2:.2f} ({slopes[k]:.2f})"
+            for k, n in enumerate(found["names"])
+        ),
+        detail=found,
     )  # fmt: skip
 
 
-def eight_minutes_each(name: str) -> dict:
-    """What tests/bench/stages.py measured on the data called `name`."""
-    return bench_results(f"stages_{name}")
+def pairs(n: int, generator) -> tuple[Tensor, Tensor]:
+    """Pictures (n, 1, 12, 12), 0 but for 2x2 patches in two corners, both 1 or both -1; and those signs (n,).
+
+    In corners, as a net with a small receptive field knows where it is from the border alone.
+    """
+    sign = 2.0 * torch.randint(2, (n,), generator=generator) - 1
+    x = torch.zeros(n, 1, 12, 12)
+    for patch in PATCHES:
+        x[(slice(None), 0, *patch)] = sign[:, None, None]
+    return x, sign
 
 
-STAGES = 'slide "Multi-Stage Generative Models"'
-COSTLY = 'slide "Directly generating..."'
-SIZE = "not in the lecture: how small the first stage may make pictures"
+PATCHES = ((slice(1, 3), slice(1, 3)), (slice(9, 11), slice(9, 11)))
+
+
+def mmse(m: float) -> float:
+    """The least squared error of a random sign at signal-to-noise m: 1 - E tanh(m + sqrt(m) Z), by quadrature."""
+    z = torch.linspace(-10, 10, 20_001, dtype=torch.float64)
+    density = torch.exp(-(z**2) / 2) / (2 * torch.pi) ** 0.5
+    return 1 - torch.trapezoid(density * torch.tanh(m + m**0.5 * z), z).item()
+
+
+@cache
+def long_range(smoke: bool) -> dict:
+    """Match rates (seeds, nets) of the two signs in samples, and the error of the sign at m = 1 (seeds, nets)."""
+    seeds, (steps, n) = tools.repeats(smoke, 5), (2, 8) if smoke else (600, 500)
+    nets = {
+        "CNN, 4 layers": lambda: CNN(1, None, tools.wide(24), 4),
+        "CNN, 10 layers": lambda: CNN(1, None, tools.wide(24), 10),
+        "U-Net": lambda: UNet(1, 12, None, tools.wide(16), (1, 1, 2), attention_at=(3,)),
+        "DiT": lambda: DiT(1, 12, None, tools.wide(64), 3, patch=2),
+    }
+    match, error, pictures = torch.zeros(seeds, len(nets)), torch.zeros(seeds, len(nets)), {}
+    test, sign = pairs(4 * n, torch.Generator().manual_seed(77))
+    sigma_data = test.std().item()
+    for seed in range(seeds):
+        for i, (name, make) in enumerate(nets.items()):
+            model = Denoiser(seeded(make, seed), VP(), "edm", sigma_data).to(
+                tools.device(), memory_format=torch.channels_last
+            )
+            times = band_times(torch.tensor(0.05), torch.tensor(10.0))
+            model = fit(model, lambda g: pairs(64, g)[0], steps, seed, times=times, warmup=30, lr=2e-3)
+            x = generate(model, n, shape=(1, 12, 12), steps=20, seed=seed)
+            left, right = (x[(slice(None), 0, *patch)].mean((1, 2)) for patch in PATCHES)
+            match[seed, i] = (left * right > 0).float().mean()
+            pictures.setdefault(name, x[:8])
+            t = model.schedule.time(-2 * torch.tensor(2.0).log())  # m = 4 / sigma^2 = 1 for a patch of 4 pixels
+            alpha, sigma = model.schedule(t)
+            noise = torch.randn(test.shape, generator=torch.Generator().manual_seed(78))
+            with torch.no_grad():
+                found = model((alpha * test + sigma * noise).to(tools.device()), t).x0.cpu()
+            found = found[(slice(None), 0, *PATCHES[0])].mean((1, 2))
+            error[seed, i] = (found - sign).square().mean()
+    return {"names": list(nets), "match": match, "error": error, "pictures": pictures, "seeds": seeds}
+
+
+def _long_range_outcome(smoke: bool, pick) -> Outcome:
+    found = long_range(smoke)
+    value, low, high = interval(pick(found["match"], found["names"]).tolist())
+    return Outcome(
+        value, low, high,
+        data="2x2 patches of one random sign in two corners of 12x12, edm prediction, 600 steps of 64, EMA, "
+        "500 samples, dpmpp_2m, 20 calls",
+        seeds=found["seeds"], device=tools.device(),
+        notes="match rate and error of the sign at m = 1: "
+        + ", ".join(
+            f"{n} {found['match'][:, i].mean():.3f}, {found['error'][:, i].mean():.3f}"
+            for i, n in enumerate(found["names"])
+        )
+        + f"; bounds: one patch {mmse(1):.3f}, both {mmse(2):.3f}",
+        detail=found | {"one": mmse(1), "both": mmse(2)},
+    )  # fmt: skip
+
+
 INF = float("inf")
+
 CLAIMS = [
-    Claim("5.1", "Modelling p(x) in one stage is harder than in two", STAGES,
-          "two stages come a fifth closer or more at equal FLOPs", "sliced Wasserstein, one stage over two", (1.2, INF),
-          two_against_one),
-    Claim("5.2", "The best autoencoder makes pictures neither as they are nor very small", SIZE,
-          "the distance is U-shaped in f", "Frechet distance of diffusion, better of f = 1, 8 over better of f = 2, 4",
-          (1.0, INF), best_in_the_middle),
-    Claim("5.3", "No second stage comes below its autoencoder's reconstructions", SIZE,
-          "at least the floor", "Frechet distance of diffusion over that of reconstructions, least of the factors",
-          (1.0, INF), above_the_floor),
-    Claim("5.4", "Latents have a non-trivial distribution, not a simple Gaussian", STAGES,
-          "N(0, I) is at least twice as far as a learned prior", "Frechet distance at f = 2, N(0, I) over diffusion",
-          (2.0, INF), not_a_simple_gaussian),
-    Claim("5.5", "Directly generating high-resolution images is very costly; latents are not", COSTLY,
-          "64 times fewer positions, less what the decoder costs",
-          "FLOPs at 4096^2, U-Net in pixels over latents at f = 8",
-          (32.0, 64.0), cost_of_4096),
-    Claim("5.6", "A stack of two GANs is better than one GAN", 'slide "Stacked GANs"', "closer at equal time",
-          "Frechet distance, one GAN over the stack", (1.0, INF), stacked_against_one),
-]  # fmt: skip
+    Claim(
+        "5.1",
+        "A plain CNN has a limited receptive field: L convolutions of 3x3 see 2L + 1 pixels",
+        'slide "Diffusion with naive CNN architecture": "Limited receptive field"',
+        "exactly: the gradient is zero outside and not inside",
+        "largest difference between the side seen and 2L + 1",
+        (0.0, 0.0),
+        receptive_fields,
+    ),
+    Claim(
+        "5.2",
+        "A CNN that sees all grows with the side, a pixel transformer with its square, a U-Net not at all",
+        'slides on CNN, U-Net and Transformer: "Computationally expensive", "Computationally cheap"',
+        "log FLOPs a pixel against log side: slopes 1, 2 and 0, and 2 again for patches, each within .1",
+        "largest difference between a slope and its theory",
+        (0.0, 0.1),
+        flops_by_side,
+    ),
+    Claim(
+        "5.3",
+        "An encoder-decoder loses details that skip connections keep",
+        'slides "Encoder-Decoder": "Losing details", "U-Net": "Preserving details"',
+        "at noise .05 its error is at least 3 times the U-Net's",
+        "error of x0 at sigma/alpha = .05, encoder-decoder over U-Net",
+        (3.0, INF),
+        lambda smoke: _detail_outcome(smoke, "encoder-decoder", "U-Net"),
+    ),
+    Claim(
+        "5.4",
+        "A DiT preserves details only if its tokens are wide enough for their patches",
+        'slide "Diffusion with Transformer architecture (with patchification)": "Preserving details"',
+        "tokens of width 24 for patches of 48 numbers have at least twice the error of width 24 for 12 numbers",
+        "error of x0 at sigma/alpha = .05, patch 4 over patch 2, width 24",
+        (2.0, INF),
+        lambda smoke: _detail_outcome(smoke, "DiT, patch 4, width 24", "DiT, patch 2, width 24"),
+    ),
+    Claim(
+        "5.5",
+        "A net with a small receptive field cannot make distant parts agree",
+        'slide "Diffusion with naive CNN architecture": "Limited receptive field"',
+        "two patches that always have one sign get one sign in .4 to .6 of the samples",
+        "rate of equal signs, CNN of 4 layers",
+        (0.4, 0.6),
+        lambda smoke: _long_range_outcome(smoke, lambda match, names: match[:, 0]),
+    ),
+    Claim(
+        "5.6",
+        "U-Net, DiT, and a CNN deep enough to span the gap make them agree",
+        'slides on U-Net and Transformer: "Larger receptive field", "Full receptive field"',
+        "equal signs in at least .95 of the samples, for the worst of the three",
+        "rate of equal signs, the smallest of CNN of 10 layers, U-Net and DiT",
+        (0.95, 1.0),
+        lambda smoke: _long_range_outcome(smoke, lambda match, names: match[:, 1:].min(1).values),
+    ),
+]

@@ -1,6 +1,6 @@
-"""Claims of lecture 06, guidance: what it samples from with exact scores, and why learned scores gain by it.
+"""Claims of lecture 06, several stages: how small may an autoencoder make pictures, and which prior suits its latents?
 
-Guided pictures are in guided_digits.py, what a fit by likelihood or by scores misses is in divergences.py.
+What do latents save at 4096 x 4096? Are two stacked GANs better than one? Claim 6.1, on a toy, is in sheet.py.
 """
 
 import functools
@@ -8,295 +8,285 @@ import functools
 import torch
 from torch import Tensor
 
-from minidiff.data.toys import branches
-from minidiff.denoise import Denoiser, Prediction, score
-from minidiff.guidance import ClassifierGuided, Guided
-from minidiff.measure.metrics import precision_recall, sliced_wasserstein
-from minidiff.nets import build
-from minidiff.oracles import GaussianMixture, MixtureDenoiser
-from minidiff.samplers import ddim, dpmpp_2m, heun, langevin, last, start
-from minidiff.schedules import EDM, VP
+from minidiff.measure import classifier
+from minidiff.measure.classifier import extract
+from minidiff.measure.metrics import frechet_distance, precision_recall, psnr
+from minidiff.measure.nets import flops
+from minidiff.nets import DiT, UNet
+from minidiff.run.config import Diffusion
+from minidiff.run.generate import generate
+from minidiff.run.models import DiffusionModel
+from minidiff.stages import GAN, Autoencoder, Causal, Latents, StackedGAN, perceptual
+from minidiff.stages.autoencoder import Decoder, reconstruct
+from minidiff.stages.latent import STD
+from minidiff.stages.priors import Gaussian, Mixture, fit
+from minidiff.stages.vq import usage
 
-from . import divergences, guided_digits
 from .claims import Claim
-from .tools import Outcome, fit, interval, ratio_interval
+from .sheet import two_against_one
+from .tools import Outcome, bench_results, device, named, pictures, ratio_interval, repeats, seeded, wide
+from .tools import fit as fit_denoiser
 
-# --- exact scores: x | c ~ N(0, narrow), x ~ N(0, wide), in each dimension ---
+# --- how small, and which prior ---
 
-
-class Gaussian:
-    """The exact Model of N(0, V), V with the given variances (D,) along axes (D, D), of which each column is one."""
-
-    def __init__(self, variances: Tensor, axes: Tensor):
-        self.variances, self.axes, self.schedule = variances, axes, EDM()
-
-    def __call__(self, x_t: Tensor, t: Tensor, cond=None) -> Prediction:
-        alpha, sigma = self.schedule(torch.as_tensor(t).to(x_t))
-        shrink = alpha * self.variances / (alpha**2 * self.variances + sigma**2)
-        return Prediction.from_x0((x_t @ self.axes * shrink) @ self.axes.T, x_t, alpha, sigma)
-
-
-def pair(narrow: Tensor, wide: Tensor, seed: int = 0) -> tuple[Gaussian, Gaussian, Tensor]:
-    """The exact conditional and unconditional Models, and the axes (D, D) along which those variances lie."""
-    d = len(narrow)
-    axes = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)).Q
-    return Gaussian(narrow, axes), Gaussian(wide, axes), axes
-
-
-def laws(gamma: float, narrow: Tensor, wide: Tensor) -> dict[str, Tensor]:
-    """Variances, (D,), of the sharpened density and of what guided sampling by ODE and by SDE draws (derived in
-    lecture 06).
-    """
-    ratio = wide / narrow
-    return {
-        "sharpened": 1 / (gamma / narrow - (gamma - 1) / wide),
-        "ODE": narrow * ratio ** (1 - gamma),
-        "SDE": narrow**2 * (ratio - ratio ** (2 - 2 * gamma)) / ((2 * gamma - 1) * (wide - narrow)),
-    }
-
-
-def guided_samples(gamma: float, narrow: Tensor, wide: Tensor, n: int, seed: int, fine: float = 1) -> dict[str, Tensor]:
-    """Guided samples (n, D) in the axes of `pair`, by ODE, by SDE, and by the ODE followed by Langevin moves at sigma
-    .05.
-    """
-    strong, weak, axes = pair(narrow, wide)
-    model, generator = Guided(strong, gamma, weak=weak), torch.Generator().manual_seed(seed)
-    x = start(model, (n, len(narrow)), generator).double()
-    ode = last(heun(model, x, model.schedule.grid(round(60 * fine))))
-    sde = last(ddim(model, x, model.schedule.grid(round(800 * fine)), eta=1.0, generator=generator))
-    level = torch.tensor([0.05 / model.schedule.sigma_max])
-    moved = last(langevin(model, ode, level, steps=round(400 * min(fine, 1)), step_size=4.0, generator=generator))
-    return {"ODE": ode @ axes, "SDE": sde @ axes, "sharpened": moved @ axes}
-
-
-ONE = (torch.tensor([1.0], dtype=torch.float64), torch.tensor([2.0], dtype=torch.float64))
-EIGHT = (torch.linspace(0.5, 1.5, 8, dtype=torch.float64), torch.linspace(0.5, 1.5, 8, dtype=torch.float64) + 1)
+FACTORS = (1, 2, 4, 8)
+PRIORS = ("N(0, I)", "Gaussian", "mixture", "GAN", "autoregressive", "diffusion")
 
 
 @functools.cache
-def simulated(smoke: bool) -> list[dict]:
-    """For each case and seed: the dimension, gamma, and variances (D,) found and derived, by sampler."""
-    n, seeds, rows = (2_000, 2, []) if smoke else (100_000, 3, [])
-    for narrow, wide in (ONE, EIGHT):
-        for gamma in (2.0, 3.0, 5.0):
-            for seed in range(seeds):
-                found = guided_samples(gamma, narrow, wide, n // len(narrow), seed, 0.1 if smoke else 2)
-                found = {k: v.square().mean(0) for k, v in found.items()}
-                rows.append({"d": len(narrow), "gamma": gamma, "found": found, "derived": laws(gamma, narrow, wide)})
-    return rows
+def classifiers(smoke: bool):
+    """The digits, a classifier whose features distances are of, and one of another seed, for perceptual losses and for
+    stacked GANs."""
+    digits, _ = digits_and_held_out()
+    if smoke:
+        return digits, *(classifier.fit(digits, steps=2, seed=s, device=device()) for s in (0, 1))
+    return digits, *(classifier.for_data(digits, device(), s) for s in (0, 1))
 
 
-def what_guidance_samples(smoke: bool) -> Outcome:
-    rows = [r for r in simulated(smoke) if r["d"] == 1 and r["gamma"] == 3.0]
-    ratios = [(r["found"]["ODE"] / r["derived"]["sharpened"]).item() for r in rows]
-    found = {k: sum(r["found"][k].item() for r in rows) / len(rows) for k in rows[0]["found"]}
-    mean, low, high = interval(ratios)
-    return Outcome(
-        mean, low, high,
-        data=f"x | c ~ N(0, 1), x ~ N(0, 2), exact scores, sigma from 80, {2_000 if smoke else 100_000:,} samples",
-        seeds=len(rows),
-        notes=f"variance at gamma 3: by ODE (heun) {found['ODE']:.4f}, by SDE (ddim, eta 1) {found['SDE']:.4f}, "
-        f"the ODE's samples after Langevin moves at sigma .05 {found['sharpened']:.4f}; the sharpened density has .5",
-        detail={"rows": simulated(smoke)},
-    )  # fmt: skip
+def digits_and_held_out():
+    """Or, in gpu mode, CIFAR-10 at 16x16, of which the full Gaussians can still be fitted."""
+    return pictures("digits", gpu_size=16)
 
 
-def laws_hold(smoke: bool) -> Outcome:
-    rows = simulated(smoke)
-    off = [max((r["found"][k] / r["derived"][k] - 1).abs().mean().item() for k in r["found"]) for r in rows]
-    mean, low, high = interval(off)
-    return Outcome(
-        mean, low, high,
-        data="N(0, 1) in N(0, 2), and in 8 dimensions .5 to 1.5 in 1.5 to 2.5; gamma 2, 3, 5; exact scores",
-        seeds=len(rows),
-        notes=f"the largest of all: {max(off):.4f}; each the largest of three ways to sample, mean over dimensions",
-    )  # fmt: skip
+def training_pictures(n: int) -> Tensor:
+    """n of the training digits."""
+    return digits_and_held_out()[0].batch(n, torch.Generator().manual_seed(2))[0]
 
 
-def guided_slope(smoke: bool) -> Outcome:
-    strong, weak, _ = pair(*ONE)
-    t = torch.tensor(1 / 80.0, dtype=torch.float64)
-    x = torch.ones(1, 1, dtype=torch.float64)
-    guided = -score(Guided(strong, 3.0, weak=weak), x, t).item()
-    diffused = 1 / (laws(3.0, *ONE)["sharpened"].item() + 1)
-    return Outcome(
-        guided / diffused, guided / diffused, guided / diffused,
-        data="N(0, 1) in N(0, 2), gamma 3, at sigma 1",
-        seeds=0,
-        notes=f"slope of the guided score {guided:.4f}, of that of the sharpened density after noise {diffused:.4f}",
-    )  # fmt: skip
+def held_out() -> Tensor:
+    """The 359 digits that nothing was trained on."""
+    _, digits = digits_and_held_out()
+    return digits.at(torch.arange(len(digits)))
 
 
-# --- learned scores: two trees of ever finer twigs ---
+def autoencoder(f: int, seed: int, smoke: bool, codes=None) -> Autoencoder:
+    """One trained for some seconds."""
+    digits, _, teacher = classifiers(smoke)
+    net = seeded(lambda: Autoencoder(digits.shape, f, 8 if codes else 4, wide(32), codes), seed)
+    net.use(perceptual.distance(teacher.requires_grad_(False).maps))
+    return fit_denoiser(
+        net.to(device(), memory_format=torch.channels_last),
+        lambda g: digits.batch(32, g)[0],
+        2 if smoke else AE_STEPS,
+        seed,
+        lr=2e-3,
+    )
 
-GAMMAS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)
-WIDTHS = (8, 16, 32, 64, 128)
+
+AE_STEPS, PRIOR_STEPS = 500, 400
 
 
-@functools.cache
-def edge(label: int) -> float:
-    """The log density that 99% of a tree exceed."""
-    one = branches().given(label)
-    return one.log_prob(one.sample(10_000, torch.Generator().manual_seed(0))).quantile(0.01).item()
+def prior_of(name: str, shape, seed: int):
+    """An untrained prior for latents of a shape; the diffusion's net has 16 tokens, or what there are if fewer."""
+    if name in ("N(0, I)", "Gaussian"):
+        return Gaussian(shape, full=name == "Gaussian")
+    if name == "mixture":
+        return Mixture(shape, 10, 10)
+    if name == "GAN":
+        return seeded(lambda: GAN(shape, width=wide(32)), seed)
+    if name == "autoregressive":
+        return seeded(lambda: Causal(shape, CODES, width=wide(96), depth=4), seed)
+    net = seeded(lambda: DiT(shape[0], shape[-1], None, wide(96), 4, patch=max(1, shape[-1] // 4)), seed)
+    return DiffusionModel(net, shape, Diffusion(times="uniform", sigma_data=STD))
 
 
-def quality(x: Tensor, labels: Tensor, tree: GaussianMixture, seed: int) -> list[float]:
-    """Of samples with labels: distance to real ones, share outside the class's 99% contour, precision and recall."""
-    generator = torch.Generator().manual_seed(1000 + seed)
-    real, outside = torch.zeros_like(x), torch.zeros(len(x), dtype=torch.bool)
-    for label in (0, 1):
-        mine, one = labels == label, tree.given(label)
-        real[mine] = one.sample(int(mine.sum()), generator)
-        outside[mine] = one.log_prob(x[mine]) < edge(label)
-    return [sliced_wasserstein(x, real), outside.float().mean().item(), *precision_recall(real[:1000], x[:1000])]
+CODES = 128
 
 
 @functools.cache
-def tree_sweep(smoke: bool) -> dict:
-    """Model -> (seeds, gammas, 4) of `quality`: MLPs by width, the true score, and autoguidance of width 32 by width
-    8.
+def compressed(smoke: bool) -> dict:
+    """(prior, f) -> the Frechet distance a seed, and "floor", "again" and "pictures": every prior on every autoencoder.
+
+    The tokens of the autoregressive prior come from an autoencoder of its own, with a codebook.
     """
-    seeds, steps, n, calls = (2, 3, 100, 3) if smoke else (5, 800, 1500, 32)
-    tree, out = branches(), {}
-    labels = torch.arange(n) % 2
+    seeds, (n, calls) = repeats(smoke), (10, 2) if smoke else (1000, 10)
+    _, judge, _ = classifiers(smoke)
+    real = extract(judge, held_out())[0]
 
-    def sweep(model, weak, seed):
-        x, rows = start(model, (n, 2), torch.Generator().manual_seed(seed)), []
-        for gamma in GAMMAS:
-            guided = Guided(model, gamma, weak=weak)
-            rows.append(quality(last(dpmpp_2m(guided, x, model.schedule.grid(calls), labels)), labels, tree, seed))
-        return rows
+    def distance(x):
+        return frechet_distance(extract(judge, x)[0], real)
 
+    found = {"again": distance(training_pictures(n)), "pictures": {("real", 1): training_pictures(8)}}
+    digits, _, _ = classifiers(smoke)
+    train_on = digits.at(torch.arange(100 if smoke else len(digits)))
     for seed in range(seeds):
-        nets = {}
-        for width in WIDTHS:
-            model = Denoiser(build("mlp", (2,), 2, width=width, seed=seed), VP(), "edm", 0.5)
-            draw = lambda generator: tree.sample_labelled(512, generator)  # noqa: E731
-            nets[width] = fit(model, draw, steps, seed, p_uncond=0.2)
-            out.setdefault(f"width {width}", []).append(sweep(nets[width], None, seed))
-        out.setdefault("width 32, by width 8", []).append(sweep(nets[32], nets[8], seed))
-        out.setdefault("true score", []).append(sweep(MixtureDenoiser(tree, VP()), None, seed))
-    return {k: torch.tensor(v) for k, v in out.items()}
+        for f in FACTORS:
+            nets = {None: autoencoder(f, seed, smoke)}
+            if f == 2:
+                nets[CODES] = autoencoder(f, seed, smoke, CODES)
+            for codes, net in nets.items():
+                z = reconstruct(net, train_on)[1]
+                scale = 1.0 if codes else STD / z.std().item()
+                latents = Latents("latents", z, None, [], None, scale)
+                x = training_pictures(n)
+                back, index = reconstruct(net, x)
+                kind = " with codes" if codes else ""
+                found.setdefault(("floor" + kind, f), []).append(distance(back))
+                found.setdefault(("PSNR" + kind, f), []).append(psnr(x, back))
+                if codes:
+                    found.setdefault(("usage", f), []).append(usage(index, codes)[0])
+                found["pictures"].setdefault(("reconstructed" + kind, f), back[:8])
+                for name in PRIORS:
+                    if (name == "autoregressive") != bool(codes):
+                        continue
+                    prior = prior_of(name, latents.shape, seed).to(device())
+                    model = fit(
+                        prior,
+                        latents,
+                        net,
+                        2 if smoke else PRIOR_STEPS,
+                        seed=seed,
+                        lr=2e-3 if name == "diffusion" else 1e-3,
+                    )
+                    x = generate(model, n, steps=calls, seed=seed)
+                    found.setdefault((name, f), []).append(distance(x))
+                    found["pictures"].setdefault((name, f), x[:8])
+    return found
 
 
-def _tree_data(smoke):
-    steps, n, calls = (3, 100, 3) if smoke else (800, 1500, 32)
-    return f"two trees (branches), MLP of depth 3, {steps} steps of 512, {n} samples, {calls} calls"
+def described(smoke: bool) -> str:
+    return (
+        f"{named(classifiers(smoke)[0])}, without labels; autoencoders of {AE_STEPS} steps of 32, priors of "
+        f"{PRIOR_STEPS} of 64; 1000 samples to {len(held_out())} held-out, 10 calls of dpmpp_2m where diffusion; "
+        "classifier features, not FID"
+        if not smoke
+        else "smoke"
+    )
 
 
-def small_nets_gain(smoke: bool) -> Outcome:
-    found = tree_sweep(smoke)
-    at = GAMMAS.index(2.0)
-    logs = {k: (v[:, at, 0] / v[:, 0, 0]).log() for k, v in found.items()}
-    mean, low, high = ratio_interval(logs["width 16"].tolist())
+def _means(found, name) -> str:
+    return " ".join(f"{sum(v) / len(v):.2f}" for f in FACTORS if (v := found.get((name, f))))
+
+
+def _outcome(smoke: bool, logs: list[float]) -> Outcome:
+    mean, low, high = ratio_interval(logs)
+    found = compressed(smoke)
     return Outcome(
-        mean, low, high, data=_tree_data(smoke), seeds=len(logs["width 16"]),
-        notes="the same for others: " + ", ".join(f"{k} {v.mean().exp():.2f}" for k,
-        v in logs.items() if k != "width 16")
-        + "; share outside the 99% contour without guidance: "
-        + ", ".join(f"{k} {v[:, 0, 1].mean():.3f}" for k, v in found.items() if "by" not in k),
+        mean, low, high, data=described(smoke), seeds=len(logs), device=device(),
+        notes=f"Frechet distance at f = 1, 2, 4, 8 (autoregressive 2): reconstruction {_means(found, 'floor')}; "
+        + "; ".join(f"{name} {_means(found, name)}" for name in PRIORS)
+        + f"; real against real {found['again']:.2f}",
         detail={"found": found},
     )  # fmt: skip
 
 
-def true_score_needs_none(smoke: bool) -> Outcome:
-    found = tree_sweep(smoke)["true score"]
-    mean, low, high = ratio_interval((found[:, GAMMAS.index(1.5), 0] / found[:, 0, 0]).log().tolist())
+def _logs(numerator, denominator) -> list[float]:
+    return [torch.tensor(max(a, 1e-6) / max(b, 1e-6)).log().item() for a, b in zip(numerator, denominator, strict=True)]
+
+
+def best_in_the_middle(smoke: bool) -> Outcome:
+    found = compressed(smoke)
+    ends, middle = (
+        [min(pair) for pair in zip(*(found["diffusion", f] for f in fs), strict=True)] for fs in ((1, 8), (2, 4))
+    )
+    return _outcome(smoke, _logs(ends, middle))
+
+
+def above_the_floor(smoke: bool) -> Outcome:
+    found = compressed(smoke)
+    by_f = [_logs(found["diffusion", f], found["floor", f]) for f in FACTORS]
+    return _outcome(smoke, [min(row) for row in zip(*by_f, strict=True)])
+
+
+def not_a_simple_gaussian(smoke: bool) -> Outcome:
+    found = compressed(smoke)
+    return _outcome(smoke, _logs(found["N(0, I)", 2], found["diffusion", 2]))
+
+
+# --- 4096 x 4096 in numbers ---
+
+SIDE, CALLS = 4096, 50
+
+
+def cost_of_4096(smoke: bool) -> Outcome:
+    """FLOPs of one picture: 50 calls in pixels, or 50 at an eighth of the side and one of a decoder."""
+    nets = {
+        "U-Net": lambda c, n: UNet(c, n, None, 128, (1, 2, 2, 4), attention_at=()),
+        "transformer": lambda c, n: DiT(c, n, None, 384, 12, patch=1),
+        "DiT, patch 2": lambda c, n: DiT(c, n, None, 384, 12, patch=2),
+    }
+    with torch.device("meta"):
+        once = flops(Decoder(3, 4, 8, 64), (4, SIDE // 8, SIDE // 8), others=())
+        found = {
+            name: (
+                CALLS * flops(make(3, SIDE), (3, SIDE, SIDE)),
+                CALLS * flops(make(4, SIDE // 8), (4, SIDE // 8, SIDE // 8)),
+            )
+            for name, make in nets.items()
+        }
+    ratio = found["U-Net"][0] / (found["U-Net"][1] + once)
     return Outcome(
-        mean, low, high, data=_tree_data(smoke), seeds=len(found),
-        notes="distance by gamma: " + ", ".join(f"{g:g} {d:.4f}" for g, d in zip(GAMMAS, found[..., 0].mean(0),
-        strict=True)),
+        ratio, ratio, ratio, data="analytic counter, forward passes", seeds=0,
+        notes=f"{SIDE}^2 = {SIDE**2:,} pixels; PFLOP a picture of {CALLS} calls, in pixels and in latents: "
+        + "; ".join(f"{k} {a / 1e15:.3g} and {b / 1e15:.3g}" for k, (a, b) in found.items())
+        + f"; the decoder, once, {once / 1e15:.3g}",
+        detail={"found": found, "decoder": once},
     )  # fmt: skip
 
 
-def best_gamma_falls(smoke: bool) -> Outcome:
-    best = {k: torch.tensor(GAMMAS)[v[..., 0].argmin(1)] for k, v in tree_sweep(smoke).items()}
-    mean, low, high = interval((best["width 8"] - best["width 128"]).tolist())
-    return Outcome(
-        mean, low, high, data=_tree_data(smoke), seeds=len(best["width 8"]),
-        notes="best gamma: " + ", ".join(f"{k} {v.mean():.2f}" for k, v in best.items()),
-    )  # fmt: skip
+# --- a stack of two GANs, and one ---
 
 
-def recall_over_precision(smoke: bool) -> Outcome:
-    found = tree_sweep(smoke)
-    floor = found["true score"][:, 0]
-    lost = {k: floor[:, 2:] - v[:, 0, 2:] for k, v in found.items() if "by" not in k}
-    mean, low, high = interval((lost["width 16"][:, 0] - lost["width 16"][:, 1]).tolist())
+def stacked_against_one(smoke: bool) -> Outcome:
+    """Both on the same pictures without captions; a step of the stack takes 1.7 times as long, so the one makes as many
+    more."""
+    seeds, (steps, n) = repeats(smoke), (2, 40) if smoke else (600, 1000)
+    digits, judge, teacher = classifiers(smoke)
+    spread = extract(teacher, training_pictures(200))[0].std().item()
+    real, rows, shown = extract(judge, held_out())[0], {"stacked": [], "one": []}, {}
+    for seed in range(seeds):
+        stack = seeded(lambda: StackedGAN(digits.shape, width=wide(32)), seed)
+        stack.use(teacher, spread)
+        models = {
+            "stacked": (stack, steps),
+            "one": (seeded(lambda: GAN(digits.shape, width=wide(32)), seed), round(1.7 * steps)),
+        }
+        for name, (model, duration) in models.items():
+            model = model.to(device(), memory_format=torch.channels_last)
+            model = fit_denoiser(model, lambda g: digits.batch(64, g)[0], duration, seed)
+            x = generate(model, n, seed=seed).clamp(-1, 1)
+            features = extract(judge, x)[0]
+            rows[name].append((frechet_distance(features, real), *precision_recall(real, features)))
+            shown.setdefault(name, x[:16])
+    mean, low, high = ratio_interval(_logs([r[0] for r in rows["one"]], [r[0] for r in rows["stacked"]]))
+    means = {k: torch.tensor(v).mean(0).tolist() for k, v in rows.items()}
     return Outcome(
         mean, low, high,
-        data=_tree_data(smoke) + "; precision and recall of 1000 samples, k = 3, against the true score's",
-        seeds=len(floor),
-        notes="precision and recall lost: " + ", ".join(f"{k} {v[:, 0].mean():.3f} {v[:, 1].mean():.3f}" for k,
-        v in lost.items()),
+        data=f"{named(digits)}, without labels; {steps} steps of 64 for the stack, "
+        f"{round(1.7 * steps)} for the one; {n} samples; features of a classifier that is not the stack's encoder",
+        seeds=seeds, device=device(),
+        notes="Frechet distance, precision, recall: "
+        + "; ".join(f"{k} {a:.1f}, {b:.2f}, {c:.2f}" for k, (a, b, c) in means.items()),
+        detail={"rows": rows, "pictures": shown},
     )  # fmt: skip
 
 
-def classifier_is_free(smoke: bool) -> Outcome:
-    """With an exact classifier and exact scores, ADM-G on the unconditional model is classifier-free guidance."""
-    tree, schedule = branches().to(torch.zeros(1, dtype=torch.float64)), VP()
-    model = MixtureDenoiser(tree, schedule)
-
-    def posterior(x, t):  # the trees are equally likely
-        noisy = tree.diffuse(*schedule(t))
-        return torch.stack([noisy.given(k).log_prob(x) for k in (0, 1)], 1)
-
-    x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    labels, worst = torch.arange(500) % 2, 0.0
-    for level in (-4.0, 0.0, 4.0):
-        t = schedule.time(torch.tensor(level, dtype=torch.float64))
-        ours = ClassifierGuided(guided_digits.Unconditional(model), posterior, 3.0)(x, t, labels).eps
-        theirs = Guided(model, 3.0)(x, t, labels).eps
-        worst = max(worst, ((ours - theirs).norm() / theirs.norm()).item())
-    return Outcome(
-        worst, worst, worst, data="two trees, 500 points at each of three noise levels, scale 3, float64", seeds=0,
-        notes="relative difference of eps; the classifier is Bayes' rule on the exact densities",
-    )  # fmt: skip
+def eight_minutes_each(name: str) -> dict:
+    """What tests/bench/stages.py measured on the data called `name`."""
+    return bench_results(f"stages_{name}")
 
 
-WHY = 'slide "Why do we need CFG?"'
+STAGES = 'slide "Multi-Stage Generative Models"'
+COSTLY = 'slide "Directly generating..."'
+SIZE = "not in the lecture: how small the first stage may make pictures"
 INF = float("inf")
 CLAIMS = [
-    Claim("6.1", "Guided sampling draws from the sharpened density p_cond (p_cond / p_uncond)^(gamma - 1)", WHY,
-          "the slide says so: 1. We expect .5: the identity holds at each t, but its right side is not diffused",
-          "variance of guided ODE samples over that of the sharpened density, gamma 3", (0.98, 1.02),
-          what_guidance_samples),
-    Claim("6.2",
-    "With Gaussians its variance is wide^(1-gamma) narrow^gamma by ODE, another by SDE; Langevin moves mend it",
-          "derived in lecture 06", "within 2% of the formulas", "largest relative error of three ways", (-INF, 0.02),
-          laws_hold),
-    Claim("6.3", "The guided score is the score of the sharpened density after noise", WHY,
-          "no: .833 against .667 at sigma 1", "ratio of the slopes at sigma 1, gamma 3", (0.99, 1.01), guided_slope),
-    Claim("6.4", "A network's distribution is too flat, and guidance brings it closer to the data", WHY,
-          "for a small net, by 5% or more", "distance at gamma 2 over gamma 1, MLP of width 16", (-INF, 0.95),
-          small_nets_gain),
-    Claim("6.5", "The true score needs no guidance", "Kynkaanniemi et al. 2024",
-          "it only does harm: 5% or more", "distance at gamma 1.5 over gamma 1, true score", (1.05, INF),
-          true_score_needs_none),
-    Claim("6.6", "The better the network, the less guidance is best", "expected, if guidance mends what is not learned",
-          "best gamma falls with the width", "best gamma of width 8 less that of width 128", (1e-9, INF),
-          best_gamma_falls),
-    Claim("6.7", "The training objective favours recall over precision", WHY,
-          "a small net loses more precision than recall", "precision lost less recall lost, width 16", (0.0, INF),
-          recall_over_precision),
-    Claim("6.8", "A fit by likelihood covers the data, and what lies between", WHY,
-          "a fifth or more of the best single Gaussian lies where no data is", "share outside the 99% contour", (0.2,
-          INF),
-          divergences.likelihood_covers),
-    Claim("6.9", "Score matching sees how heavy a mode is at large noise only", WHY,
-          "below sigma = the modes' own deviation, 1% or less of the KL", "share of the KL from noise below .5", (-INF,
-          0.01),
-          divergences.weights_seen),
-    Claim("6.10", "Guidance buys precision", WHY, "more than .02 on digits at gamma 3",
-          "precision at gamma 3 less that at 1", (0.02, INF), guided_digits.precision_gained),
-    Claim("6.11", "and pays with recall", WHY, "a tenth or more on digits at gamma 3",
-          "recall at gamma 3 over that at 1", (-INF, 0.9), guided_digits.recall_lost),
-    Claim("6.12", "Guidance within an interval of noise keeps more recall", "Kynkaanniemi et al. 2024",
-          "more recall at scale 3", "recall within an interval less that of plain guidance, scale 3", (1e-9, INF),
-          guided_digits.interval_keeps_recall),
-    Claim("6.13", "With an exact classifier, classifier guidance is classifier-free guidance", "Bayes' rule; ADM-G",
-          "the same to rounding", "relative difference of eps, scale 3", (-INF, 1e-6), classifier_is_free),
-    Claim("6.14", "A learned classifier guides worse than classifier-free guidance does", "Ho and Salimans 2022",
-          "its best distance is larger", "least distance by ADM-G over that by classifier-free guidance", (1.0, INF),
-          guided_digits.classifier_beside),
+    Claim("6.1", "Modelling p(x) in one stage is harder than in two", STAGES,
+          "two stages come a fifth closer or more at equal FLOPs", "sliced Wasserstein, one stage over two", (1.2, INF),
+          two_against_one),
+    Claim("6.2", "The best autoencoder makes pictures neither as they are nor very small", SIZE,
+          "the distance is U-shaped in f", "Frechet distance of diffusion, better of f = 1, 8 over better of f = 2, 4",
+          (1.0, INF), best_in_the_middle),
+    Claim("6.3", "No second stage comes below its autoencoder's reconstructions", SIZE,
+          "at least the floor", "Frechet distance of diffusion over that of reconstructions, least of the factors",
+          (1.0, INF), above_the_floor),
+    Claim("6.4", "Latents have a non-trivial distribution, not a simple Gaussian", STAGES,
+          "N(0, I) is at least twice as far as a learned prior", "Frechet distance at f = 2, N(0, I) over diffusion",
+          (2.0, INF), not_a_simple_gaussian),
+    Claim("6.5", "Directly generating high-resolution images is very costly; latents are not", COSTLY,
+          "64 times fewer positions, less what the decoder costs",
+          "FLOPs at 4096^2, U-Net in pixels over latents at f = 8",
+          (32.0, 64.0), cost_of_4096),
+    Claim("6.6", "A stack of two GANs is better than one GAN", 'slide "Stacked GANs"', "closer at equal time",
+          "Frechet distance, one GAN over the stack", (1.0, INF), stacked_against_one),
 ]  # fmt: skip

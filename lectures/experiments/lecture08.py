@@ -1,179 +1,180 @@
-"""Claims of lecture 08, CIFAR-10: are the lecture's tables those of the papers?
+"""Claims of lecture 08, text to image: does the picture follow the caption, also for new combinations of words?
 
-How many calls do the samples of the pretrained model need, and are they copies of training pictures?
+Three ways to condition on text are compared: cross-attention, tokens beside the patches, and one pooled vector.
 """
 
-import csv
 import functools
-from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from minidiff import data
-from minidiff.measure import classifier
-from minidiff.run import checkpoint, pretrained
-from minidiff.run.generate import generate
+from minidiff.data.shapes.captions import LENGTH, vocabulary
+from minidiff.denoise import Denoiser, noisy_lognormal_times
+from minidiff.measure.nets import parameters
+from minidiff.nets import build
+from minidiff.run.evaluate import prompt_accuracy
+from minidiff.schedules import VP
+from minidiff.text import Tokenizer
 
-from .claims import Claim, mode
-from .tools import Outcome, bench_results, cifar10, device, ratio_interval, repeats
+from .claims import Claim
+from .tools import Outcome, bench_results, device, fit, interval, ratio_interval, repeats, wide
 
-PUBLISHED = Path(__file__).parents[2] / "datasets" / "published"
-SLIDE = {  # "ImageNet 512x512", the columns as the slide names them
-    "BigGAN-deep": {"inception score": 8.43, "FID": 8.13},
-    "ADM": {"inception score": 23.24, "FID": 10.19},
-    "ADM-G (25 steps)": {"inception score": 8.41, "FID": 9.67},
-    "ADM-G": {"inception score": 7.72, "FID": 6.57},
-}
-CALLS = (2, 5, 10, 20, 50)
-SAMPLERS = ("ddim", "heun", "dpmpp_2m")
-
-
-def published(name: str) -> list[dict[str, str]]:
-    """The rows of datasets/published/`name`.csv."""
-    with open(PUBLISHED / f"{name}.csv", newline="", encoding="utf-8") as f:
-        return list(csv.DictReader(f))
+WIDTHS = {"cross": 128, "tokens": 140, "pooled": 140}  # of equal parameters, to 2%
+SCALES = (1.0, 2.0, 3.0, 5.0)
+BEST = 2.0  # of them
+STEPS = 600
+TOKENIZER = Tokenizer(vocabulary(), LENGTH)
 
 
-def columns(smoke: bool) -> Outcome:
-    """In which of the paper's columns the slide's numbers stand."""
-    rows = {row["model"]: row for row in published("adm_imagenet512")}
-    said = {(model, column): value for model, row in SLIDE.items() for column, value in row.items()}
-    found = {
-        key: [c for c in ("FID", "sFID", "inception score") if float(rows[key[0]][c] or "nan") == value]
-        for key, value in said.items()
-    }
-    right = sum(key[1] in where for key, where in found.items()) / len(said)
-    columns = {
-        c: sorted({w for k, where in found.items() if k[1] == c for w in where}) for c in ("inception score", "FID")
-    }
-    notes = "; ".join(f"the slide's {c} column is the paper's {' and '.join(where)}" for c, where in columns.items())
-    return Outcome(right, right, right, "Dhariwal and Nichol 2021, table 5", 0, notes, detail={"found": found})
+def reader(text_mode: str, seed: int, steps: int, shuffled: bool = False, most: int = 1) -> Denoiser:
+    """A DiT conditioned on captions by `text_mode`, trained on pictures of up to `most` objects.
 
+    Some combinations of colour and shape are held out. With `shuffled` the captions are those of other pictures.
+    """
+    train_set = data.load(f"shapes:{most}:held_out")
 
-def twenty_minutes_each() -> dict:
-    """What tests/bench/quality.py measured: our recipe and other libraries' U-Nets, equally long."""
-    return bench_results("quality")
+    def draw(generator):
+        x, captions = train_set.batch(32, generator)
+        return x, TOKENIZER(captions[1:] + captions[:1] if shuffled else captions)
 
-
-def distances_measured() -> dict:
-    """What tests/bench/cifar10.py measured: a model's distances by sampler, calls and guidance."""
-    return bench_results("cifar10")
-
-
-def study() -> dict:
-    """What tests/bench/recipe.py measured: this recipe, and one choice of it changed at a time."""
-    return bench_results("recipe")
-
-
-# --- the sampler's steps, on the model that comes with minidiff ---
+    net = build(
+        "dit",
+        train_set.shape,
+        width=wide(WIDTHS[text_mode]),
+        seed=seed,
+        patch=4,
+        tokenizer=TOKENIZER,
+        text_mode=text_mode,
+    )
+    model = Denoiser(net, VP(), "edm", data.std(train_set)).to(device(), memory_format=torch.channels_last)
+    return fit(model, draw, steps, seed, lr=2e-3, times=noisy_lognormal_times)
 
 
 @functools.cache
-def model():
-    """The CIFAR-10 model that comes with minidiff, and its config."""
-    run = pretrained.folder("cifar10")
-    return checkpoint.load(run).to(device()), checkpoint.read_config(run)
-
-
-def steps_of(sampler: str, calls: int) -> int:
-    """Steps that take `calls` network calls, or one less: heun's take two each, its last one."""
-    return (calls + 1) // 2 if sampler == "heun" else calls
-
-
-def drawn(n: int, seed: int = 0, calls: int = 10, sampler: str = "dpmpp_2m", **options) -> Tensor:
-    """n pictures, as many of each class, from the noise of `seed`: pictures of one seed belong together. Smoke takes a
-    tenth of the calls."""
-    net, config = model()
-    calls = -(-calls // 10) if mode() == "smoke" else calls
-    steps = steps_of(sampler, calls)
-    labels = torch.arange(n) % len(config.classes)
-    return generate(net, n, cond=labels, sampler=sampler, steps=steps, seed=seed, **options)
+def readers(smoke: bool) -> dict[str, list[Denoiser]]:
+    """Text mode -> a model a seed; "shuffled" has cross-attention and captions of other pictures."""
+    seeds, steps = repeats(smoke), 2 if smoke else STEPS
+    return {mode: [reader(mode, seed, steps) for seed in range(seeds)] for mode in WIDTHS} | {
+        "shuffled": [reader("cross", seed, steps, True) for seed in range(seeds)]
+    }
 
 
 @functools.cache
-def unfinished(smoke: bool) -> dict:
-    """(sampler, calls) -> the root mean square distance of its pictures from those of 200 steps of dpmpp_2m from the
-    same noise, a seed."""
-    seeds, (n, most) = repeats(smoke), (10, 60) if smoke else (40, 200)
-    found = {}
-    for seed in range(seeds):
-        limit = drawn(n, seed, most)
-        for sampler in SAMPLERS:
-            for calls in CALLS:
-                away = (drawn(n, seed, calls, sampler) - limit).square().mean().sqrt().item()
-                found.setdefault((sampler, calls), []).append(away)
+def accuracies(smoke: bool) -> dict:
+    """(text mode, "seen" or "new", scale) -> an accuracy by attribute a seed: of captions as in training, or of
+    combinations of colour and shape that were held out.
+    """
+    n, calls, found = 8 if smoke else 300, 1 if smoke else 12, {}
+    for mode, models in readers(smoke).items():
+        for part, name in (("train", "seen"), ("test", "new")):
+            for scale in SCALES if mode == "cross" and name == "seen" else (BEST,):
+                dataset = data.load("shapes:1:held_out", part)
+                options = {"shape": dataset.shape, "scale": scale, "steps": calls}
+                found[mode, name, scale] = [
+                    prompt_accuracy(m, TOKENIZER, dataset, n, seed=s, **options) for s, m in enumerate(models)
+                ]
     return found
 
 
-def ten_calls(smoke: bool) -> Outcome:
-    found = unfinished(smoke)
-    logs = [(torch.tensor(a) / b).log().item() for a, b in zip(found["dpmpp_2m", 10], found["ddim", 50], strict=True)]
-    value, low, high = ratio_interval(logs)
-    means = {key: sum(v) / len(v) for key, v in found.items()}
-    notes = "root mean square distance from 200 steps at 10 calls: " + ", ".join(
-        f"{s} {means[s, 10]:.3f}" for s in SAMPLERS
+def four_minutes_each() -> dict:
+    """What tests/bench/text.py measured: the three text modes on one and two objects, trained as long as the demo."""
+    return bench_results("text")
+
+
+def described(smoke: bool) -> str:
+    return (
+        f"captioned shapes 16x16, one object, DiT, {2 if smoke else STEPS} steps of 32, {8 if smoke else 300} captions"
+        f" a seed, dpmpp_2m, {1 if smoke else 12} steps, read back by the checker"
     )
+
+
+def _mean(rows, name="object") -> float:
+    return sum(r[name] for r in rows) / len(rows)
+
+
+def captions_are_followed(smoke: bool) -> Outcome:
+    found = accuracies(smoke)
+    rows = found["cross", "seen", BEST]
+    mean, low, high = interval([r["object"] for r in rows])
     return Outcome(
-        value, low, high, "samples of the model that comes with minidiff", len(logs), notes, device(),
-        {"found": found},
+        mean, low, high, data=described(smoke), seeds=len(rows), device=device(),
+        notes="at gamma 2: " + ", ".join(f"{k} {_mean(rows, k):.3f}" for k in rows[0])
+        + "; chance: object 1/24, colour 1/6, shape 1/4, size 1/2",
+        detail={"found": found},
     )  # fmt: skip
 
 
-# --- samples and training pictures ---
-
-
-@functools.cache
-def photographs(smoke: bool):
-    """(training, held-out pictures): CIFAR-10, or what $MINIDIFF_CIFAR10 names; in a smoke run crops of two
-    photographs."""
-    spec = "photos" if smoke else cifar10()
-    return data.load(spec), data.load(spec, "test")
-
-
-@functools.cache
-def copies(smoke: bool) -> Outcome:
-    """Are samples nearer to training pictures than fresh real pictures are? Guided ones, which are the likeliest to
-    be."""
-    train, held_out = photographs(smoke)
-    n, seeds = 20 if smoke else 500, repeats(smoke)
-    judge = classifier.fit(train, steps=2, device=device()) if smoke else classifier.for_data(train, device())
-    everything = classifier.extract(judge, train.at(torch.arange(200 if smoke else len(train))))[0]
-    logs, rows = [], []
-    for seed in range(seeds):
-        fresh = held_out.batch(n, torch.Generator().manual_seed(seed))[0]
-        x = drawn(n, seed, scale=2.0)
-        away = [
-            torch.cdist(classifier.extract(judge, part)[0], everything).min(1).values.median() for part in (x, fresh)
-        ]
-        logs.append((away[0] / away[1]).log().item())
-        rows.append(f"{away[0]:.2f} and {away[1]:.2f}")
-    value, low, high = ratio_interval(logs)
-    which = torch.cdist(classifier.extract(judge, x[:12])[0], everything).topk(3, largest=False).indices
-    shown = torch.cat([x[:12, None], train.at(which.flatten()).view(12, 3, *x.shape[1:])], 1).flatten(0, 1)
+def guidance_helps(smoke: bool) -> Outcome:
+    found = accuracies(smoke)
+    rows = zip(found["cross", "seen", BEST], found["cross", "seen", 1.0], strict=True)
+    gains = [a["object"] - b["object"] for a, b in rows]
+    mean, low, high = interval(gains)
     return Outcome(
-        value, low, high, "CIFAR-10 (JPEG copy, quality 75)" if train.name.startswith("folder") else train.name, seeds,
-        f"median distance to the nearest training picture, samples and held-out pictures, by seed: {', '.join(rows)}",
-        device(), {"shown": shown},
+        mean, low, high, data=described(smoke), seeds=len(gains), device=device(),
+        notes="colour and shape by gamma: "
+        + ", ".join(f"{s:g} {_mean(found['cross', 'seen', s]):.3f}" for s in SCALES),
     )  # fmt: skip
 
 
+def shuffled_is_chance(smoke: bool) -> Outcome:
+    rows = accuracies(smoke)["shuffled", "seen", BEST]
+    mean, low, high = interval([r["object"] for r in rows])
+    return Outcome(
+        mean, low, high, data=described(smoke) + "; trained on the captions of other pictures", seeds=len(rows),
+        device=device(),
+        notes=", ".join(f"{k} {_mean(rows, k):.3f}" for k in rows[0]),
+    )  # fmt: skip
+
+
+def new_combinations(smoke: bool) -> Outcome:
+    found = accuracies(smoke)
+    pairs = {mode: list(zip(found[mode, "new", BEST], found[mode, "seen", BEST], strict=True)) for mode in WIDTHS}
+    logs = [
+        torch.tensor(max(new["object"], 1e-3) / max(seen["object"], 1e-3)).log().item() for new, seen in pairs["cross"]
+    ]
+    mean, low, high = ratio_interval(logs)
+    return Outcome(
+        mean, low, high, data=described(smoke) + "; four combinations held out", seeds=len(logs),
+        device=device(),
+        notes="colour and shape, new and seen: "
+        + ", ".join(f"{w} {_mean([a for a, _ in p]):.3f} {_mean([b for _, b in p]):.3f}" for w, p in pairs.items())
+        + "; shape alone, new: " + ", ".join(f"{w} {_mean([a for a, _ in p], 'shape'):.3f}" for w, p in pairs.items()),
+    )  # fmt: skip
+
+
+def compare_text_modes(smoke: bool) -> Outcome:
+    found, models = accuracies(smoke), readers(smoke)
+    by_mode = {w: [r["object"] for r in found[w, "seen", BEST]] for w in WIDTHS}
+    gains = [a - b for a, b in zip(by_mode["cross"], by_mode["pooled"], strict=True)]
+    mean, low, high = interval(gains)
+    return Outcome(
+        mean, low, high, data=described(smoke), seeds=len(gains), device=device(),
+        notes="; ".join(
+            f"{w} ({parameters(models[w][0]):,} parameters) "
+            + ", ".join(f"{k} {_mean(found[w, 'seen', BEST], k):.3f}" for k in ("object", "size", "place"))
+            for w in WIDTHS
+        ),
+    )  # fmt: skip
+
+
+TRAINING = 'slide "Conditional diffusion"'
+WHY = 'slide "Why do we need CFG?"'
+INF = float("inf")
 CLAIMS = [
-    Claim(
-        "8.1", "ImageNet 512x512: the columns are inception score and FID", "slide 'Diffusion models beat GANs'",
-        "The paper has the slide's numbers under FID and sFID: nothing is where the slide says",
-        "share of the slide's eight numbers that are in the paper's column of that name", (1.0, 1.0), columns,
-    ),
-    Claim(
-        "8.2", "A second-order sampler is nearer its limit after 10 calls than DDIM after 50",
-        "not in the lecture: what the papers' samplers are for",
-        "The error falls as 1 / steps^2 against 1 / steps: at ten calls less than at fifty of DDIM",
-        "distance from the limit, dpmpp_2m with 10 calls over ddim with 50", (0.0, 1.0), ten_calls,
-    ),
-    Claim(
-        "8.3", "Samples are not copies of training pictures", "not in the lecture: a sceptic's question",
-        "Samples are no nearer to training pictures than fresh real pictures are, to a tenth",
-        "median distance to the nearest training picture, guided samples over held-out pictures",
-        (0.9, float("inf")), copies,
-    ),
+    Claim("8.1", "A denoiser conditioned on text, trained with it from nothing, draws what the text says", TRAINING,
+          "colour and shape both right in 8 of 10, after a minute", "share with colour and shape as asked, gamma 2",
+          (0.8, INF),
+          captions_are_followed),
+    Claim("8.2", "Guidance makes pictures follow their captions", WHY, "5 points or more on colour and shape",
+          "share at gamma 2 less that at 1", (0.05, INF), guidance_helps),
+    Claim("8.3", "What is learned is from the captions: trained on others' captions it is at chance", "control",
+          "1/24 to within .03", "share with colour and shape as asked", (1 / 24 - 0.03, 1 / 24 + 0.03),
+          shuffled_is_chance),
+    Claim("8.4", "Words that never met in training are drawn together as well",
+          "not in the lecture: combinations held out of training",
+          "nine tenths of the seen or more", "share for new combinations over that for seen ones", (0.9, INF),
+          new_combinations),
+    Claim("8.5", "Cross-attention takes text in better than a pooled vector",
+          "not in the lecture: three ways to condition on text",
+          "more is right", "share by cross-attention less that by the pooled vector", (1e-9, INF), compare_text_modes),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Claim 5.1, on a toy: points near a two-dimensional sheet that is curled up in 64 dimensions.
+"""Claim 6.1, on a toy: points near a two-dimensional sheet that is curled up in 64 dimensions.
 
 They are modelled in two stages, an autoencoder and a diffusion in its two latents, and in one, at equal FLOPs.
 """

@@ -25,7 +25,7 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
-from experiments import claims, lecture00, lecture04, lecture07
+from experiments import claims, lecture00, lecture05, lecture08
 
 from minidiff import data, plot
 from minidiff.data.toys import eight_gaussians, grid_25
@@ -102,7 +102,7 @@ verdicts(1)
 verdicts(2)
 
 # %% [markdown]
-# [Lecture 02](02_noise_conditioning.ipynb). We had predicted that being told hardly matters in many dimensions, and were wrong.
+# [Lecture 03](03_noise_conditioning.ipynb). We had predicted that being told hardly matters in many dimensions, and were wrong.
 #
 # ## 03 Noise level as a style
 #
@@ -117,20 +117,20 @@ _ = plot.grid(noisy, 5, ax, "one picture in five styles")
 verdicts(3)
 
 # %% [markdown]
-# [Lecture 03](03_noise_as_style.ipynb).
+# [Lecture 04](04_noise_as_style.ipynb).
 #
 # ## 04 Architectures
 #
 # CNN, encoder-decoder, U-Net, transformer, DiT: receptive field, cost and detail are numbers.
 
 # %%
-for name, make in lecture04.family(32).items():
+for name, make in lecture05.family(32).items():
     net = make()
     print(f"{name:16} {parameters(net):7,} parameters, {flops(net, (3, 32, 32)) / 1e6:7.1f} MFLOP for a picture of 32x32")
 verdicts(4)
 
 # %% [markdown]
-# [Lecture 04](04_architectures.ipynb).
+# [Lecture 05](05_architectures.ipynb).
 #
 # ## 05 Several stages
 #
@@ -142,7 +142,7 @@ verdicts(4)
 verdicts(5)
 
 # %% [markdown]
-# [Lecture 05](05_several_stages.ipynb).
+# [Lecture 06](06_several_stages.ipynb).
 #
 # ## 06 Guidance
 #
@@ -160,16 +160,16 @@ for ax, scale in zip(axes, (1.0, 2.0, 5.0), strict=True):
 verdicts(6)
 
 # %% [markdown]
-# Blue is the class, red what is drawn: guidance moves away from the other class, and thins out. [Lecture 06](06_guidance.ipynb) has when that helps, and what it costs.
+# Blue is the class, red what is drawn: guidance moves away from the other class, and thins out. [Lecture 07](07_guidance.ipynb) has when that helps, and what it costs.
 #
 # ## 07 Text to image
 #
 # Half a minute of training on captioned shapes, one object each:
 
 # %%
-model = lecture07.reader("cross", 0, 2 if SMOKE else 500)
+model = lecture08.reader("cross", 0, 2 if SMOKE else 500)
 prompts = ["a big red circle", "a small blue square at the top left", "a yellow triangle at the bottom"]
-cond = lecture07.TOKENIZER(prompts).repeat_interleave(8, 0)
+cond = lecture08.TOKENIZER(prompts).repeat_interleave(8, 0)
 fig, axes = plt.subplots(1, 2, figsize=(10, 2.2), layout="constrained")
 for ax, scale in zip(axes, (1.0, 2.0), strict=True):
     x = generate(model, len(cond), shape=(3, 16, 16), cond=cond, scale=scale, steps=12)
@@ -177,7 +177,7 @@ for ax, scale in zip(axes, (1.0, 2.0), strict=True):
 verdicts(7)
 
 # %% [markdown]
-# [Lecture 07](07_text_to_image.ipynb). For four minutes of training and two objects: `python -m minidiff demo`.
+# [Lecture 08](08_text_to_image.ipynb). For four minutes of training and two objects: `python -m minidiff demo`.
 #
 # ## The ledger
 #

@@ -265,7 +265,7 @@ print(blind)
 # as much as about networks: one level would do for a law with one mode.
 #
 # Whether **one** network should serve all the levels, and whether it must be **told** the level, is another question. The
-# lecture calls both crucial; [lecture 02](02_noise_conditioning.ipynb) puts both to the test.
+# lecture calls both crucial; [lecture 03](03_noise_conditioning.ipynb) puts both to the test.
 #
 # ## What to take along
 #

@@ -18,7 +18,7 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import torch
-from experiments.lecture08 import steps_of
+from experiments.lecture09 import steps_of
 from torch import Tensor
 
 from minidiff import data, plot

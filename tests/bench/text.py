@@ -16,7 +16,7 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import torch
-from experiments.lecture07 import TOKENIZER, WIDTHS, reader
+from experiments.lecture08 import TOKENIZER, WIDTHS, reader
 
 from minidiff import data, plot
 from minidiff.device import replacing

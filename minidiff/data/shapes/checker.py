@@ -32,7 +32,7 @@ MISSING = Found(-1, -1, -1, None)  # an object that was asked for and is not the
 def read(pictures: Tensor) -> list[list[Found]]:
     """The objects in each of pictures (N, 3, H, H) in [-1, 1], from the left to the right.
 
-    Exact on rendered pictures of 16 pixels or more; how it fares under noise is measured in the tests and lecture 07.
+    Exact on rendered pictures of 16 pixels or more; how it fares under noise is measured in the tests and lecture 08.
     """
     x = pictures.float().clamp(-1, 1).cpu() - BACKGROUND
     rays = torch.tensor(list(COLOURS.values())) - BACKGROUND

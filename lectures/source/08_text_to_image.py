@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Lecture 07: text to image
+# # Lecture 08: text to image
 #
 # > Conditional diffusion: given pairs of (text, image), denoise the image *conditioned* on text.
 #
@@ -28,7 +28,7 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
-from experiments import claims, lecture07, play
+from experiments import claims, lecture08, play
 
 from minidiff import data, plot
 from minidiff.data.shapes import checker
@@ -55,7 +55,7 @@ print({s: {k: round(v, 2) for k, v in row.items()} for s, row in noisy.items()})
 # training means replacing it by the empty one.
 
 # %%
-tokenizer = lecture07.TOKENIZER
+tokenizer = lecture08.TOKENIZER
 for text in ("a big red circle", "a large crimson disc", ""):
     print(f"{text!r:25}", tokenizer([text])[0].tolist())
 
@@ -69,25 +69,25 @@ for text in ("a big red circle", "a large crimson disc", ""):
 # guidance do to each?
 
 # %%
-followed = claims.measure("7.1")
+followed = claims.measure("8.1")
 found = followed.detail["found"]
-names = [k for k in found["cross", "seen", lecture07.BEST][0] if k != "relation"]
+names = [k for k in found["cross", "seen", lecture08.BEST][0] if k != "relation"]
 fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
 for name in names:
-    values = torch.tensor([[row[name] for row in found["cross", "seen", s]] for s in lecture07.SCALES])
-    _ = ax.errorbar(lecture07.SCALES, values.mean(1), values.std(1), fmt="o-", capsize=2, label=name)
+    values = torch.tensor([[row[name] for row in found["cross", "seen", s]] for s in lecture08.SCALES])
+    _ = ax.errorbar(lecture08.SCALES, values.mean(1), values.std(1), fmt="o-", capsize=2, label=name)
 _ = ax.set(xlabel="gamma", ylabel="share as asked for", ylim=(0, 1.05))
 _ = ax.legend(frameon=False, ncols=3)
 print(followed)
 
 # %%
-for claim in ("7.2", "7.3"):
+for claim in ("8.2", "8.3"):
     print(claims.measure(claim))
     print()
 
 # %%
 PROMPTS = ["a big red circle", "a small blue square at the top left", "a yellow triangle at the bottom", "a big green cross", ""]
-model = lecture07.readers(SMOKE)["cross"][0]
+model = lecture08.readers(SMOKE)["cross"][0]
 cond = tokenizer(PROMPTS).repeat_interleave(6, 0)
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
 for ax, scale in zip(axes, (1.0, 2.0, 5.0), strict=True):
@@ -111,11 +111,11 @@ for ax, negative in zip(axes, ("", "green"), strict=True):
 # circles and blue triangles?
 
 # %%
-new = claims.measure("7.4")
-ways = list(lecture07.WIDTHS)
+new = claims.measure("8.4")
+ways = list(lecture08.WIDTHS)
 fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 for i, part in enumerate(("seen", "new")):
-    values = torch.tensor([[row["object"] for row in found[way, part, lecture07.BEST]] for way in ways])
+    values = torch.tensor([[row["object"] for row in found[way, part, lecture08.BEST]] for way in ways])
     _ = ax.bar([k + 0.35 * i for k in range(len(ways))], values.mean(1), 0.33, yerr=values.std(1), capsize=3, label=f"{part} combinations")
 _ = ax.set_xticks([k + 0.17 for k in range(len(ways))], ways)
 _ = ax.set(ylabel="colour and shape as asked", ylim=(0, 1.05))
@@ -129,7 +129,7 @@ print(new)
 # (latent diffusion). The last two have the pooled vector as well, as in SDXL and Stable Diffusion 3.
 
 # %%
-print(claims.measure("7.5"))
+print(claims.measure("8.5"))
 
 # %% [markdown]
 # Cross-attention is ahead by some ten points of *colour and shape*, and the word it gains is the shape: colours, sizes and places are right in all three. One part of
@@ -142,7 +142,7 @@ print(claims.measure("7.5"))
 # ways for as long as the demo, on scenes of one and two objects without the four combinations; "new" are captions in which only those occur.
 
 # %%
-longer = lecture07.four_minutes_each()
+longer = lecture08.four_minutes_each()
 columns = ("colour", "shape", "object", "size", "place", "relation", "count")
 print(f"{longer['steps']:,} steps of 32, {longer['n']} captions of each kind, one seed, gamma 2")
 print(f"{'':15}" + "".join(f"{c:>10}" for c in columns))

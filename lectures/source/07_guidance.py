@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Lecture 06: guidance, or why the true score would not do
+# # Lecture 07: guidance, or why the true score would not do
 #
 # The lecture has two slides on classifier-free guidance (CFG). The first says what it does: train one network with and without the
 # condition, and at sampling time use
@@ -31,7 +31,7 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
-from experiments import claims, divergences, guided_digits, lecture06
+from experiments import claims, divergences, guided_digits, lecture07
 
 from minidiff import plot
 from minidiff.data.toys import branches
@@ -67,15 +67,15 @@ SMOKE = claims.mode() == "smoke"
 # $$V(0) = 2^{2-2\gamma}\int_1^2 u^{2\gamma-2}\,du = \frac{2 - 2^{2-2\gamma}}{2\gamma-1},$$
 #
 # at $\gamma = 3$ **0.3875**. Neither is the sharpened density, and they differ from each other. (For other variances:
-# `lecture06.laws`.)
+# `lecture07.laws`.)
 #
 # **Predict before you run.** Which of the two is narrower? What would bring both to .5?
 
 # %%
-sampled = claims.measure("6.1")
+sampled = claims.measure("7.1")
 line = torch.linspace(-3, 3, 301)
-laws = lecture06.laws(3.0, *lecture06.ONE)
-found = lecture06.guided_samples(3.0, *lecture06.ONE, n=2_000 if SMOKE else 50_000, seed=7)
+laws = lecture07.laws(3.0, *lecture07.ONE)
+found = lecture07.guided_samples(3.0, *lecture07.ONE, n=2_000 if SMOKE else 50_000, seed=7)
 fig, axes = plt.subplots(1, 3, figsize=(10, 2.8), layout="constrained", sharey=True)
 for ax, (way, x) in zip(axes, found.items(), strict=True):
     _ = ax.hist(x[:, 0].numpy(), 80, range=(-3, 3), density=True, color="0.8", label="samples")
@@ -93,9 +93,9 @@ print(sampled)
 # $t$ by itself. But sampling walks through all $t$, and at $t > 0$ its right side is not the score of anything that was diffused:
 
 # %%
-print(claims.measure("6.3"))
+print(claims.measure("7.3"))
 print()
-print(claims.measure("6.2"))
+print(claims.measure("7.2"))
 
 # %% [markdown]
 # At $\sigma = 1$ the guided score has slope $3/2 - 2/3 = .833$; the sharpened density, diffused to $\sigma = 1$, has $1/(.5 + 1) = .667$. Walking
@@ -133,14 +133,14 @@ print(f"mean distance from the root: {exact.norm(dim=1).mean():.3f}, {sharp.norm
 # 128? Of the true score?
 
 # %%
-gains = claims.measure("6.4")
+gains = claims.measure("7.4")
 found = gains.detail["found"]
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
 for name, values in found.items():
     style = "k--" if name == "true score" else "o:" if "by" in name else "o-"
     for ax, column in zip(axes, (0, 1), strict=False):
         mean, spread = values[..., column].mean(0), values[..., column].std(0)
-        _ = ax.errorbar(lecture06.GAMMAS, mean, spread, fmt=style, markersize=3, capsize=2, label=name)
+        _ = ax.errorbar(lecture07.GAMMAS, mean, spread, fmt=style, markersize=3, capsize=2, label=name)
     _ = axes[2].plot(values[..., 3].mean(0), values[..., 2].mean(0), style, markersize=3)
 _ = axes[0].set(xlabel="gamma", ylabel="sliced Wasserstein distance", yscale="log")
 _ = axes[1].set(xlabel="gamma", ylabel="share outside the 99% contour")
@@ -150,7 +150,7 @@ _ = axes[0].legend(frameon=False, fontsize=7)
 print(gains)
 
 # %%
-for claim in ("6.5", "6.6", "6.7"):
+for claim in ("7.5", "7.6", "7.7"):
     print(claims.measure(claim))
     print()
 
@@ -169,14 +169,14 @@ for claim in ("6.5", "6.6", "6.7"):
 # divergence, $KL(p\|q)$, which likelihood training makes small. Fit one Gaussian to two modes, by either direction:
 
 # %%
-covers = claims.measure("6.8")
+covers = claims.measure("7.8")
 fig, axes = plt.subplots(1, 2, figsize=(10, 3), layout="constrained")
 _ = axes[0].fill_between(divergences.LINE, divergences.two_modes(), color="0.85", label="data")
 for which in ("forward", "reverse"):
     _ = axes[0].plot(divergences.LINE, divergences.fitted(which), label=f"least {which} KL")
 _ = axes[0].set(xlim=(-6, 6), xlabel="x", title="one Gaussian for two modes")
 _ = axes[0].legend(frameon=False)
-seen = claims.measure("6.9")
+seen = claims.measure("7.9")
 v = seen.detail["variances"]
 _ = axes[1].semilogx(v.sqrt(), v * seen.detail["halves"])
 _ = axes[1].axvline(0.5, color="k", linestyle=":")
@@ -204,7 +204,7 @@ print(seen)
 # of them does guidance buy, and with which does it pay?
 
 # %%
-bought = claims.measure("6.10")
+bought = claims.measure("7.10")
 found = bought.detail["found"]
 fig, axes = plt.subplots(1, 4, figsize=(13, 3.3), layout="constrained")
 for way, values in found.items():
@@ -224,7 +224,7 @@ _ = axes[1].legend(frameon=False, fontsize=7)
 print(bought)
 
 # %%
-for claim in ("6.11", "6.12", "6.14", "6.13"):
+for claim in ("7.11", "7.12", "7.14", "7.13"):
     print(claims.measure(claim))
     print()
 

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Lecture 05: several stages
+# # Lecture 06: several stages
 #
 # > Divide and conquer: modeling $p(x)$ is hard/expensive.
 #
@@ -38,7 +38,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
-from experiments import claims, lecture05
+from experiments import claims, lecture06
 
 from minidiff import plot
 from minidiff.stages.autoregressive import Causal
@@ -56,7 +56,7 @@ SMOKE = claims.mode() == "smoke"
 # **Predict before you run.** Who comes closer to the data law? Who stays closer to the sheet?
 
 # %%
-two = claims.measure("5.1")
+two = claims.measure("6.1")
 rows, shown = two.detail["rows"], two.detail["pictures"]
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
 for ax, (name, x) in zip(axes, shown.items(), strict=True):
@@ -95,13 +95,13 @@ with open(folder / "published" / "latent_diffusion.csv", newline="") as f:
 # **Predict before you run.** At which $f$ is diffusion best? Is one full Gaussian of the latents any good? Which of the learned priors wins?
 
 # %%
-best = claims.measure("5.2")
-floor = claims.measure("5.3")
-simple = claims.measure("5.4")
+best = claims.measure("6.2")
+floor = claims.measure("6.3")
+simple = claims.measure("6.4")
 found = best.detail["found"]
 fig, axes = plt.subplots(1, 2, figsize=(11.5, 4), layout="constrained", width_ratios=(1.7, 1))
-for name in ("floor", *lecture05.PRIORS):
-    values = {f: torch.tensor(found[name, f]) for f in lecture05.FACTORS if (name, f) in found}
+for name in ("floor", *lecture06.PRIORS):
+    values = {f: torch.tensor(found[name, f]) for f in lecture06.FACTORS if (name, f) in found}
     means = torch.stack([v.mean() for v in values.values()])
     spread = torch.stack([v.std() for v in values.values()])
     style = {"color": "k", "linestyle": ":"} if name == "floor" else {}
@@ -109,12 +109,12 @@ for name in ("floor", *lecture05.PRIORS):
 _ = axes[0].axhline(found["again"], color="0.6", linewidth=0.8, label="real against real")
 _ = axes[0].set(xscale="log", yscale="log", xlabel="f", ylabel="Fréchet distance (classifier features, not FID)")
 for name, label in (("PSNR", "KL, 4 channels"), ("PSNR with codes", "codebook of 128")):
-    values = {f: torch.tensor(found[name, f]).mean() for f in lecture05.FACTORS if (name, f) in found}
+    values = {f: torch.tensor(found[name, f]).mean() for f in lecture06.FACTORS if (name, f) in found}
     _ = axes[1].plot(list(values), list(values.values()), "o-", label=label)
 _ = axes[1].set(xscale="log", xlabel="f", ylabel="PSNR of reconstructions, dB")
 for ax in axes:
     ax.minorticks_off()
-    _ = ax.set_xticks(lecture05.FACTORS, [str(f) for f in lecture05.FACTORS])
+    _ = ax.set_xticks(lecture06.FACTORS, [str(f) for f in lecture06.FACTORS])
     _ = ax.legend(frameon=False, fontsize=8)
 print(best, floor, simple, sep="\n\n")
 print("\ncodes in use at f = 2, by seed:", [round(v, 3) for v in found["usage", 2]])
@@ -136,7 +136,7 @@ _ = plot.grid(sheet, 8, ax, row_labels=[name if name == "real" else f"{name}, f 
 #
 # The table's systems had more time. All 128 codes of the codebook are in use: dead ones are moved onto vectors of the batch. Without that, short trainings end with a handful.
 #
-# **Vary it.** `lecture05.PRIOR_STEPS = 4000`: where does diffusion's line go, and where is its least value then?
+# **Vary it.** `lecture06.PRIOR_STEPS = 4000`: where does diffusion's line go, and where is its least value then?
 #
 # ## 3. The lecture's three systems, eight minutes each
 #
@@ -155,7 +155,7 @@ _ = plot.grid(sheet, 8, ax, row_labels=[name if name == "real" else f"{name}, f 
 
 # %%
 def table(name):
-    report = lecture05.eight_minutes_each(name)
+    report = lecture06.eight_minutes_each(name)
     print(report["what"])
     columns = ["frechet", "precision", "recall", *(k for k in ("frechet by turns", "colour", "shape", "relation", "recognised") if k in report["systems"]["latent diffusion"])]
     print(f"{'':34}" + "".join(f"{c.removeprefix('frechet '):>11}" for c in columns) + f"{'ms/picture':>12}")
@@ -190,7 +190,7 @@ cifar10 = table("cifar10")
 # where the suspicion is right: nobody would name four of five of its pictures.
 #
 # Latents help again: the same U-Net is at 88 in latents of f = 2 after 440 steps (72 guided) and at 174 in pixels after 660. The autoencoder of 2.4 minutes costs nothing here: its reconstructions are 1.2 from the pictures (less than the floor, which is of other pictures). The codebook of f = 4 is the
-# weak spot of the third (33). Lecture 08 gives diffusion more minutes and a better recipe. So "what happened around 2020" did not happen in eight minutes: with so few a GAN is hard to beat; see lecture 00 for what it pays, and lecture 08 for what
+# weak spot of the third (33). Lecture 09 gives diffusion more minutes and a better recipe. So "what happened around 2020" did not happen in eight minutes: with so few a GAN is hard to beat; see lecture 00 for what it pays, and lecture 09 for what
 # diffusion makes of time.
 #
 # An autoregressive prior draws one token after the other, and each looks back at all before it. Recomputing what it has already computed for them would make the work grow with the square of their
@@ -211,7 +211,7 @@ print(f"measured by the bench, {shapes64['cache']['what']}: {shapes64['cache']['
 # **Predict before you run.** Does the stack win? Does either drop digits?
 
 # %%
-stack = claims.measure("5.6")
+stack = claims.measure("6.6")
 fig, axes = plt.subplots(2, 1, figsize=(9, 2.2), layout="constrained")
 for ax, (name, x) in zip(axes, stack.detail["pictures"].items(), strict=True):
     _ = plot.grid(x, 16, ax, {"stacked": "a stack of two", "one": "one GAN"}[name])
@@ -228,7 +228,7 @@ print(stack)
 # **Predict before you run.** By how much is each net cheaper in latents? By the same factor?
 
 # %%
-cost = claims.measure("5.5")
+cost = claims.measure("6.5")
 print(f"{'':14} {'in pixels':>12} {'at f = 8':>12} {'ratio':>8}     FLOPs of 50 calls, forward")
 for name, (pixels, latents) in cost.detail["found"].items():
     print(f"{name:14} {pixels:12.2e} {latents:12.2e} {pixels / latents:8.0f}")

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Lecture 08: CIFAR-10
+# # Lecture 09: CIFAR-10
 #
 # 50,000 photographs of ten things, 32 x 32: the picture set on which most of this field was first tried. The lecture shows two tables of results. We read them in the papers, and then see what twenty minutes on
 # two processor cores can do.
@@ -30,7 +30,7 @@ import json
 
 import matplotlib.pyplot as plt
 import torch
-from experiments import claims, lecture08
+from experiments import claims, lecture09
 
 from minidiff import plot
 from minidiff.run import pretrained
@@ -55,9 +55,9 @@ def table(rows, columns):
 # **Predict before you run.** An inception score is the better the *higher*, an FID the better the *lower*. The slide gives the guided ADM-G an inception score of 7.72 and the unguided ADM one of 23.24. What is wrong?
 
 # %%
-table(lecture08.published("ncsn_cifar10"), ["inception score", "spread", "FID"])
-table(lecture08.published("adm_imagenet512"), ["FID", "sFID", "precision", "recall", "inception score"])
-print(claims.measure("8.1"))
+table(lecture09.published("ncsn_cifar10"), ["inception score", "spread", "FID"])
+table(lecture09.published("adm_imagenet512"), ["FID", "sFID", "precision", "recall", "inception score"])
+print(claims.measure("9.1"))
 
 # %% [markdown]
 # The first table is right; it stops before the class-conditional rows, where BigGAN has both the better inception score and the better FID. In the second *every column is mislabelled*: what the slide heads "IS" is the paper's FID, and
@@ -67,7 +67,7 @@ print(claims.measure("8.1"))
 # **The number that decides** is 0: not one of the eight numbers is in the column of its heading. What has happened since, on CIFAR-10:
 
 # %%
-table(lecture08.published("cifar10"), ["FID"])
+table(lecture09.published("cifar10"), ["FID"])
 
 # %% [markdown]
 # Our own model stands under its own name: twenty minutes from nothing on two processor cores, one of them for an autoencoder of f = 2; then 92 and 98 more on two slower ones; then two and a half on a GPU, which saw three times as many pictures in them as the others in all their hours. All on a JPEG copy of the pictures. Its distances are in the features of a small classifier trained here, and **are
@@ -89,20 +89,20 @@ for name in ("floor (other real pictures)", "scale 1", f"scale {card['scale']:g}
 # **Predict before you run.** All pictures below start from the same noise. After how many calls does a picture stop changing, for each sampler? How many of DDIM's calls are ten of `dpmpp_2m` worth?
 
 # %%
-x = torch.cat([lecture08.drawn(10, 3, calls, sampler, scale=2.0) for sampler in lecture08.SAMPLERS for calls in (2, 5, 10, 50)])
+x = torch.cat([lecture09.drawn(10, 3, calls, sampler, scale=2.0) for sampler in lecture09.SAMPLERS for calls in (2, 5, 10, 50)])
 fig, ax = plt.subplots(figsize=(6.5, 7.5), layout="constrained")
-_ = plot.grid(x, 10, ax, "one noise a column; rows: sampler, calls (twice, with guidance 2)", row_labels=[f"{s}, {c}" for s in lecture08.SAMPLERS for c in (2, 5, 10, 50)])
+_ = plot.grid(x, 10, ax, "one noise a column; rows: sampler, calls (twice, with guidance 2)", row_labels=[f"{s}, {c}" for s in lecture09.SAMPLERS for c in (2, 5, 10, 50)])
 
 # %%
-near = claims.measure("8.2")
+near = claims.measure("9.2")
 found = near.detail["found"]
 fig, ax = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
-for sampler in lecture08.SAMPLERS:
-    values = torch.tensor([found[sampler, calls] for calls in lecture08.CALLS])
-    _ = ax.errorbar(lecture08.CALLS, values.mean(1), values.std(1), fmt="o-", capsize=2, label=sampler)
+for sampler in lecture09.SAMPLERS:
+    values = torch.tensor([found[sampler, calls] for calls in lecture09.CALLS])
+    _ = ax.errorbar(lecture09.CALLS, values.mean(1), values.std(1), fmt="o-", capsize=2, label=sampler)
 _ = ax.set(xscale="log", yscale="log", xlabel="network calls", ylabel="distance from 200 steps (RMS)")
 ax.minorticks_off()
-_ = ax.set_xticks(lecture08.CALLS, [str(c) for c in lecture08.CALLS])
+_ = ax.set_xticks(lecture09.CALLS, [str(c) for c in lecture09.CALLS])
 _ = ax.legend(frameon=False)
 print(near)
 
@@ -114,7 +114,7 @@ print(near)
 # With two calls all samplers draw the same thing, a grey mean: from pure noise the best guess is the average of all pictures. And nobody would see the difference between ten calls and fifty of `dpmpp_2m`. Does a *distance to real pictures* see it? `tests/bench/cifar10.py` drew 2,048 pictures for each number, without guidance, of this model as it was after its first twenty minutes:
 
 # %%
-measured = lecture08.distances_measured()
+measured = lecture09.distances_measured()
 print(measured["what"])
 print(f"Fréchet distance, real pictures {measured['floor']['frechet']:.1f}; by network calls (heun takes an odd number, one less where needed):")
 print(f"{'':10}" + "".join(f"{row['asked']:8}" for row in measured["samplers"]["ddim"]))
@@ -127,7 +127,7 @@ print("dpmpp_2m, ten calls over fifty, three seeds:", ", ".join(f"{a / b:.3f}" f
 # Hardly: with `dpmpp_2m` ten calls are at 1.04 times the distance of fifty, for each of three seeds, which differ by more from each other. Fifty calls of DDIM have not arrived. And here `heun` overtakes DDIM at ten calls, which it had not in the figure: DDIM's pictures are each nearer to what they would become, but all err in one direction, towards
 # the smooth (look at its row for five calls), and a distance between *sets* of pictures sees what all have in common.
 #
-# **Vary it.** `lecture08.drawn(10, 3, 5, "heun", scale=2.0)` with 15 calls instead of 5. When does it overtake DDIM for you?
+# **Vary it.** `lecture09.drawn(10, 3, 5, "heun", scale=2.0)` with 15 calls instead of 5. When does it overtake DDIM for you?
 
 # %% [markdown]
 # ## 3. Guidance
@@ -136,9 +136,9 @@ print("dpmpp_2m, ten calls over fifty, three seeds:", ", ".join(f"{a / b:.3f}" f
 
 # %%
 scales = (1.0, 1.5, 2.0, 3.0, 6.0)
-x = torch.stack([lecture08.drawn(10, 5, 20, scale=s) for s in scales], 1).flatten(0, 1)
+x = torch.stack([lecture09.drawn(10, 5, 20, scale=s) for s in scales], 1).flatten(0, 1)
 fig, ax = plt.subplots(figsize=(4.2, 7.5), layout="constrained")
-_ = plot.grid(x, len(scales), ax, "guidance " + ", ".join(f"{s:g}" for s in scales), row_labels=lecture08.model()[1].classes)
+_ = plot.grid(x, len(scales), ax, "guidance " + ", ".join(f"{s:g}" for s in scales), row_labels=lecture09.model()[1].classes)
 
 # %% [markdown]
 # In the pictures guidance first clears the ground, from a mottled one to a plain one, and then strengthens colours and outlines. At 6 the dog and the horse
@@ -150,7 +150,7 @@ for row in measured["guidance"]:
     print(f"{row['scale']:8g}{row['frechet']:9.1f}{row['precision']:11.2f}{row['recall']:8.2f}{row['recognised']:12.2f}")
 
 # %% [markdown]
-# **The number that decides** is the distance, and it is U-shaped: 34 without, 11 at guidance 2, 63 at 5. Without guidance the model is too *flat*, as the lecture says (lecture 06); with too much it is too narrow. Recall falls all the way, from .72 to .33; what is "recognised" by the classifier rises all the way, to .95 where it is right on .79 of *real* pictures:
+# **The number that decides** is the distance, and it is U-shaped: 34 without, 11 at guidance 2, 63 at 5. Without guidance the model is too *flat*, as the lecture says (lecture 07); with too much it is too narrow. Recall falls all the way, from .72 to .33; what is "recognised" by the classifier rises all the way, to .95 where it is right on .79 of *real* pictures:
 # at 5 the pictures are more typical than the real ones. Precision hardly moves (.88 to .91, as real pictures have it): by this measure there was nothing to gain.
 #
 # A guided step costs two calls. With *ten calls in all* guidance has only five steps, which are too few. But it need not be on all the time: seven steps of which three are guided are ten calls as well. Which three?
@@ -163,7 +163,7 @@ for row in measured["windows"]:
 # **The number that decides** is 16: three guided steps in the middle halve the distance of ten unguided calls (34), for nothing. The first three, at much noise, leave it worse than ten unguided calls (41): there guidance narrows what the pictures can become. The last three still help (21) and keep most recall. That guidance belongs in the middle was found by
 # Kynkäänniemi et al. (2024) on much larger models; with few calls it matters twice, because an unguided step is also a cheaper one.
 #
-# **Vary it.** `lecture08.drawn(10, 3, 7, scale=2.0, interval=(0.006, 0.557))`, which guides steps 4 to 6, against `interval=(0.557, 1.0)`, steps 1 to 3. And `negative=torch.tensor(3)`: away from cats instead of away from everything.
+# **Vary it.** `lecture09.drawn(10, 3, 7, scale=2.0, interval=(0.006, 0.557))`, which guides steps 4 to 6, against `interval=(0.557, 1.0)`, steps 1 to 3. And `negative=torch.tensor(3)`: away from cats instead of away from everything.
 #
 # ## 4. Copies?
 #
@@ -172,7 +172,7 @@ for row in measured["windows"]:
 # **Experiment.** The nearest training picture, in the classifier's features, of 500 guided samples; and of 500 pictures that the model never saw. A model that copies would be much nearer. Three seeds.
 
 # %%
-copied = claims.measure("8.3")
+copied = claims.measure("9.3")
 fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")
 _ = plot.grid(copied.detail["shown"].clamp(-1, 1), 12, ax, "a sample, then its three nearest training pictures; three samples a row")
 print(copied)
@@ -192,7 +192,7 @@ print(copied)
 # **Predict before you run.** They predict noise or v in pixels, ours does it in latents of a third of the numbers, with another optimizer. Does that make a picture twice as good?
 
 # %%
-others = lecture08.twenty_minutes_each()
+others = lecture09.twenty_minutes_each()
 print(others["what"])
 print(f"{'':38}{'Fréchet':>9}{'precision':>11}{'recall':>8}{'batch':>7}{'steps':>7}{'parameters':>12}")
 for name, row in ({"real pictures (floor)": others["floor"]} | others["rows"]).items():
@@ -218,7 +218,7 @@ for name, row in ({"real pictures (floor)": others["floor"]} | others["rows"]).i
 # **Predict before you run.** Which matters most: the optimizer, the space (pixels or latents), the network (U-Net or DiT), or the path and what is predicted?
 
 # %%
-study = lecture08.study()
+study = lecture09.study()
 print(study["what"])
 print(f"{'':22}{'Fréchet':>9}{'recall':>8}{'recognised':>12}{'steps':>7}{'pictures/s':>12}{'parameters':>13}")
 for name, row in sorted(study["rows"].items(), key=lambda named: named[1]["frechet"]):
@@ -229,7 +229,7 @@ for name, row in sorted(study["rows"].items(), key=lambda named: named[1]["frech
 #
 # **The number that decides** is the span: from 54 to 200, by choices that each sound like a detail.
 #
-# - *The space.* Latents of f = 2 lose next to nothing and are a third of the numbers: 59 against 93 in pixels, the minute for the autoencoder included. Latents of f = 4 are a dead end here (200): one minute does not make an autoencoder that compresses so much, and what it blurs no second stage brings back. Lecture 05 has the law behind it.
+# - *The space.* Latents of f = 2 lose next to nothing and are a third of the numbers: 59 against 93 in pixels, the minute for the autoencoder included. Latents of f = 4 are a dead end here (200): one minute does not make an autoencoder that compresses so much, and what it blurs no second stage brings back. Lecture 06 has the law behind it.
 # - *The optimizer.* Muon's steps cost a quarter more, so there are fewer of them (400, not 500), and they get further: 59 against 78.
 # - *U-Net or DiT, at equal time.* 59 against 106. The DiT has more than twice the parameters, sees everything at once, and makes half the pictures a second: what a U-Net is given, that pixels have neighbours, it must learn first, and in four minutes it does not. Its strength, that it gets better with size and days, cannot show here.
 # - *The path.* Predicting the velocity of a straight path, flow matching, is at 54 no worse and perhaps better than the recipe's: seeds differ by a few as well (part 2), and this is one seed. We left the recipe as it was, and it is the first thing to try next.

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Lecture 03: noise as a style
+# # Lecture 04: noise as a style
 #
 # The lecture's idea, in two slides: style transfer changes the *statistics* of a picture's features and leaves their layout,
 #
@@ -30,7 +30,7 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
-from experiments import claims, lecture03, style
+from experiments import claims, lecture04, style
 from torch import nn
 
 from minidiff import data, plot
@@ -61,7 +61,7 @@ print("deviations:", out.std((2, 3))[0].tolist(), "wanted", y.std((2, 3))[0].tol
 # still have the content's layout?
 
 # %%
-moved = claims.measure("3.4")
+moved = claims.measure("4.4")
 content, look, plain, styled = moved.detail["pictures"]
 fig, axes = plt.subplots(1, 4, figsize=(11, 3.4), layout="constrained")
 names = ("content", "style", "content, decoded", "content in the style")
@@ -97,13 +97,13 @@ for ax, picture, name in zip(axes, (temple, flower, *swapped), ("temple", "flowe
 # deviation expected at its level, as every modern network's input is?
 
 # %%
-stats = claims.measure("3.1")
+stats = claims.measure("4.1")
 sets, found = stats.detail["sets"], stats.detail["found"]
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained")
 _ = axes[0].boxplot(list(found.values()), tick_labels=list(found))
 _ = axes[0].set(ylabel="R^2 of log sigma (five sets of random filters)")
 for name in ("32x32", "8x8"):
-    features, log_sigma = lecture03.level_statistics(sets[name], 0, False)
+    features, log_sigma = lecture04.level_statistics(sets[name], 0, False)
     _ = axes[1].plot(log_sigma, features[:, 16:].mean(1), ".", ms=2, label=name)
 _ = axes[1].set(xlabel="log sigma", ylabel="log deviation, mean of the channels")
 _ = axes[1].legend(frameon=False)
@@ -148,7 +148,7 @@ for name, (layer, features) in family.items():
 # **Predict before you run.** Order the six.
 
 # %%
-ways = claims.measure("3.2")
+ways = claims.measure("4.2")
 names, errors = ways.detail["names"], ways.detail["errors"].log().mean(2).exp()
 relative = errors / errors[:, names.index("adaln_zero")][:, None]
 fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
@@ -164,7 +164,7 @@ print(ways)
 # distances are small: the token's error is 2.5% larger, where we had asked for at least 3%. And the zero in adaLN-Zero makes no difference here.
 #
 # Two things to keep apart. How the level *enters* (token, addition, norm), and whether the block *starts as the identity* (zero). And a
-# third, from lecture 02: with 64 pixels the network can see most of the level for itself, so *none* is not a disaster. What the
+# third, from lecture 03: with 64 pixels the network can see most of the level for itself, so *none* is not a disaster. What the
 # literature's numbers compare are long trainings on large pictures; this is minutes on small ones.
 #
 # ## 4. When the noise level is not a style
@@ -175,9 +175,9 @@ print(ways)
 # **Predict before you run.** By what factor is the style's error larger? And with the same level everywhere?
 
 # %%
-halves = claims.measure("3.3")
+halves = claims.measure("4.3")
 digits = data.load("digits").batch(6, torch.Generator().manual_seed(1))[0]
-noisy, _, level_map = lecture03.half_and_half(digits, torch.full((6,), 0.25), torch.Generator().manual_seed(2), 2.0)
+noisy, _, level_map = lecture04.half_and_half(digits, torch.full((6,), 0.25), torch.Generator().manual_seed(2), 2.0)
 fig, axes = plt.subplots(1, 2, figsize=(8, 2), layout="constrained")
 plot.grid(noisy.clamp(-1, 1), 6, axes[0], "two noise levels in each picture")
 plot.grid(level_map / level_map.max() * 1.6 - 1, 6, axes[1], "the map (light: twice as loud)")
@@ -198,7 +198,7 @@ print(halves)
 # **Claim.** Annealing is what makes it work: at the lowest level alone, with as many calls, Langevin gets nowhere.
 
 # %%
-ncsn = claims.measure("3.5")
+ncsn = claims.measure("4.5")
 samples = ncsn.detail["pictures"]
 titles = ["annealed", *(f"at {s:.2g} alone" for s in ncsn.detail["single"])]
 fig, axes = plt.subplots(1, 4, figsize=(11, 3.2), layout="constrained")
@@ -213,7 +213,7 @@ print(ncsn)
 # ## What to take along
 #
 # - AdaIN's promise is exact on features; on pictures it is as good as the autoencoder.
-# - The noise level can be read off feature statistics, the better the larger the picture: that is lecture 02's $1/\sqrt{2d}$ again.
+# - The noise level can be read off feature statistics, the better the larger the picture: that is lecture 03's $1/\sqrt{2d}$ again.
 # - AdaIN, AdaGN, adaLN and adaLN-Zero are one module with different norms.
 # - Whether that is the *best* way to tell is a question of data, size and patience; see the intervals.
 

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Lecture 02: must a network be told the noise level?
+# # Lecture 03: must a network be told the noise level?
 #
 # The lecture says so in one line:
 #
@@ -32,7 +32,7 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
-from experiments import claims, lecture02, tools
+from experiments import claims, lecture03, tools
 
 from minidiff import plot
 
@@ -57,12 +57,12 @@ SMOKE = claims.mode() == "smoke"
 # the three targets suffers most?
 
 # %%
-plane = claims.measure("2.1")
-many = claims.measure("2.2")
-between = claims.measure("2.3")
+plane = claims.measure("3.1")
+many = claims.measure("3.2")
+between = claims.measure("3.3")
 dims, ratios = plane.detail["dims"], plane.detail["ratios"]
 fig, ax = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
-for j, name in enumerate(lecture02.PREDICTIONS):
+for j, name in enumerate(lecture03.PREDICTIONS):
     logs = ratios[:, :, j].log()
     low, mid, high = ((logs.mean(0) + k * logs.std(0)).exp() for k in (-2, 0, 2))
     _ = ax.errorbar(dims, mid, (mid - low, high - mid), marker="o", capsize=3, label=name)
@@ -77,8 +77,8 @@ print(plane, many, between, sep="\n")
 
 # %%
 samples, shown = plane.detail["samples"], dims[:4]
-fig, axes = plt.subplots(len(lecture02.PREDICTIONS), len(shown), figsize=(2.6 * len(shown), 7.6), layout="constrained", squeeze=False)
-for j, name in enumerate(lecture02.PREDICTIONS):
+fig, axes = plt.subplots(len(lecture03.PREDICTIONS), len(shown), figsize=(2.6 * len(shown), 7.6), layout="constrained", squeeze=False)
+for j, name in enumerate(lecture03.PREDICTIONS):
     for i, d in enumerate(shown):
         plot.points(samples[d, name], ax=axes[j, i], title=f"blind {name}, d = {d}", limit=1.6)
 
@@ -99,7 +99,7 @@ for j, name in enumerate(lecture02.PREDICTIONS):
 # %%
 left = plane.detail["left"].mean(0)
 fig, ax = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
-for j, name in enumerate(lecture02.PREDICTIONS[:2]):
+for j, name in enumerate(lecture03.PREDICTIONS[:2]):
     _ = ax.plot(dims[1:], left[1:, j], "o-", label=f"blind {name}")
 _ = ax.plot(dims[1:], (2 * torch.tensor(dims[1:])) ** -0.5, "k:", label="1 / sqrt(2 d)")
 _ = ax.set(xscale="log", yscale="log", xlabel="dimension d", ylabel="noise left in each empty coordinate")
@@ -115,7 +115,7 @@ _ = ax.legend(frameon=False)
 # about four of 255 grey levels. That fits what the 2025 paper reports for CIFAR-10: blind flow matching (a v-like target) FID 2.61, against
 # 3.01 when told, while blind DDIM, which predicts eps, is at 40.90.
 #
-# **Vary it.** `lecture02.blind_over_aware(8, "v", seed=0, n=1000, steps=30)` gives one ratio, the noise left, and the samples. Divide a sample by
+# **Vary it.** `lecture03.blind_over_aware(8, "v", seed=0, n=1000, steps=30)` gives one ratio, the noise left, and the samples. Divide a sample by
 # something so that its empty coordinates are small: is the plane itself sampled well?
 
 # %% [markdown]
@@ -130,7 +130,7 @@ _ = ax.legend(frameon=False)
 # is empty but for noise?
 
 # %%
-visible = claims.measure("2.4")
+visible = claims.measure("3.4")
 toy = tools.Embedded(2, levels=400)
 fig, ax = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
 for d in (2, 8, 32, 128):
@@ -160,14 +160,14 @@ print(visible)
 # **Predict before you run.** Rank the nine blind networks.
 
 # %%
-eps = claims.measure("2.5")
-edm = claims.measure("2.6")
+eps = claims.measure("3.5")
+edm = claims.measure("3.6")
 far = eps.detail["far"]
 fig, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained", sharey=True)
-for j, (ax, name) in enumerate(zip(axes, lecture02.LEARNED, strict=True)):
+for j, (ax, name) in enumerate(zip(axes, lecture03.LEARNED, strict=True)):
     for told, colour in ((1, "tab:blue"), (0, "tab:red")):
         for seed in range(len(far)):
-            _ = ax.plot(lecture02.NORMS, far[seed, told, :, j], "o", color=colour, alpha=0.6,
+            _ = ax.plot(lecture03.NORMS, far[seed, told, :, j], "o", color=colour, alpha=0.6,
                         label=("told" if told else "blind") if seed == 0 else None)  # fmt: skip
     _ = ax.axhline(eps.detail["floor"], color="k", linestyle=":", label="real against real")
     _ = ax.set(title=f"predicts {name}", yscale="log", xlabel="norm")
@@ -186,7 +186,7 @@ print(eps, edm, sep="\n")
 # only the denoising error:
 
 # %%
-photos = claims.measure("2.7")
+photos = claims.measure("3.7")
 levels, errors = photos.detail["levels"], photos.detail["errors"]
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 ratio = errors[:, 0] / errors[:, 1]
@@ -208,13 +208,13 @@ print(photos)
 # **Predict before you run.** Who wins, and in which bands?
 
 # %%
-single = claims.measure("2.8")
+single = claims.measure("3.8")
 errors, levels = single.detail["errors"], single.detail["levels"]
 ratio = (errors[:, 0] / errors[:, 1]).flatten(1)
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 _ = ax.errorbar(levels.flatten(), ratio.log().mean(0).exp(), 2 * ratio.std(0), marker="o", capsize=3, linestyle="none")
 _ = ax.axhline(1, color="k", linestyle=":")
-for edge in lecture02.EDGES:
+for edge in lecture03.EDGES:
     _ = ax.axvline(edge, color="0.85", zorder=0)
 _ = ax.set(xscale="log", xlabel="noise level sigma / alpha (grey lines: the bands)", ylabel="error, one net / five nets")
 print(single)

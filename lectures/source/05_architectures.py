@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Lecture 04: which architecture?
+# # Lecture 05: which architecture?
 #
 # The lecture walks through five architectures for a denoiser, with three marks each:
 #
@@ -33,7 +33,7 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
-from experiments import claims, lecture04
+from experiments import claims, lecture05
 
 from minidiff import plot
 from minidiff.measure.nets import flops, parameters
@@ -45,7 +45,7 @@ SMOKE = claims.mode() == "smoke"
 # pixel. All are called the same way, `net(x, c_noise, cond)`:
 
 # %%
-family = lecture04.family(32)
+family = lecture05.family(32)
 for name, make in family.items():
     net = make()
     print(f"{name:16} {parameters(net):7,} parameters, {flops(net, (3, 32, 32)) / 1e6:7.1f} MFLOP for a picture of 32x32")
@@ -62,14 +62,14 @@ for name, make in family.items():
 # halvings, of 3x3 convolutions too?
 
 # %%
-seen = claims.measure("4.1")
+seen = claims.measure("5.1")
 fields, others = seen.detail["fields"], seen.detail["others"]
 fig, axes = plt.subplots(2, 5, figsize=(11, 4.6), layout="constrained")
 shown = {f"CNN, {n} layers": f for n, f in list(fields.items())[:5]} | others
 for ax, (name, field) in zip(axes.flat, shown.items(), strict=False):
     image = (field / field.max()).clamp(min=1e-6).log10()
     _ = ax.imshow(image.masked_fill(field == 0, float("nan")), cmap="viridis", vmin=-4, vmax=0)
-    _ = ax.set(title=f"{name}: {lecture04.extent(field)}", xticks=[], yticks=[])
+    _ = ax.set(title=f"{name}: {lecture05.extent(field)}", xticks=[], yticks=[])
 for ax in axes.flat[len(shown) :]:
     ax.axis("off")
 print(seen)
@@ -91,7 +91,7 @@ print(seen)
 # **Predict before you run.** For which $N$ does a pixel transformer cost ten times a U-Net of its width?
 
 # %%
-cost = claims.measure("4.2")
+cost = claims.measure("5.2")
 fig, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
 for name, per_pixel in cost.detail["found"].items():
     _ = ax.plot(cost.detail["sides"], per_pixel, "o-", label=name)
@@ -120,19 +120,19 @@ print(cost)
 # **Predict before you run.** A perfect net has an error below $\sigma^2$. Whose error does *not* fall as the noise does?
 
 # %%
-detail = claims.measure("4.3")
-narrow = claims.measure("4.4")
+detail = claims.measure("5.3")
+narrow = claims.measure("5.4")
 names, errors, sizes = (detail.detail[k] for k in ("names", "errors", "sizes"))
 fig, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", sharey=True)
 for ax, chosen in ((axes[0], names[:5]), (axes[1], names[5:])):
     for name in chosen:
         logs = errors[:, names.index(name)].log()
         mid, spread = logs.mean(0).exp(), 2 * logs.std(0)
-        _ = ax.errorbar(lecture04.DETAIL, mid, (mid - mid * (-spread).exp(), mid * spread.exp() - mid), marker="o", capsize=3, label=name)
-    _ = ax.plot(lecture04.DETAIL, lecture04.DETAIL**2, "k:", label="sigma squared: no denoising")
+        _ = ax.errorbar(lecture05.DETAIL, mid, (mid - mid * (-spread).exp(), mid * spread.exp() - mid), marker="o", capsize=3, label=name)
+    _ = ax.plot(lecture05.DETAIL, lecture05.DETAIL**2, "k:", label="sigma squared: no denoising")
     _ = ax.set(xscale="log", yscale="log", xlabel="noise level sigma / alpha")
     ax.minorticks_off()
-    _ = ax.set_xticks(lecture04.DETAIL, [f"{s:g}" for s in lecture04.DETAIL.tolist()])
+    _ = ax.set_xticks(lecture05.DETAIL, [f"{s:g}" for s in lecture05.DETAIL.tolist()])
     _ = ax.legend(frameon=False, fontsize=8)
 _ = axes[0].set_ylabel("mean squared error of x0, held-out crops")
 print(detail, narrow, sep="\n")
@@ -163,8 +163,8 @@ _ = plot.grid(torch.cat(list(rows.values())).clamp(-1, 1), 8, ax, row_labels=lis
 # sees across the gap), a U-Net, a DiT?
 
 # %%
-local = claims.measure("4.5")
-distant = claims.measure("4.6")
+local = claims.measure("5.5")
+distant = claims.measure("5.6")
 names, match, error = (local.detail[k] for k in ("names", "match", "error"))
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
 for ax, values, label in ((axes[0], match, "share of samples with equal signs"), (axes[1], error, "error of the sign at m = 1")):
@@ -203,7 +203,7 @@ detail_at = {n: detail.detail["errors"][:, i, 2].mean().item() / 0.05**2 for i, 
 print("                  sees (of 32)   MFLOP at 32   GFLOP at 256   error at .05, in noise")
 for name in family:
     small = flops(family[name](), (3, 32, 32)) / 1e6
-    large = flops(lecture04.family(256)[name](), (3, 256, 256)) / 1e9
+    large = flops(lecture05.family(256)[name](), (3, 256, 256)) / 1e9
     print(f"{name:16}  {seen.detail['sides'][name]:12}   {small:11.1f}   {large:12.1f}   {detail_at[name]:22.2f}")
 
 # %% [markdown]
@@ -214,7 +214,7 @@ for name in family:
 # 400,000 parameters each) and measures the denoising error on held-out digits. On pictures of eight pixels every net sees everything, so do not expect the lecture's differences here:
 
 # %%
-found = lecture04.two_minutes_each()
+found = lecture05.two_minutes_each()
 fig, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 for name, row in found["nets"].items():
     _ = axes[0].loglog(found["levels"], row["errors"], label=f"{name} ({row['steps']:,} steps)")

@@ -1,0 +1,179 @@
+"""Claims of lecture 09, CIFAR-10: are the lecture's tables those of the papers?
+
+How many calls do the samples of the pretrained model need, and are they copies of training pictures?
+"""
+
+import csv
+import functools
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from minidiff import data
+from minidiff.measure import classifier
+from minidiff.run import checkpoint, pretrained
+from minidiff.run.generate import generate
+
+from .claims import Claim, mode
+from .tools import Outcome, bench_results, cifar10, device, ratio_interval, repeats
+
+PUBLISHED = Path(__file__).parents[2] / "datasets" / "published"
+SLIDE = {  # "ImageNet 512x512", the columns as the slide names them
+    "BigGAN-deep": {"inception score": 8.43, "FID": 8.13},
+    "ADM": {"inception score": 23.24, "FID": 10.19},
+    "ADM-G (25 steps)": {"inception score": 8.41, "FID": 9.67},
+    "ADM-G": {"inception score": 7.72, "FID": 6.57},
+}
+CALLS = (2, 5, 10, 20, 50)
+SAMPLERS = ("ddim", "heun", "dpmpp_2m")
+
+
+def published(name: str) -> list[dict[str, str]]:
+    """The rows of datasets/published/`name`.csv."""
+    with open(PUBLISHED / f"{name}.csv", newline="", encoding="utf-8") as f:
+        return list(csv.DictReader(f))
+
+
+def columns(smoke: bool) -> Outcome:
+    """In which of the paper's columns the slide's numbers stand."""
+    rows = {row["model"]: row for row in published("adm_imagenet512")}
+    said = {(model, column): value for model, row in SLIDE.items() for column, value in row.items()}
+    found = {
+        key: [c for c in ("FID", "sFID", "inception score") if float(rows[key[0]][c] or "nan") == value]
+        for key, value in said.items()
+    }
+    right = sum(key[1] in where for key, where in found.items()) / len(said)
+    columns = {
+        c: sorted({w for k, where in found.items() if k[1] == c for w in where}) for c in ("inception score", "FID")
+    }
+    notes = "; ".join(f"the slide's {c} column is the paper's {' and '.join(where)}" for c, where in columns.items())
+    return Outcome(right, right, right, "Dhariwal and Nichol 2021, table 5", 0, notes, detail={"found": found})
+
+
+def twenty_minutes_each() -> dict:
+    """What tests/bench/quality.py measured: our recipe and other libraries' U-Nets, equally long."""
+    return bench_results("quality")
+
+
+def distances_measured() -> dict:
+    """What tests/bench/cifar10.py measured: a model's distances by sampler, calls and guidance."""
+    return bench_results("cifar10")
+
+
+def study() -> dict:
+    """What tests/bench/recipe.py measured: this recipe, and one choice of it changed at a time."""
+    return bench_results("recipe")
+
+
+# --- the sampler's steps, on the model that comes with minidiff ---
+
+
+@functools.cache
+def model():
+    """The CIFAR-10 model that comes with minidiff, and its config."""
+    run = pretrained.folder("cifar10")
+    return checkpoint.load(run).to(device()), checkpoint.read_config(run)
+
+
+def steps_of(sampler: str, calls: int) -> int:
+    """Steps that take `calls` network calls, or one less: heun's take two each, its last one."""
+    return (calls + 1) // 2 if sampler == "heun" else calls
+
+
+def drawn(n: int, seed: int = 0, calls: int = 10, sampler: str = "dpmpp_2m", **options) -> Tensor:
+    """n pictures, as many of each class, from the noise of `seed`: pictures of one seed belong together. Smoke takes a
+    tenth of the calls."""
+    net, config = model()
+    calls = -(-calls // 10) if mode() == "smoke" else calls
+    steps = steps_of(sampler, calls)
+    labels = torch.arange(n) % len(config.classes)
+    return generate(net, n, cond=labels, sampler=sampler, steps=steps, seed=seed, **options)
+
+
+@functools.cache
+def unfinished(smoke: bool) -> dict:
+    """(sampler, calls) -> the root mean square distance of its pictures from those of 200 steps of dpmpp_2m from the
+    same noise, a seed."""
+    seeds, (n, most) = repeats(smoke), (10, 60) if smoke else (40, 200)
+    found = {}
+    for seed in range(seeds):
+        limit = drawn(n, seed, most)
+        for sampler in SAMPLERS:
+            for calls in CALLS:
+                away = (drawn(n, seed, calls, sampler) - limit).square().mean().sqrt().item()
+                found.setdefault((sampler, calls), []).append(away)
+    return found
+
+
+def ten_calls(smoke: bool) -> Outcome:
+    found = unfinished(smoke)
+    logs = [(torch.tensor(a) / b).log().item() for a, b in zip(found["dpmpp_2m", 10], found["ddim", 50], strict=True)]
+    value, low, high = ratio_interval(logs)
+    means = {key: sum(v) / len(v) for key, v in found.items()}
+    notes = "root mean square distance from 200 steps at 10 calls: " + ", ".join(
+        f"{s} {means[s, 10]:.3f}" for s in SAMPLERS
+    )
+    return Outcome(
+        value, low, high, "samples of the model that comes with minidiff", len(logs), notes, device(),
+        {"found": found},
+    )  # fmt: skip
+
+
+# --- samples and training pictures ---
+
+
+@functools.cache
+def photographs(smoke: bool):
+    """(training, held-out pictures): CIFAR-10, or what $MINIDIFF_CIFAR10 names; in a smoke run crops of two
+    photographs."""
+    spec = "photos" if smoke else cifar10()
+    return data.load(spec), data.load(spec, "test")
+
+
+@functools.cache
+def copies(smoke: bool) -> Outcome:
+    """Are samples nearer to training pictures than fresh real pictures are? Guided ones, which are the likeliest to
+    be."""
+    train, held_out = photographs(smoke)
+    n, seeds = 20 if smoke else 500, repeats(smoke)
+    judge = classifier.fit(train, steps=2, device=device()) if smoke else classifier.for_data(train, device())
+    everything = classifier.extract(judge, train.at(torch.arange(200 if smoke else len(train))))[0]
+    logs, rows = [], []
+    for seed in range(seeds):
+        fresh = held_out.batch(n, torch.Generator().manual_seed(seed))[0]
+        x = drawn(n, seed, scale=2.0)
+        away = [
+            torch.cdist(classifier.extract(judge, part)[0], everything).min(1).values.median() for part in (x, fresh)
+        ]
+        logs.append((away[0] / away[1]).log().item())
+        rows.append(f"{away[0]:.2f} and {away[1]:.2f}")
+    value, low, high = ratio_interval(logs)
+    which = torch.cdist(classifier.extract(judge, x[:12])[0], everything).topk(3, largest=False).indices
+    shown = torch.cat([x[:12, None], train.at(which.flatten()).view(12, 3, *x.shape[1:])], 1).flatten(0, 1)
+    return Outcome(
+        value, low, high, "CIFAR-10 (JPEG copy, quality 75)" if train.name.startswith("folder") else train.name, seeds,
+        f"median distance to the nearest training picture, samples and held-out pictures, by seed: {', '.join(rows)}",
+        device(), {"shown": shown},
+    )  # fmt: skip
+
+
+CLAIMS = [
+    Claim(
+        "9.1", "ImageNet 512x512: the columns are inception score and FID", "slide 'Diffusion models beat GANs'",
+        "The paper has the slide's numbers under FID and sFID: nothing is where the slide says",
+        "share of the slide's eight numbers that are in the paper's column of that name", (1.0, 1.0), columns,
+    ),
+    Claim(
+        "9.2", "A second-order sampler is nearer its limit after 10 calls than DDIM after 50",
+        "not in the lecture: what the papers' samplers are for",
+        "The error falls as 1 / steps^2 against 1 / steps: at ten calls less than at fifty of DDIM",
+        "distance from the limit, dpmpp_2m with 10 calls over ddim with 50", (0.0, 1.0), ten_calls,
+    ),
+    Claim(
+        "9.3", "Samples are not copies of training pictures", "not in the lecture: a sceptic's question",
+        "Samples are no nearer to training pictures than fresh real pictures are, to a tenth",
+        "median distance to the nearest training picture, guided samples over held-out pictures",
+        (0.9, float("inf")), copies,
+    ),
+]  # fmt: skip
