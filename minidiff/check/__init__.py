@@ -1,0 +1,59 @@
+"""Checks of the lectures' exercises: is an answer right, and if not, which mistake was made?
+
+check.ddim(answer) prints what was found, check.verdict("02.4", answer) returns it; check.progress() adds up. A module
+for each lecture. They use the package's core, oracles and schedules; nothing uses them but notebooks and grading.
+"""
+
+import functools
+
+from . import lecture02
+from .exercise import Exercise, Verdict, Wrong
+
+__all__ = ["EXERCISES", "Exercise", "Verdict", "Wrong", "progress", "verdict"]
+
+MODULES = (lecture02,)
+EXERCISES = {e.id: e for module in MODULES for e in vars(module).values() if isinstance(e, Exercise)}
+_BY_NAME = {e.name: e for e in EXERCISES.values()}
+_seen: dict[str, Verdict] = {}
+
+
+def verdict(exercise: str, answer, seed: int = 0) -> Verdict:
+    """Check an answer to an exercise, given by its number ("02.4") or its name ("ddim").
+
+    The answer is the function, class or value that was asked for. The seed draws the numbers it is tried on. Raises
+    ValueError for an unknown exercise, and for nothing that an answer does.
+    """
+    found = EXERCISES.get(exercise) or _BY_NAME.get(exercise)
+    if found is None:
+        raise ValueError(f"unknown exercise {exercise!r}: choose from {', '.join(EXERCISES)}")
+    return found.verdict(answer, seed)
+
+
+def _shown(exercise: Exercise, answer) -> Verdict:
+    """Print the verdict on an answer and return it."""
+    _seen[exercise.id] = found = exercise.verdict(answer)
+    print(found)
+    return found
+
+
+def progress() -> None:
+    """Print the points of the answers checked in this session, by lecture, and which exercise is next."""
+    for lecture in sorted({id[:2] for id in EXERCISES}):
+        of_it = [e for e in EXERCISES.values() if e.id.startswith(lecture)]
+        if any(e.id in _seen for e in of_it):
+            points, most = sum(_seen[e.id].points for e in of_it if e.id in _seen), sum(e.points for e in of_it)
+            ahead = [e for e in of_it if e.id not in _seen or not _seen[e.id].ok]
+            then = f"next: {ahead[0].id} {ahead[0].name}, {ahead[0].minutes} minutes" if ahead else "all right"
+            print(f"lecture {lecture}: {points} of {most} points; {then}")
+    if not _seen:
+        print("no answer has been checked yet")
+
+
+def __getattr__(name: str):
+    if name in _BY_NAME:
+        return functools.partial(_shown, _BY_NAME[name])
+    raise AttributeError(f"there is no exercise {name!r}: there are {', '.join(_BY_NAME)}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *_BY_NAME]

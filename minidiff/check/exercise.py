@@ -1,0 +1,181 @@
+"""What an exercise is, how its answer is judged, and the comparisons that checks are made of."""
+
+import inspect
+import linecache
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+class Wrong(Exception):
+    """A part of a check that an answer does not pass: a short key of the mistake, and what to tell."""
+
+    def __init__(self, key: str, message: str):
+        super().__init__(message)
+        self.key, self.message = key, message
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found. `answer` is the answer if it is right, else None, so that `verdict.answer or other` goes on
+    with the package's own version; `key` names the mistake, "right" if there is none."""
+
+    id: str
+    name: str
+    ok: bool
+    points: int
+    key: str
+    text: str
+    answer: object = None
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _ipython_display_(self) -> None:
+        """Nothing: a notebook's check has printed it already."""
+
+
+class Numbers:
+    """Random float64 inputs of a check, from a seed."""
+
+    def __init__(self, seed: int):
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator, dtype=torch.float64)
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(shape, generator=self.generator, dtype=torch.float64)
+
+    def whole(self, low: int, high: int, *shape: int) -> Tensor:
+        """Whole numbers from low to high - 1."""
+        return torch.randint(low, high, shape, generator=self.generator)
+
+
+class Exercise:
+    """An exercise and the parts of its check, in the order in which they are tried.
+
+    A part is a function (answer, given) that raises Wrong; `given` are Numbers. It knows closed forms, exact models,
+    derivatives or other libraries, never the solution and never the package's own version of what is asked.
+    """
+
+    def __init__(self, id: str, name: str, points: int, minutes: int, see: str):
+        self.id, self.name, self.points, self.minutes, self.see = id, name, points, minutes, see
+        self.parts: list[tuple[str, Callable]] = []
+
+    def part(self, title: str) -> Callable:
+        """Adds the decorated function as the next part."""
+
+        def add(function):
+            self.parts.append((title, function))
+            return function
+
+        return add
+
+    def verdict(self, answer, seed: int = 0) -> Verdict:
+        """Try the parts in order, up to the first that fails. No exception of the answer leaves this."""
+        passed = []
+        for title, part in self.parts:
+            try:
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(seed)
+                    part(untouched(answer), Numbers(seed))
+            except Wrong as wrong:
+                return self._verdict(passed, title, wrong.key, wrong.message)
+            except NotImplementedError:
+                return self._verdict([], "", "not written", "not written yet")
+            except Exception as error:
+                return self._verdict(passed, title, "raised", told(error, answer))
+            passed.append(title)
+        return self._verdict(passed, "", "right", "", answer)
+
+    def _verdict(self, passed: list[str], failed: str, key: str, message: str, answer=None) -> Verdict:
+        ok, head = key == "right", f"Exercise {self.id} {self.name}: "
+        if ok or key == "not written":
+            points = "1 point" if self.points == 1 else f"{self.points} points"
+            text = head + (f"right, {points}" if ok else f"{message} (0 of {points})")
+            return Verdict(self.id, self.name, ok, self.points * ok, key, text, answer)
+        lines = [head + f"not right yet (0 of {self.points} points)", *(f"  passed: {title}" for title in passed)]
+        lines += [f"  failed: {failed}", *(f"    {line}" for line in message.splitlines())]
+        if later := [title for title, _ in self.parts[len(passed) + 1 :]]:
+            lines.append(f"  not tried: {'; '.join(later)}")
+        return Verdict(self.id, self.name, False, 0, key, "\n".join([*lines, f"  See {self.see}."]))
+
+
+def untouched(answer):
+    """The answer, raising Wrong if it changes a tensor that it is given. Classes and values are as they are."""
+    if inspect.isclass(answer) or not callable(answer):
+        return answer
+
+    def called(*args, **options):
+        tensors = [v for v in [*args, *options.values()] if isinstance(v, Tensor)]
+        before = [v.detach().clone() for v in tensors]
+        found = answer(*args, **options)
+        if not all(_same_bits(a, b) for a, b in zip(tensors, before, strict=True)):
+            raise Wrong("changed its input", "A tensor that was given has changed: write x = x + y, not x += y.")
+        return found
+
+    return called
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.equal(a.detach().nan_to_num(), b.nan_to_num())
+
+
+def told(error: Exception, answer) -> str:
+    """An exception of an answer: its line, if it is known, and its words."""
+    code = getattr(answer, "__code__", None) or getattr(getattr(answer, "forward", None), "__code__", None)
+    said = f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if code is not None and f.filename == code.co_filename]
+    if not own:
+        return f"Your answer, or what it returned, ended in {said}"
+    line = linecache.getline(own[-1].filename, own[-1].lineno).strip()
+    return f"Your line {own[-1].lineno}{f', {line!r},' if line else ''} ended in {said}"
+
+
+def is_tensor(found, shape: tuple[int, ...], what: str = "the result") -> None:
+    """Raise Wrong unless `found` is a float64 tensor of this shape, without NaN or infinity. Inputs are float64."""
+    if not isinstance(found, Tensor):
+        raise Wrong("no tensor", f"{what} must be a tensor {tuple(shape)}; you return {_kind(found)}.")
+    if tuple(found.shape) != tuple(shape):
+        raise Wrong("shape", f"{what} must have shape {tuple(shape)}; yours has {tuple(found.shape)}.")
+    if found.dtype != torch.float64:
+        raise Wrong("dtype", f"{what} is {found.dtype} for float64 inputs: make new tensors like the ones given.")
+    if not found.isfinite().all():
+        raise Wrong("not finite", f"{what} has NaN or infinity in it.")
+
+
+def _kind(found) -> str:
+    return "None: is the return missing?" if found is None else f"a {type(found).__name__}"
+
+
+def close(a, b, rtol: float = 1e-8) -> bool:
+    """Whether two tensors or numbers agree, relative to the largest of the second."""
+    a, b = (torch.as_tensor(v, dtype=torch.float64).detach() for v in (a, b))
+    return a.shape == b.shape and bool((a - b).abs().max() <= rtol * max(1e-12, b.abs().max().item()))
+
+
+def same(found, wanted: Tensor, slips: dict | None = None, what: str = "the result", rtol: float = 1e-8) -> None:
+    """Raise Wrong unless `found` is the tensor or number `wanted`.
+
+    `slips` are typical mistakes: key -> (what it gives, what to tell). The one that gives what was found is told; if
+    none does, the place that is farthest off.
+    """
+    if isinstance(wanted, Tensor):
+        is_tensor(found, wanted.shape, what)
+    elif not isinstance(found, int | float | Tensor) or isinstance(found, bool) or torch.as_tensor(found).numel() != 1:
+        raise Wrong("no number", f"{what} must be a number; you return {_kind(found)}.")
+    found, wanted = (torch.as_tensor(v, dtype=torch.float64).detach() for v in (found, wanted))
+    found = found.reshape(wanted.shape)
+    if close(found, wanted, rtol):
+        return
+    for key, (value, message) in (slips or {}).items():
+        if close(found, value, max(rtol, 1e-6)):
+            raise Wrong(key, message)
+    place = torch.unravel_index((found - wanted).abs().nan_to_num(torch.inf).argmax(), wanted.shape)
+    where = f" at {[int(i) for i in place]}" if wanted.ndim else ""
+    raise Wrong("value", f"{what} is {found[place].item():.6g}{where}; {wanted[place].item():.6g} is right.")

@@ -1,0 +1,474 @@
+"""Checks of lecture 02: targets, the 2x2 system, times, and the samplers held to their orders."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..denoise import Prediction
+from ..oracles import GaussianMixture, MixtureDenoiser
+from ..schedules import EDM, VE, VP, Cosine, Linear, expand
+from .exercise import Exercise, Wrong, close, is_tensor, same
+
+SEE = "the section where it stands in lecture 02"
+
+v_target = Exercise("02.1", "v_target", 1, 6, SEE)
+solve = Exercise("02.2", "solve", 2, 15, SEE)
+time_of = Exercise("02.3", "time_of", 2, 15, SEE)
+ddim = Exercise("02.4", "ddim", 3, 20, SEE)
+heun = Exercise("02.5", "heun", 3, 20, SEE)
+dpmpp_2m = Exercise("02.6", "dpmpp_2m", 4, 25, SEE)
+fresh_share = Exercise("02.7", "fresh_share", 1, 10, SEE)
+
+
+# --- 02.1 ---
+
+
+@v_target.part("pictures, each with its own alpha and sigma")
+def _(answer, given):
+    x0, eps = given.normal(4, 3, 4, 4), given.normal(4, 3, 4, 4)
+    alpha, sigma = given.uniform(0.2, 0.9, 4), given.uniform(0.2, 0.9, 4)
+    a, s = alpha[:, None, None, None], sigma[:, None, None, None]
+    slips = {
+        "flow's target": (eps - x0, "That is eps - x0, flow matching's target on the straight path: v is another."),
+        "turned": (s * x0 - a * eps, "The sign is turned: where there is little noise, v is nearly eps."),
+        "exchanged": (s * eps - a * x0, "alpha and sigma are exchanged: alpha stands with eps."),
+        "plus": (a * eps + s * x0, "v is a difference: the part of x0 is subtracted."),
+        "x_t": (a * x0 + s * eps, "That is x_t itself, not the target."),
+        "lined up with columns": (
+            alpha * eps - sigma * x0,
+            "Picture 2 was scaled like column 2: alpha (B,) lined up with the last axis. Give it shape (B, 1, 1, 1).",
+        ),
+    }
+    same(answer(x0, eps, alpha, sigma), torch.stack([alpha[i] * eps[i] - sigma[i] * x0[i] for i in range(4)]), slips)
+
+
+@v_target.part("v is the derivative of x_t by the angle, where alpha = cos and sigma = sin")
+def _(answer, given):
+    x0, eps, angle, h = given.normal(5, 2), given.normal(5, 2), given.uniform(0.2, 1.3, 5), 1e-5
+    ahead, back = (torch.cos(p)[:, None] * x0 + torch.sin(p)[:, None] * eps for p in (angle + h, angle - h))
+    same(answer(x0, eps, torch.cos(angle), torch.sin(angle)), (ahead - back) / (2 * h), rtol=1e-7)
+
+
+# --- 02.2 ---
+
+
+@solve.part("x0 and eps come back, for any a and b")
+def _(answer, given):
+    x0, eps = given.normal(3, 2, 3, 3), given.normal(3, 2, 3, 3)
+    a, b, alpha, sigma = (given.uniform(0.3, 1.7, 3) * given.whole(0, 2, 3).mul(2).sub(1) for _ in range(4))
+    b = b + torch.sign(alpha * b - sigma * a) * torch.sign(alpha)  # a determinant that is not near 0
+    A, B, al, si = (v[:, None, None, None] for v in (a, b, alpha, sigma))
+    out, x_t = A * x0 + B * eps, al * x0 + si * eps
+    found = answer(out, a, b, x_t, alpha, sigma)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise Wrong("no pair", "Two tensors must come back, x0 and eps: return x0, eps.")
+    det = al * B - si * A
+    slips = {
+        "no determinant": (
+            B * x_t - si * out,
+            "Right where the determinant is 1, as for v on a path with alpha^2 + sigma^2 = 1, and wrong elsewhere: "
+            "divide by alpha b - sigma a.",
+        ),
+        "sign": ((si * out - B * x_t) / det, "The determinant's sign is turned: it is alpha b - sigma a."),
+        "plus": ((B * x_t - si * out) / (al * B + si * A), "The determinant is a difference: alpha b - sigma a."),
+        "exchanged": (eps, "x0 and eps are exchanged."),
+        "eps taken for the output": (
+            (x_t - si * out) / al,
+            "You take the output for eps: that is a = 0, b = 1 alone. Use a and b.",
+        ),
+    }
+    same(found[0], x0, slips, "x0")
+    slips = {
+        "no determinant": (al * out - A * x_t, "x0 is right; eps is not divided by the determinant."),
+        "sign": ((A * x_t - al * out) / det, "x0 is right, eps has its sign turned."),
+    }
+    same(found[1], eps, slips, "eps")
+
+
+@solve.part("where the two equations say the same, no number is made up")
+def _(answer, given):
+    one = torch.ones(1, dtype=torch.float64)
+    x0, eps = answer(0.5 * one[:, None], one, one, 0.3 * one[:, None], one, one)
+    if not isinstance(x0, Tensor) or x0.isfinite().any() or eps.isfinite().any():
+        raise Wrong(
+            "hidden singularity",
+            "With alpha b = sigma a the output says nothing new, and no x0 can be found: the division by 0 must show "
+            "as infinity. A small number added to the determinant makes it look like an answer.",
+        )
+
+
+# --- 02.3 ---
+
+
+class Halves:
+    """A path the package has not: alpha = (1 - t)^2, sigma = t. Counts how often it is asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def __call__(self, t):
+        return (1 - t) ** 2, t
+
+    def log_snr(self, t):
+        self.asked += 1
+        alpha, sigma = self(t)
+        return 2 * torch.log(alpha / sigma)
+
+    def time(self, log_snr):
+        raise Wrong("asks the schedule", "schedule.time is what you are to write: find t with schedule.log_snr alone.")
+
+
+@time_of.part("a path that the package does not have")
+def _(answer, given):
+    path, t = Halves(), given.uniform(0.05, 0.95, 6)
+    _found_times(answer(path, path.log_snr(t)), path, t)
+    if path.asked > 101:
+        raise Wrong("too many calls", f"You asked for the log-SNR {path.asked - 1} times: bisection needs some 40.")
+
+
+@time_of.part("the five paths of the package")
+def _(answer, given):
+    for path in (VP(), VE(), Cosine(), Linear(), EDM()):
+        t = given.uniform(0.05, 0.95, 6)
+        _found_times(answer(path, path.log_snr(t)), path, t)
+
+
+def _found_times(found, path, t: Tensor) -> None:
+    is_tensor(found, t.shape, "the times")
+    wanted, reached = path.log_snr(t), path.log_snr(found.clamp(1e-9, 1 - 1e-9))
+    if (reached - wanted).abs().max() < 1e-6:
+        return
+    if close(reached, 2 * wanted, 1e-4) or close(2 * reached, wanted, 1e-4):
+        raise Wrong("factor of 2", "Off by a factor of 2: log-SNR is 2 log(alpha / sigma).")
+    if ((found < 1e-3) | (found > 1 - 1e-3)).all():
+        raise Wrong("wrong half", "All your times are at an end: you keep the wrong half. log-SNR *falls* with t.")
+    if found.unique().numel() == 1:
+        raise Wrong("one time for all", "All your times are the same: each row of the batch needs its own interval.")
+    if close(path.log_snr((1 - found).clamp(1e-9, 1 - 1e-9)), wanted, 1e-4):
+        raise Wrong("time runs back", "You return 1 - t: t = 0 is data, where the log-SNR is largest.")
+    if (found - t).abs().max() < 0.01:
+        off = (reached - wanted).abs().max().item()
+        raise Wrong("coarse", f"Near, but the log-SNR is off by {off:.1g}: halve more often, some 40 times.")
+    raise Wrong("value", f"At log-SNR {wanted[0]:.4f} you say t = {found[0]:.4f}; there it is {reached[0]:.4f}.")
+
+
+# --- the samplers ---
+
+
+class OnePoint:
+    """The exact model of data that is a single point. Records the times and conditions it is called with."""
+
+    def __init__(self, point: Tensor, schedule):
+        self.point, self.schedule, self.times, self.conds = point, schedule, [], []
+
+    def __call__(self, x_t, t, cond=None):
+        self.times.append(float(torch.as_tensor(t).reshape(-1)[0]))
+        self.conds.append(cond)
+        alpha, sigma = (expand(torch.as_tensor(v).to(x_t), x_t) for v in self.schedule(torch.as_tensor(t)))
+        return Prediction(self.point.expand(x_t.shape), (x_t - alpha * self.point) / sigma)
+
+
+class Straight(OnePoint):
+    """A model whose x0 is 1 + c lambda, lambda = log(alpha / sigma), whatever x_t is."""
+
+    def __call__(self, x_t, t, cond=None):
+        self.times.append(float(t))
+        lam = self.schedule.log_snr(t) / 2
+        alpha, sigma = self.schedule(t)
+        x0 = (1 + self.point * lam).expand(x_t.shape)
+        return Prediction(x0, (x_t - alpha * x0) / sigma)
+
+
+def uneven(first: float, last: float, n: int, given) -> Tensor:
+    """n + 1 times from first to last, with steps that differ up to threefold."""
+    steps = given.uniform(0.5, 1.5, n).cumsum(0)
+    return torch.cat([torch.tensor([first], dtype=torch.float64), first + (last - first) * steps / steps[-1]])
+
+
+def alternating(schedule, first: float, last: float, n: int) -> Tensor:
+    """n + 1 times whose steps in log-SNR are 3, 1, 3, 1, ... of a unit."""
+    ends = schedule.log_snr(torch.tensor([first, last], dtype=torch.float64))
+    share = torch.tensor([3.0, 1.0], dtype=torch.float64).repeat(n // 2).cumsum(0) / (2 * n)
+    return schedule.time(torch.cat([ends[:1], ends[0] + (ends[1] - ends[0]) * share]))
+
+
+SPREAD = torch.tensor([0.15, 0.5, 1.2], dtype=torch.float64)
+
+
+def order_errors(sampler, schedule, grid, given) -> list[float]:
+    """A sampler's error with 20, 40 and 80 steps, on N(0, diag(SPREAD^2)) with its exact model, whose flow is known."""
+    mixture = GaussianMixture(torch.ones(1, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64),
+                              torch.diag(SPREAD**2)[None])  # fmt: skip
+    model, errors, z = MixtureDenoiser(mixture, schedule), [], given.normal(8, 3)
+    for n in (20, 40, 80):
+        times = grid(n)
+        (a0, s0), (a1, s1) = (schedule(t) for t in (times[0], times[-1]))
+        x = torch.sqrt(a0**2 * SPREAD**2 + s0**2) * z
+        found = sampler(model, x, times)
+        is_tensor(found, (8, 3), "x")
+        errors.append((found - torch.sqrt(a1**2 * SPREAD**2 + s1**2) * z).abs().max().item())
+    return errors
+
+
+def one_point(answer, given):
+    """A sampler's 7 uneven steps to little noise, where the data are one point: (x found, x right, a function that
+    takes the same steps as a slip would, the model, the times)."""
+    schedule, point = Cosine(), given.uniform(0.5, 1.5, 3)
+    times, eps = uneven(0.9, 0.1, 7, given), given.normal(4, 3)
+    (a0, s0), (a1, s1) = (schedule(t) for t in (times[0], times[-1]))
+    model, first = OnePoint(point, schedule), a0 * point + s0 * eps
+
+    def walked(step):
+        x = first
+        for t, s in zip(times[:-1], times[1:], strict=True):
+            x = step(x, point, t, s, schedule)
+        return x
+
+    return answer(model, first.clone(), times), a1 * point + s1 * eps, walked, model, times
+
+
+def lands(answer, given, slips: dict, calls_a_step: int) -> None:
+    """Raise Wrong unless a sampler is exact where the data are one point; slips: key -> (their step, what to tell)."""
+    found, wanted, walked, model, times = one_point(answer, given)
+    if isinstance(found, Tensor) and found.shape == wanted.shape and not close(found, wanted):
+        _calls(model, times, calls_a_step)
+    same(found, wanted, {k: (walked(step), message) for k, (step, message) in slips.items()}, "x", 1e-10)
+
+
+def _old_alpha(x, point, t, s, schedule):
+    (a, sg), (_, sg_s) = schedule(t), schedule(s)
+    return a * point + sg_s * (x - a * point) / sg
+
+
+def _old_sigma(x, point, t, s, schedule):
+    a, a_s = schedule(t)[0], schedule(s)[0]
+    return a_s * point + (x - a * point)
+
+
+def _new_time(x, point, t, s, schedule):
+    a, sg = schedule(s)
+    return a * point + sg * ((x - a * point) / sg)
+
+
+def _variance(x, point, t, s, schedule):
+    (a, sg), (a_s, sg_s) = schedule(t), schedule(s)
+    return a_s * point + sg_s**2 * (x - a * point) / sg
+
+
+def _calls(model, times: Tensor, a_step: int) -> None:
+    """Raise Wrong unless the model was called `a_step` times a step."""
+    calls, steps = len(model.times), len(times) - 1
+    if a_step == 2 and calls == steps:
+        raise Wrong("one slope", "One network call a step: Heun's method takes a second slope at the new point.")
+    if calls < a_step * steps:
+        raise Wrong("stops early", f"{calls} network calls, {a_step * steps} expected: does it stop a step early?")
+    if calls > a_step * steps:
+        raise Wrong("too many calls", f"{calls} network calls for {steps} steps: {a_step} a step are enough.")
+
+
+def ends_at_data(answer, given) -> None:
+    """With times that end at 0 a sampler returns x0, finite."""
+    schedule, point = Linear(), given.normal(3)
+    model = OnePoint(point, schedule)
+    times = torch.tensor([0.9, 0.5, 0.2, 0.0], dtype=torch.float64)
+    found = answer(model, 0.1 * point + 0.9 * given.normal(2, 3), times)
+    if isinstance(found, Tensor) and not found.isfinite().all():
+        raise Wrong("0 / 0 at the end", "NaN where times end at 0: at t = 0 there is no noise, and x is x0 itself.")
+    same(found, point.expand(2, 3), {}, "x at t = 0")
+    if 0.0 in model.times:
+        raise Wrong("calls at t = 0", "The network is called at t = 0, where nothing is left to remove.")
+
+
+def takes_a_condition(answer, given) -> None:
+    """cond reaches every call."""
+    model, cond = OnePoint(given.normal(3), Linear()), torch.tensor([1, 2])
+    answer(model, given.normal(2, 3), torch.tensor([0.9, 0.5, 0.1], dtype=torch.float64), cond)
+    if not all(c is not None and torch.equal(c, cond) for c in model.conds):
+        raise Wrong("condition lost", "The condition does not reach the network: call model(x, t, cond).")
+
+
+# --- 02.4 ---
+
+_SLIPS = {
+    "old alpha": (_old_alpha, "x0 is scaled by the alpha of the old time: the new x needs alpha and sigma of the new "
+                  "time."),
+    "old sigma": (_old_sigma, "eps is scaled by the sigma of the old time: no noise is ever taken away."),
+    "called at the new time": (_new_time, "The network is asked about the new time, but x is still at the old one."),
+    "variance": (_variance, "eps is scaled by sigma^2: sigma is a deviation already."),
+}  # fmt: skip
+
+
+@ddim.part("data of one point: exact, after 7 uneven steps")
+def _(answer, given):
+    lands(answer, given, _SLIPS, 1)
+
+
+@ddim.part("one network call a step, at the time where x is")
+def _(answer, given):
+    *_, model, times = one_point(answer, given)
+    _calls(model, times, 1)
+    slips = {"called at the new time": (times[1:], _SLIPS["called at the new time"][1])}
+    same(torch.tensor(model.times, dtype=torch.float64), times[:-1], slips, "the times of the calls", 1e-5)
+
+
+@ddim.part("first order: on a Gaussian the error halves when the steps are doubled")
+def _(answer, given):
+    errors = order_errors(answer, VP(), lambda n: torch.linspace(0.9, 0.1, n + 1, dtype=torch.float64), given)
+    _order(errors, 1.8, 2.25, "first")
+
+
+def _order(errors: list[float], low: float, high: float, name: str) -> None:
+    ratios = [a / max(b, 1e-300) for a, b in zip(errors, errors[1:], strict=False)]
+    told = f"Errors {errors[0]:.2g}, {errors[1]:.2g} and {errors[2]:.2g} with 20, 40 and 80 steps: ratios " + (
+        f"{ratios[0]:.2f} and {ratios[1]:.2f}, {low:g} to {high:g} is {name} order."
+    )
+    if errors[2] > 0.3:
+        raise Wrong("does not converge", told + " It does not go to the right place at all.")
+    if name == "second" and all(1.6 < r < 2.6 for r in ratios):
+        raise Wrong("first order", told + " Is the second slope really taken, at the new point and the new time?")
+    if not all(low < r < high for r in ratios):
+        raise Wrong("order", told)
+
+
+ddim.part("times that end at 0: x0, finite")(ends_at_data)
+ddim.part("the condition reaches the network")(takes_a_condition)
+
+
+# --- 02.5 ---
+
+
+def _heun(kind: str):
+    def step(x, point, t, s, schedule):
+        (a, sg), (a_s, sg_s) = schedule(t), schedule(s)
+        h, eps = sg_s / a_s - sg / a, (x - a * point) / sg
+        if kind == "x":
+            ahead = x + h * eps
+            return x + h * (eps + (ahead - a_s * point) / sg_s) / 2
+        ahead = x + h * eps if kind == "predictor" else a_s * (x / a + h * eps)
+        slope = eps + (ahead - a_s * point) / sg_s
+        return a_s * (x / a + h * slope / (1 if kind == "sum" else 2))
+
+    return step
+
+
+@heun.part("two network calls a step: where x is, then at the new time")
+def _(answer, given):
+    *_, model, times = one_point(answer, given)
+    _calls(model, times, 2)
+    second = "The second slope is asked for at the old time. The point is new, and so must be the time."
+    slips = {"second call at the old time": (times[:-1].repeat_interleave(2), second)}
+    wanted = torch.stack([times[:-1], times[1:]], 1).flatten()
+    same(torch.tensor(model.times, dtype=torch.float64), wanted, slips, "the times of the calls", 1e-5)
+
+
+@heun.part("data of one point: exact, after 7 uneven steps")
+def _(answer, given):
+    slips = {
+        "slopes added": (_heun("sum"), "Overshoots by a factor: the two slopes are averaged, not added."),
+        "x instead of y": (_heun("x"), "The step is made in x. It is y = x / alpha whose slope by sigma / alpha is "
+                           "eps: divide by alpha before the step, multiply after it."),
+        "predictor in x": (_heun("predictor"), "The first guess of the new point is made in x, not in y = x / alpha."),
+    }  # fmt: skip
+    lands(answer, given, slips, 2)
+
+
+@heun.part("second order: on a Gaussian, with long and short steps in turn")
+def _(answer, given):
+    schedule = VP()
+    errors = order_errors(answer, schedule, lambda n: alternating(schedule, 0.9, 0.1, n), given)
+    _order(errors, 3.4, 5.2, "second")
+
+
+heun.part("times that end at 0: x0, finite, without a second call")(ends_at_data)
+heun.part("the condition reaches the network")(takes_a_condition)
+
+
+# --- 02.6 ---
+
+
+def _twice(x, point, t, s, schedule):
+    (_, sigma_t), (alpha_s, sigma_s) = schedule(t), schedule(s)
+    return sigma_s / sigma_t * x - alpha_s * torch.expm1(schedule.log_snr(t) - schedule.log_snr(s)) * point
+
+
+@dpmpp_2m.part("data of one point: exact, after 7 uneven steps")
+def _(answer, given):
+    slip = {"h is twice too long": (_twice, "h is twice too long: it is the step in log(alpha / sigma), half the "
+                                    "log-SNR.")}  # fmt: skip
+    lands(answer, given, _SLIPS | slip, 1)
+
+
+@dpmpp_2m.part("x0 linear in the log-SNR, steps of .3, .9, .2 and 1.8: extrapolated to the middle of each")
+def _(answer, given):
+    schedule, slope = VP(), given.uniform(0.3, 0.8, 1)
+    lam = schedule.log_snr(torch.tensor(0.8, dtype=torch.float64)) / 2
+    lams = torch.cat([lam[None], lam + torch.tensor([0.3, 0.9, 0.2, 1.8], dtype=torch.float64).cumsum(0)])
+    times, x = schedule.time(2 * lams), given.normal(2, 3)
+    found = answer(Straight(slope, schedule), x, times)
+    slips = {k: (_extrapolated(x, slope, lams, times, schedule, w), message) for k, (w, message) in _WEIGHTS.items()}
+    same(found, _extrapolated(x, slope, lams, times, schedule, lambda h, before: h / (2 * before)), slips, "x", 1e-7)
+
+
+_WEIGHTS = {
+    "ratio turned": (lambda h, before: before / (2 * h), "The ratio of the steps is turned: it is h over 2 h_before."),
+    "no ratio": (lambda h, before: 0.5, "The extrapolation is right for equal steps and wrong for unequal ones: "
+                 "multiply by h over h_before."),
+    "no half": (lambda h, before: h / before, "Half is missing: x0 is wanted in the *middle* of the step ahead."),
+    "minus": (lambda h, before: -h / (2 * before), "The sign: x0 goes on in the direction in which it has changed."),
+    "never kept": (lambda h, before: 0.0, "First order: the x0 of the step before has no effect. Is it kept?"),
+}  # fmt: skip
+
+
+def _extrapolated(x, slope, lams, times, schedule, weight):
+    """The closed form: in each step x / sigma grows by the integral of exp(lambda) x0, with x0 taken at lambda +
+    weight times the step before; half a step ahead for the right weight."""
+    for i in range(len(lams) - 1):
+        h, lam = lams[i + 1] - lams[i], lams[i]
+        if i > 0:
+            lam = lam + weight(h, lams[i] - lams[i - 1]) * (lams[i] - lams[i - 1])
+        (_, sigma_t), (alpha_s, sigma_s) = schedule(times[i]), schedule(times[i + 1])
+        x = sigma_s / sigma_t * x - alpha_s * math.expm1(-h) * (1 + slope * lam)
+    return x
+
+
+@dpmpp_2m.part("second order: on a Gaussian, with long and short steps in turn")
+def _(answer, given):
+    schedule = VP()
+    errors = order_errors(answer, schedule, lambda n: alternating(schedule, 0.9, 0.1, n), given)
+    _order(errors, 3.2, 5.4, "second")
+
+
+@dpmpp_2m.part("one network call a step")
+def _(answer, given):
+    *_, model, times = one_point(answer, given)
+    _calls(model, times, 1)
+
+
+dpmpp_2m.part("times that end at 0: x0, finite")(ends_at_data)
+dpmpp_2m.part("the condition reaches the network")(takes_a_condition)
+
+
+# --- 02.7 ---
+
+
+@fresh_share.part("the variance of x_s given x_t and x0, by Bayes' rule")
+def _(answer, given):
+    for schedule in (VP(), Cosine(), Linear()):
+        t, s = torch.tensor([0.7, 0.35], dtype=torch.float64) + given.uniform(-0.1, 0.1, 2)
+        (a_t, s_t), (a_s, s_s) = schedule(t), schedule(s)
+        step = a_t / a_s  # x_t = step x_s + noise, in a Markov chain
+        together = torch.stack([torch.stack([s_s**2, step * s_s**2]), torch.stack([step * s_s**2, s_t**2])])
+        left = (together[0, 0] - together[0, 1] ** 2 / together[1, 1]) / s_s**2
+        kept = a_t * s_s / (a_s * s_t)
+        slips = {
+            "no square": (1 - kept, "Not squared: it is a share of the variance, not of the deviation."),
+            "what is kept": (kept**2, "That is the share that is kept: the fresh one is 1 less that."),
+            "turned": (1 - 1 / kept**2, "Negative: the ratio is turned round. More is kept where s is near t."),
+            "plus": (1 + kept**2, "Greater than 1: a share is 1 less what is kept."),
+            "no alpha": (1 - (s_s / s_t) ** 2, "Where alpha changes too, noise of t counts as alpha_s / alpha_t times "
+                         "as much at s."),
+            "deviation": (torch.sqrt(1 - kept**2), "That is the deviation of the fresh noise: its variance is asked."),
+            "variance": ((1 - kept**2) * s_s**2, "That is the variance itself: divide by sigma_s^2."),
+        }  # fmt: skip
+        same(answer(a_t, s_t, a_s, s_s), left, slips, "the share", 1e-7)

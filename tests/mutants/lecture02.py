@@ -1,0 +1,271 @@
+"""Answers to the exercises of lecture 02 that are wrong, each with the key of its message, and others that are right."""
+
+_SAMPLER = """
+def {name}(model, x, times, cond=None):
+    for t, s in zip(times[:-1], times[1:]):
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = model.schedule(t), model.schedule(s)
+        {step}
+    return x
+"""
+_END = "x0, eps = model(x, t, cond)\n        if s == 0: return x0\n        "
+
+
+def _ddim(step: str) -> str:
+    return _SAMPLER.format(name="ddim", step=step)
+
+
+def _heun(ahead: str, slope: str, result: str = "alpha_s * (x / alpha_t + h * slope)") -> str:
+    step = _END + "h = sigma_s / alpha_s - sigma_t / alpha_t\n        "
+    step += f"ahead = {ahead}\n        slope = {slope}\n        x = {result}"
+    return _SAMPLER.format(name="heun", step=step)
+
+
+def _dpmpp(ahead: str, keep: str = "before = x0, h") -> str:
+    return f"""
+import torch
+def dpmpp_2m(model, x, times, cond=None):
+    before = None
+    for t, s in zip(times[:-1], times[1:]):
+        x0 = model(x, t, cond).x0
+        if s == 0: return x0
+        h = (model.schedule.log_snr(s) - model.schedule.log_snr(t)) / 2
+        ahead = x0
+        if before is not None: ahead = {ahead}
+        alpha, sigma = model.schedule(s)
+        x = sigma / model.schedule(t)[1] * x - alpha * torch.expm1(-h) * ahead
+        {keep}
+    return x
+"""
+
+
+_AHEAD = "alpha_s * (x / alpha_t + h * eps)"
+_SLOPE = "(eps + model(ahead, s, cond).eps) / 2"
+_WIDE = "alpha, sigma = (v.view(-1, *[1] * (x0.ndim - 1)) for v in (alpha, sigma))\n    "
+
+
+def _v(line: str, wide: str = _WIDE) -> str:
+    return f"def v_target(x0, eps, alpha, sigma):\n    {wide}return {line}\n"
+
+
+def _solve(line: str) -> str:
+    wide = "a, b, alpha, sigma = (v.view(-1, *[1] * (x_t.ndim - 1)) for v in (a, b, alpha, sigma))"
+    return f"def solve(out, a, b, x_t, alpha, sigma):\n    {wide}\n    det = alpha * b - sigma * a\n    return {line}\n"
+
+
+def _time(first: str, later: str, rounds: int = 50, low="middle, low", high="high, middle") -> str:
+    return f"""
+import torch
+def time_of(schedule, log_snr):
+    low, high = {first}
+    for _ in range({rounds}):
+        middle = (low + high) / 2
+        later = {later}
+        low, high = torch.where(later, {low}), torch.where(later, {high})
+    return (low + high) / 2
+"""
+
+
+_EACH = "torch.zeros_like(log_snr), torch.ones_like(log_snr)"
+_LATER = "schedule.log_snr(middle) > log_snr"
+
+
+def _share(line: str) -> str:
+    return f"def fresh_share(alpha_t, sigma_t, alpha_s, sigma_s):\n    return {line}\n"
+
+
+WRONG = {
+    "v_target": {
+        "flow": (_v("eps - x0"), "flow's target"),
+        "sign": (_v("sigma * x0 - alpha * eps"), "turned"),
+        "exchanged": (_v("sigma * eps - alpha * x0"), "exchanged"),
+        "plus": (_v("alpha * eps + sigma * x0"), "plus"),
+        "x_t": (_v("alpha * x0 + sigma * eps"), "x_t"),
+        "broadcast": (_v("alpha * eps - sigma * x0", ""), "lined up with columns"),
+        "in place": (_v("eps.mul_(alpha).sub_(sigma * x0)"), "changed its input"),
+        "float32": (_v("(alpha * eps - sigma * x0).float()"), "dtype"),
+        "no return": (_v("None"), "no tensor"),
+    },
+    "solve": {
+        "no determinant": (_solve("b * x_t - sigma * out, alpha * out - a * x_t"), "no determinant"),
+        "no determinant for eps": (_solve("(b * x_t - sigma * out) / det, alpha * out - a * x_t"), "no determinant"),
+        "sign": (_solve("(sigma * out - b * x_t) / det, (a * x_t - alpha * out) / det"), "sign"),
+        "sign of eps": (_solve("(b * x_t - sigma * out) / det, (a * x_t - alpha * out) / det"), "sign"),
+        "plus": (_solve("(b * x_t - sigma * out) / (alpha * b + sigma * a), out"), "plus"),
+        "exchanged": (_solve("(alpha * out - a * x_t) / det, (b * x_t - sigma * out) / det"), "exchanged"),
+        "eps only": (_solve("(x_t - sigma * out) / alpha, out"), "eps taken for the output"),
+        "one result": (_solve("(b * x_t - sigma * out) / det"), "no pair"),
+        "made up": (
+            _solve("(b * x_t - sigma * out) / (det + 1e-12), (alpha * out - a * x_t) / (det + 1e-12)"),
+            "hidden singularity",
+        ),
+    },
+    "time_of": {
+        "wrong half": (_time(_EACH, "schedule.log_snr(middle) < log_snr"), "wrong half"),
+        "factor": (_time(_EACH, "schedule.log_snr(middle) / 2 > log_snr"), "factor of 2"),
+        "ten halvings": (_time(_EACH, _LATER, 10), "coarse"),
+        "one for all": (
+            _time("torch.zeros(()), torch.ones(())", "(schedule.log_snr(middle) > log_snr).all()").replace(
+                "return (low + high) / 2", "return ((low + high) / 2).double().expand(log_snr.shape)"
+            ),
+            "one time for all",
+        ),
+        "backwards": (
+            _time(_EACH, _LATER).replace("return (low + high) / 2", "return 1 - (low + high) / 2"),
+            "time runs back",
+        ),
+        "asks": ("def time_of(schedule, log_snr):\n    return schedule.time(log_snr)\n", "asks the schedule"),
+        "search": (
+            "import torch\ndef time_of(schedule, log_snr):\n    t = torch.linspace(0.001, 0.999, 3000).double()\n"
+            "    all = torch.stack([schedule.log_snr(v) for v in t])\n"
+            "    return t[(all[:, None] - log_snr).abs().argmin(0)]\n",
+            "coarse",
+        ),
+    },
+    "ddim": {
+        "new time": (_ddim("x0, eps = model(x, s, cond)\n        x = alpha_s * x0 + sigma_s * eps"),
+                     "called at the new time"),
+        "old alpha": (_ddim(_END + "x = alpha_t * x0 + sigma_s * eps"), "old alpha"),
+        "old sigma": (_ddim(_END + "x = alpha_s * x0 + sigma_t * eps"), "old sigma"),
+        "variance": (_ddim(_END + "x = alpha_s * x0 + sigma_s**2 * eps"), "variance"),
+        "a step early": (_ddim(_END + "x = alpha_s * x0 + sigma_s * eps").replace("times[1:]", "times[1:-1]"),
+                         "stops early"),
+        "0 / 0": (
+            _ddim("x0, eps = model(x, t, cond)\n        x = alpha_s * x0 + sigma_s * (x - alpha_t * x0) / sigma_t")
+            .replace("return x", "return (x - model(x, s, cond).eps * 0)"),
+            "too many calls",
+        ),
+        "divides by sigma": (
+            _ddim("x0, eps = model(x, t, cond)\n        x = sigma_s * (alpha_s * x0 / sigma_s + eps)"),
+            "0 / 0 at the end",
+        ),
+        "no condition": (_ddim("x0, eps = model(x, t)\n        x = alpha_s * x0 + sigma_s * eps"), "condition lost"),
+        "a generator": (_ddim(_END + "x = alpha_s * x0 + sigma_s * eps\n        yield x"), "no tensor"),
+        "in place": (
+            "def ddim(model, x, times, cond=None):\n    for t, s in zip(times[:-1], times[1:]):\n"
+            "        x0, eps = model(x, t, cond)\n        alpha, sigma = model.schedule(s)\n"
+            "        x.copy_(alpha * x0 + sigma * eps)\n    return x\n",
+            "changed its input",
+        ),
+    },
+    "heun": {
+        "second call at the old time": (_heun(_AHEAD, "(eps + model(ahead, t, cond).eps) / 2"),
+                                        "second call at the old time"),
+        "the same slope twice": (_heun(_AHEAD, "(eps + model(x, t, cond).eps) / 2"), "second call at the old time"),
+        "one slope": (_heun(_AHEAD, "eps"), "one slope"),
+        "no half": (_heun(_AHEAD, "eps + model(ahead, s, cond).eps"), "slopes added"),
+        "predictor in x": (_heun("x + h * eps", _SLOPE), "predictor in x"),
+        "all in x": (_heun("x + h * eps", _SLOPE, "x + h * slope"), "x instead of y"),
+        "second slope alone": (_heun(_AHEAD, "model(ahead, s, cond).eps"), "first order"),
+        "no end": (_heun(_AHEAD, _SLOPE).replace("if s == 0: return x0", ""), "0 / 0 at the end"),
+        "no condition": (_heun(_AHEAD, "(eps + model(ahead, s).eps) / 2"), "condition lost"),
+    },
+    "dpmpp_2m": {
+        "ratio turned": (_dpmpp("x0 + (x0 - before[0]) * before[1] / (2 * h)"), "ratio turned"),
+        "no ratio": (_dpmpp("x0 + (x0 - before[0]) / 2"), "no ratio"),
+        "no half": (_dpmpp("x0 + (x0 - before[0]) * h / before[1]"), "no half"),
+        "minus": (_dpmpp("x0 - (x0 - before[0]) * h / (2 * before[1])"), "minus"),
+        "never kept": (_dpmpp("x0 + (x0 - before[0]) * h / (2 * before[1])", "pass"), "never kept"),
+        "extrapolation kept": (_dpmpp("x0 + (x0 - before[0]) * h / (2 * before[1])", "before = ahead, h"), "value"),
+        "two calls": (
+            _dpmpp("x0 + (x0 - before[0]) * h / (2 * before[1])").replace(
+                "ahead = x0\n", "ahead = model(x, t, cond).x0\n"
+            ),
+            "too many calls",
+        ),
+        "h not halved": (
+            _dpmpp("x0 + (x0 - before[0]) * h / (2 * before[1])").replace("log_snr(t)) / 2", "log_snr(t))"),
+            "h is twice too long",
+        ),
+        "no end": (
+            _dpmpp("x0 + (x0 - before[0]) * h / (2 * before[1])").replace("if s == 0: return x0", ""),
+            "0 / 0 at the end",
+        ),
+    },
+    "fresh_share": {
+        "no square": (_share("1 - alpha_t * sigma_s / (alpha_s * sigma_t)"), "no square"),
+        "turned": (_share("1 - (alpha_s * sigma_t / (alpha_t * sigma_s)) ** 2"), "turned"),
+        "plus": (_share("1 + (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2"), "plus"),
+        "sigma only": (_share("1 - (sigma_s / sigma_t) ** 2"), "no alpha"),
+        "kept": (_share("(alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2"), "what is kept"),
+        "variance": (_share("sigma_s**2 - (alpha_t / alpha_s * sigma_s**2 / sigma_t) ** 2"), "variance"),
+        "deviation": (_share("(1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2) ** 0.5"), "deviation"),
+    },
+}  # fmt: skip
+
+ALSO_RIGHT = {
+    "v_target": {
+        "einsum": "import torch\ndef v_target(x0, eps, alpha, sigma):\n"
+        "    return torch.einsum('b,b...->b...', alpha, eps) - torch.einsum('b,b...->b...', sigma, x0)\n",
+        "a loop": "import torch\ndef v_target(x0, eps, alpha, sigma):\n"
+        "    return torch.stack([a * e - s * x for x, e, a, s in zip(x0, eps, alpha, sigma)])\n",
+    },
+    "solve": {
+        "torch.linalg": """
+import torch
+def solve(out, a, b, x_t, alpha, sigma):
+    system = torch.stack([torch.stack([a, b], -1), torch.stack([alpha, sigma], -1)], -2)
+    known = torch.stack([out.flatten(1), x_t.flatten(1)], 1)
+    det = (alpha * b - sigma * a).view(-1, 1)
+    if (det == 0).any(): return x_t / 0, x_t / 0
+    x0, eps = torch.linalg.solve(system, known).unbind(1)
+    return x0.view(x_t.shape), eps.view(x_t.shape)
+""",
+        "through x0": _solve("(x0 := (b * x_t - sigma * out) / det), (x_t - alpha * x0) / sigma"),
+    },
+    "time_of": {
+        "more rounds": _time(_EACH, _LATER, 90),
+        "false position": """
+import torch
+def time_of(schedule, log_snr):
+    low, high = torch.full_like(log_snr, 1e-9), torch.full_like(log_snr, 1 - 1e-9)
+    for _ in range(60):
+        middle = torch.lerp(low, high, 0.5)
+        too_early = schedule.log_snr(middle) >= log_snr
+        low = torch.where(too_early, middle, low)
+        high = torch.where(too_early, high, middle)
+    return high
+""",
+    },
+    "ddim": {
+        "in y": _ddim(
+            _END + "y = x / alpha_t + (sigma_s / alpha_s - sigma_t / alpha_t) * eps\n        x = alpha_s * y"
+        ),
+        "by the score": _ddim(
+            "x0, eps = model(x, t, cond)\n        if s == 0: return x0\n        score = -eps / sigma_t\n"
+            "        x0 = (x + sigma_t**2 * score) / alpha_t\n        x = alpha_s * x0 - sigma_s * sigma_t * score"
+        ),
+        "without a special end": _ddim("x0, eps = model(x, t, cond)\n        x = alpha_s * x0 + sigma_s * eps"),
+        "by index": """
+def ddim(model, x, times, cond=None):
+    for i in range(len(times) - 1):
+        guess = model(x, times[i], cond)
+        alpha, sigma = model.schedule(times[i + 1])
+        x = alpha * guess.x0 + sigma * guess.eps
+    return x
+""",
+    },
+    "heun": {
+        "slopes halved one by one": _heun(_AHEAD, "0.5 * eps + 0.5 * model(ahead, s, cond).eps"),
+        "in y": """
+def heun(model, x, times, cond=None):
+    alpha, sigma = model.schedule(times[0])
+    y, n = x / alpha, sigma / alpha
+    for t, s in zip(times[:-1], times[1:]):
+        alpha, _ = model.schedule(t)
+        guess = model(alpha * y, t, cond)
+        if s == 0: return guess.x0
+        alpha_s, sigma_s = model.schedule(s)
+        m = sigma_s / alpha_s
+        slope = model(alpha_s * (y + (m - n) * guess.eps), s, cond).eps
+        y, n = y + (m - n) * (guess.eps + slope) / 2, m
+    return model.schedule(times[-1])[0] * y
+""",
+    },
+    "dpmpp_2m": {
+        "Lu's r0": _dpmpp("(1 + 1 / (2 * (before[1] / h))) * x0 - 1 / (2 * (before[1] / h)) * before[0]"),
+    },
+    "fresh_share": {
+        "by variances": _share("1 - (alpha_t / alpha_s) ** 2 * sigma_s**2 / sigma_t**2"),
+        "by the chain": _share("(sigma_t**2 - (alpha_t / alpha_s) ** 2 * sigma_s**2) / sigma_t**2"),
+    },
+}

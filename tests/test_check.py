@@ -1,0 +1,110 @@
+"""The checks of the exercises: solutions and other right answers pass, every mutant dies by the message that names it."""
+
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import jupytext
+import pytest
+from mutants import __path__ as folder
+
+from minidiff import check
+
+SOURCES = sorted((Path(__file__).parents[1] / "lectures" / "source").glob("*.py"))
+MUTANTS = [importlib.import_module(f"mutants.{m.name}") for m in pkgutil.iter_modules(folder)]
+WRONG = [(name, which, *case) for m in MUTANTS for name, of in m.WRONG.items() for which, case in of.items()]
+RIGHT = [(name, which, code) for m in MUTANTS for name, of in m.ALSO_RIGHT.items() for which, code in of.items()]
+CELLS = {
+    cell.metadata["exercise"]: cell
+    for source in SOURCES
+    for cell in jupytext.read(source).cells
+    if "exercise" in cell.metadata
+}
+
+
+def defined(code: str, name: str):
+    """What a cell defines by that name, with nothing else defined."""
+    names = {"__name__": "answer"}
+    exec(compile(code, "answer", "exec"), names)
+    return names[name]
+
+
+def test_every_exercise_stands_in_a_lecture():
+    assert sorted(CELLS) == sorted(check.EXERCISES)
+    for id, exercise in check.EXERCISES.items():
+        metadata = CELLS[id].metadata
+        assert (metadata["points"], metadata["minutes"]) == (exercise.points, exercise.minutes), id
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("id", check.EXERCISES)
+def test_solutions_pass(id, seed):
+    exercise = check.EXERCISES[id]
+    verdict = check.verdict(id, defined(CELLS[id].source, exercise.name), seed)
+    assert verdict.ok and verdict.points == exercise.points, verdict.text
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+@pytest.mark.parametrize("name, which, code", RIGHT, ids=[f"{name}: {which}" for name, which, _ in RIGHT])
+def test_other_right_answers_pass(name, which, code, seed):
+    verdict = check.verdict(name, defined(code, name), seed)
+    assert verdict.ok, verdict.text
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("name, which, code, key", WRONG, ids=[f"{name}: {which}" for name, which, *_ in WRONG])
+def test_mutants_die_by_their_own_message(name, which, code, key, seed):
+    verdict = check.verdict(name, defined(code, name), seed)
+    assert verdict.key == key and verdict.points == 0, verdict.text
+
+
+def test_every_exercise_has_mutants():
+    names = {exercise.name for exercise in check.EXERCISES.values()}
+    for cases, least in ((WRONG, 3), (RIGHT, 0)):
+        assert {name for name, *_ in cases} <= names
+        assert not least or all(sum(case[0] == name for case in cases) >= least for name in names)
+
+
+def test_no_check_calls_what_it_checks():
+    """Nor what the package has of it: checks import oracles, schedules and other libraries."""
+    for path in Path(check.__file__).parent.glob("lecture*.py"):
+        imported = re.findall(r"^from \.\.(\S*) import ([^\n]+)", path.read_text(), re.M)
+        names = {name.strip() for _, line in imported for name in line.strip("()").split(",")}
+        assert not names & {exercise.name for exercise in check.EXERCISES.values()}, path.name
+
+
+def test_what_is_not_an_answer():
+    def stub(model, x, times, cond=None):
+        raise NotImplementedError("exercise 02.4")
+
+    assert check.verdict("02.4", stub).text == "Exercise 02.4 ddim: not written yet (0 of 3 points)"
+    for thing in (None, 3, "ddim", [], object(), lambda: 0, lambda *a, **k: a, float("nan"), type):
+        for id in check.EXERCISES:
+            verdict = check.verdict(id, thing)
+            assert not verdict.ok and verdict.points == 0 and "Traceback" not in verdict.text
+    with pytest.raises(ValueError, match=r"unknown exercise '99.1': choose from"):
+        check.verdict("99.1", stub)
+    with pytest.raises(AttributeError, match="there is no exercise 'dddim'"):
+        check.dddim  # noqa: B018
+
+
+def test_own_mistakes_are_shown_by_their_line():
+    code = "def ddim(model, x, times, cond=None):\n    y = x[:, None]\n    return y @ times\n"
+    text = check.verdict("ddim", defined(code, "ddim")).text
+    assert "Your line 3" in text and "ended in RuntimeError" in text
+
+
+def test_the_same_seed_asks_the_same():
+    answer = defined("def fresh_share(a, b, c, d):\n    return a * 0 + 1\n", "fresh_share")
+    assert check.verdict("fresh_share", answer, 3).text == check.verdict("fresh_share", answer, 3).text
+    assert check.verdict("fresh_share", answer, 3).text != check.verdict("fresh_share", answer, 4).text
+
+
+def test_what_a_notebook_prints(capsys):
+    answer = defined(CELLS["02.4"].source, "ddim")
+    assert check.ddim(answer).answer is answer and check.heun(None).answer is None
+    check.progress()
+    said = capsys.readouterr().out
+    assert said.startswith("Exercise 02.4 ddim: right, 3 points\nExercise 02.5 heun: not right yet (0 of 3 points)\n")
+    assert re.search(r"lecture 02: 3 of \d+ points; next: 02.1 v_target, 6 minutes", said)
