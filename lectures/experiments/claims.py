@@ -81,9 +81,22 @@ class Record:
 
 def registry() -> dict[str, Claim]:
     """Every claim by its id."""
-    from . import lecture00, lecture01, lecture03, lecture04, lecture05, lecture06, lecture07, lecture08, lecture09
+    from . import (
+        lecture00,
+        lecture01,
+        lecture02,
+        lecture03,
+        lecture04,
+        lecture05,
+        lecture06,
+        lecture07,
+        lecture08,
+        lecture09,
+    )
 
-    modules = (lecture00, lecture01, lecture03, lecture04, lecture05, lecture06, lecture07, lecture08, lecture09)
+    modules = (
+        lecture00, lecture01, lecture02, lecture03, lecture04, lecture05, lecture06, lecture07, lecture08, lecture09,
+    )  # fmt: skip
     return {claim.id: claim for module in modules for claim in module.CLAIMS}
 
 
