@@ -83,7 +83,48 @@ print(claims.measure("2.1"))
 # %% [markdown]
 # **The number that decides** is the largest difference of $\alpha$. It falls tenfold for ten times the steps: a thousand steps *are* the limit.
 #
-# ## 2. Five paths, one family
+# ## 2. Targets: two equations, two unknowns
+#
+# A network may be asked for $\epsilon$, for $x_0$, or for a mixture. Each target is $a\,x_0 + b\,\epsilon$, and with
+# $x_t = \alpha x_0 + \sigma\epsilon$ this makes two equations for two unknowns. Salimans and Ho's $v = \alpha\epsilon - \sigma x_0$ is one of them.
+#
+# ### Exercise 02.1: The target v (6 minutes, 1 point)
+# Write `v_target(x0, eps, alpha, sigma)` for pictures x0 and eps (B, ...) with one alpha and sigma (B,) each.
+# <details><summary>Hint</summary>Give alpha and sigma the shape (B, 1, 1, 1) first; without it they line up with the last axis, in silence where B equals the width.</details>
+
+# %% exercise="02.1" points=1 minutes=6
+def v_target(x0, eps, alpha, sigma):
+    """x0, eps (B, ...); alpha, sigma (B,) -> like x0."""
+    # BEGIN SOLUTION
+    alpha, sigma = (value.reshape(-1, *[1] * (x0.ndim - 1)) for value in (alpha, sigma))
+    return alpha * eps - sigma * x0
+    # END SOLUTION
+
+
+# %%
+_ = check.v_target(v_target)
+
+# %% [markdown]
+# ### Exercise 02.2: The 2x2 system (15 minutes, 2 points)
+# Write `solve(out, a, b, x_t, alpha, sigma)`, which returns x0 and eps from out = a x0 + b eps and x_t = alpha x0 + sigma eps. out and x_t are (B, ...),
+# the four numbers (B,). Do not assume alpha^2 + sigma^2 = 1.
+# <details><summary>Hint</summary>Cramer's rule. The determinant is alpha b - sigma a; if it is 0, let the division show it.</details>
+
+# %% exercise="02.2" points=2 minutes=15
+def solve(out, a, b, x_t, alpha, sigma):
+    """out, x_t (B, ...); a, b, alpha, sigma (B,) -> x0 and eps, each (B, ...)."""
+    # BEGIN SOLUTION
+    a, b, alpha, sigma = (value.reshape(-1, *[1] * (x_t.ndim - 1)) for value in (a, b, alpha, sigma))
+    det = alpha * b - sigma * a
+    return (b * x_t - sigma * out) / det, (alpha * out - a * x_t) / det
+    # END SOLUTION
+
+
+# %%
+_ = check.solve(solve)
+
+# %% [markdown]
+# ## 3. Five paths, one family
 #
 # Nothing forces $\alpha^2 + \sigma^2 = 1$. Each pair $(\alpha_t, \sigma_t)$ is a path, and the literature has many. What a network can know of the noise is
 # only the ratio, the **noise level** $\sigma / \alpha$, or its logarithm, **log-SNR** $= 2 \log(\alpha/\sigma)$.
@@ -130,55 +171,16 @@ levels = torch.tensor([4.0, 0.0, -4.0], dtype=torch.float64)
 print({name: [round(v, 3) for v in find(schedule, levels).tolist()] for name, schedule in lecture02.PATHS.items()})
 
 # %% [markdown]
-# **Targets.** A network may be asked for $\epsilon$, for $x_0$, or for a mixture. Each target is $a\,x_0 + b\,\epsilon$, and with
-# $x_t = \alpha x_0 + \sigma\epsilon$ this makes two equations for two unknowns. Salimans and Ho's $v = \alpha\epsilon - \sigma x_0$ is one of them.
-#
-# ### Exercise 02.1: The target v (6 minutes, 1 point)
-# Write `v_target(x0, eps, alpha, sigma)` for pictures x0 and eps (B, ...) with one alpha and sigma (B,) each.
-# <details><summary>Hint</summary>Give alpha and sigma the shape (B, 1, 1, 1) first; without it they line up with the last axis, in silence where B equals the width.</details>
-
-# %% exercise="02.1" points=1 minutes=6
-def v_target(x0, eps, alpha, sigma):
-    """x0, eps (B, ...); alpha, sigma (B,) -> like x0."""
-    # BEGIN SOLUTION
-    alpha, sigma = (value.reshape(-1, *[1] * (x0.ndim - 1)) for value in (alpha, sigma))
-    return alpha * eps - sigma * x0
-    # END SOLUTION
-
-
-# %%
-_ = check.v_target(v_target)
-
-# %% [markdown]
-# ### Exercise 02.2: The 2x2 system (15 minutes, 2 points)
-# Write `solve(out, a, b, x_t, alpha, sigma)`, which returns x0 and eps from out = a x0 + b eps and x_t = alpha x0 + sigma eps. out and x_t are (B, ...),
-# the four numbers (B,). Do not assume alpha^2 + sigma^2 = 1.
-# <details><summary>Hint</summary>Cramer's rule. The determinant is alpha b - sigma a; if it is 0, let the division show it.</details>
-
-# %% exercise="02.2" points=2 minutes=15
-def solve(out, a, b, x_t, alpha, sigma):
-    """out, x_t (B, ...); a, b, alpha, sigma (B,) -> x0 and eps, each (B, ...)."""
-    # BEGIN SOLUTION
-    a, b, alpha, sigma = (value.reshape(-1, *[1] * (x_t.ndim - 1)) for value in (a, b, alpha, sigma))
-    det = alpha * b - sigma * a
-    return (b * x_t - sigma * out) / det, (alpha * out - a * x_t) / det
-    # END SOLUTION
-
-
-# %%
-_ = check.solve(solve)
-
-# %% [markdown]
 # **Predict before you run.** Take one noise, and walk back to data on each of the five paths, with the exact model and at the same noise levels. How far apart
 # do the five ends lie?
-# <details><summary>Answer</summary>They are the same points. In y = x / alpha and n = sigma / alpha the way back is the same equation on every path (part 5).</details>
+# <details><summary>Answer</summary>They are the same points. In y = x / alpha and n = sigma / alpha the way back is the same equation on every path (part 6).</details>
 
 # %%
 family = claims.measure("2.2")
 print(family)
 
 # %% [markdown]
-# ## 3. DDPM's bound is this loss
+# ## 4. DDPM's bound is this loss
 #
 # DDPM is derived as a variational bound: each step back is a Gaussian, and the bound adds the Kullback-Leibler divergences between the true
 # step and the model's. Both have the same variance, $\text{var} = \sigma_s^2 (1 - \alpha_t^2\sigma_s^2/(\alpha_s^2\sigma_t^2))$, so the divergence is a squared distance of
@@ -234,7 +236,7 @@ with torch.no_grad():
         print(f"sigma {sigma}: error of x0 {(ours - x0).square().mean():.4f}, of the best denoiser {(best - x0).square().mean():.4f}")
 
 # %% [markdown]
-# ## 4. Two ways back: an SDE and an ODE
+# ## 5. Two ways back: an SDE and an ODE
 #
 # Take data that are one Gaussian, $N(0, s^2)$, with $\alpha = 1$. Then $x_\sigma \sim N(0, s^2 + \sigma^2)$, and one map carries the distribution at $\sigma$ to
 # the one at $\sigma'$: multiply by $\sqrt{(s^2 + \sigma'^2)/(s^2+\sigma^2)}$. Differentiate it by $\sigma$, and write $\nabla \log p = -x/(s^2+\sigma^2)$ for the score:
@@ -272,13 +274,13 @@ plot.gif(frames, [90] * (len(frames) - 1) + [1500])
 
 # %% [markdown]
 # **Predict before you run.** After 400 steps each: which of the two is nearer to the data?
-# <details><summary>Answer</summary>Neither: single paths differ, the distributions are the same, at each noise level. What differs is what errors do (part 6).</details>
+# <details><summary>Answer</summary>Neither: single paths differ, the distributions are the same, at each noise level. What differs is what errors do (part 7).</details>
 
 # %%
 print(claims.measure("2.3"))
 
 # %% [markdown]
-# ## 5. Samplers
+# ## 6. Samplers
 #
 # On any path, let $y = x/\alpha$ and $n = \sigma/\alpha$. The ODE is then $dy/dn = \epsilon(x, t)$: the schedule is gone. One step of Euler's method from t to s,
 # $y_s = y_t + (n_s - n_t)\,\epsilon$, multiplied out, is
@@ -397,14 +399,14 @@ for row, (name, draw) in zip(axes, {"DDIM": draw_ddim, "Heun": draw_heun, "DPM-S
         _ = plot.points(found, ax=ax, title=f"{name}, {calls} calls", limit=1.2)
 
 # %% [markdown]
-# ## 6. Noise on the way back
+# ## 7. Noise on the way back
 #
 # DDPM draws fresh noise in each step. In our terms: of the noise $\sigma_s\epsilon$ that belongs to the new time, a share of the variance is drawn anew, and the rest
 # is kept. Which share makes the step that of the Markov chain?
 #
 # ### Exercise 02.7: The fresh share (10 minutes, 1 point)
 # Write `fresh_share(alpha_t, sigma_t, alpha_s, sigma_s)`: the variance of x_s given x_t and x0, divided by sigma_s^2.
-# <details><summary>Hint</summary>Given x0, x_s and x_t are jointly Gaussian: x_t = (alpha_t / alpha_s) x_s + noise. Bayes' rule for two Gaussians; or read it off the variance in part 3.</details>
+# <details><summary>Hint</summary>Given x0, x_s and x_t are jointly Gaussian: x_t = (alpha_t / alpha_s) x_s + noise. Bayes' rule for two Gaussians; or read it off the variance in part 4.</details>
 
 # %% exercise="02.7" points=1 minutes=10
 def fresh_share(alpha_t, sigma_t, alpha_s, sigma_s):
@@ -428,7 +430,7 @@ _ = check.fresh_share(fresh_share)
 print(claims.measure("2.5"))
 
 # %% [markdown]
-# ## 7. How many calls does a picture need?
+# ## 8. How many calls does a picture need?
 #
 # An error that nobody sees is no error. So count calls until the *distance to real pictures* no longer falls: a U-Net on digits (in `gpu` mode CIFAR-10), Fréchet
 # distance of its samples, three samplers.
