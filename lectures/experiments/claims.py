@@ -7,6 +7,7 @@ into lectures/CLAIMS.md: so notebook and ledger cannot disagree. claims.json has
 """
 
 import datetime
+import hashlib
 import importlib
 import json
 import os
@@ -92,14 +93,27 @@ _measured: dict[str, Record] = {}
 def measure(claim_id: str, write: bool | None = None) -> Record:
     """Run a claim's experiment now.
 
-    `write` puts the record into the ledger, as that of this mode; by default if $MINIDIFF_RECORD is set. A smoke run is
-    never written. Raises ValueError for an unknown claim, and in gpu mode without a GPU.
+    `write` puts the record into the ledger, as that of this mode; by default in a build of the lectures. A smoke run is
+    never written. A build keeps what it has measured in the folder $MINIDIFF_RECORDS, and takes it from there if it is
+    of these very experiments. Raises ValueError for an unknown claim, and in gpu mode without a GPU.
     """
     claims = registry()
     if claim_id not in claims:
         raise ValueError(f"unknown claim {claim_id!r}: choose from {', '.join(claims)}")
     device()  # raises where the mode is gpu and there is none
-    claim = claims[claim_id]
+    folder = os.environ.get("MINIDIFF_RECORDS") if mode() != "smoke" else None
+    kept = folder and Path(folder) / f"{claim_id} {mode()} {_experiments()}.pt"
+    record = torch.load(kept, weights_only=False) if kept and kept.exists() else _measure(claims[claim_id])
+    if kept:
+        with replacing(kept) as temporary:
+            torch.save(record, temporary)
+    _measured[claim_id] = record
+    if (write or (write is None and folder)) and mode() != "smoke":
+        _write(record)
+    return record
+
+
+def _measure(claim: Claim) -> Record:
     found = claim.experiment(mode() == "smoke")
     values = {
         "id": claim.id, "statement": claim.statement, "where": claim.where, "prediction": claim.prediction,
@@ -107,11 +121,13 @@ def measure(claim_id: str, write: bool | None = None) -> Record:
         "interval": (found.low, found.high), "notes": found.notes, "data": found.data, "seeds": found.seeds,
         "device": device_name(found.device), "date": datetime.date.today().isoformat(), "why_anew": claim.why_anew,
     }  # fmt: skip
-    record = Record(**judged(values, claim), detail=found.detail)
-    _measured[claim_id] = record
-    if (write or (write is None and os.environ.get("MINIDIFF_RECORD"))) and mode() != "smoke":
-        _write(record)
-    return record
+    return Record(**judged(values, claim), detail=found.detail)
+
+
+def _experiments() -> str:
+    """A digest of the experiments' code."""
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return hashlib.sha256(code).hexdigest()[:12]
 
 
 def judged(row: dict, claim: Claim) -> dict:
