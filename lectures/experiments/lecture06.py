@@ -4,10 +4,14 @@ What do latents save at 4096 x 4096? Claim 6.1, on a toy, is in sheet.py, 6.4 in
 """
 
 import torch
+from torch import Tensor
+from torch.nn.functional import pad
 
 from minidiff.measure.nets import flops
 from minidiff.nets import DiT, UNet
+from minidiff.run.generate import from_noise
 from minidiff.stages.autoencoder import Decoder
+from minidiff.stages.vq import Codebook
 
 from .claims import Claim
 from .compressed import FACTORS, PRIORS, compressed, described
@@ -87,6 +91,24 @@ def cost_of_4096(smoke: bool) -> Outcome:
 def eight_minutes_each(name: str) -> dict:
     """What tests/bench/stages.py measured on the data called `name`."""
     return bench_results(f"stages_{name}")
+
+
+# --- what exercises ask for, by the package ---
+
+
+def quantise(h: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    book = Codebook(*codes.shape).to(h.device).eval()
+    book.vectors = codes.detach()
+    return book(h)[0], book.code(h)
+
+
+def causal_nll(net, tokens: Tensor, start: int) -> Tensor:
+    logits = net(pad(tokens, (1, 0), value=start))
+    return -torch.distributions.Categorical(logits=logits[:, :-1]).log_prob(tokens).sum(1)
+
+
+def sample_latents(prior, decode, scale: float, n: int, shape, steps: int, generator) -> Tensor:
+    return decode(from_noise(prior, shape, n, generator=generator, sampler="ddim", steps=steps) / scale)
 
 
 STAGES = 'slide "Multi-Stage Generative Models"'
