@@ -86,14 +86,8 @@ _ = axes[0].set_ylabel("$x_2$")
 # **Predict before you run.** Which is nearer to the data? Which stays nearer to the sheet?
 # <details><summary>Answer</summary>Two stages, in both. One stage must learn everywhere that 62 directions are empty; the decoder cannot leave the sheet.</details>
 
-
 # %%
-def short(record):
-    low, high = record.interval
-    print(f"{record.id} {record.quantity}: {record.value:.3g}, {low:.3g} to {high:.3g}: {record.verdict}")
-
-
-short(claims.measure("6.1"))  # the same with five seeds
+print(claims.measure("6.1"))  # the same with five seeds
 
 # %% [markdown]
 # **The number that decides** is the ratio of distances to the data. Two stages win where data lie on something small. Pictures do.
@@ -282,7 +276,7 @@ _ = ax.set_xticks(list(vaes), [str(f) for f in vaes])
 ax.minorticks_off()
 _ = ax.legend()
 for name in ("6.2", "6.3"):  # three seeds, with the package's autoencoders and 400 steps for a prior
-    short(claims.Record(**claims.ledger()[name]))
+    print(claims.Record(**claims.ledger()[name]))
 
 # %% [markdown]
 # **The numbers that decide.** No prior comes below the floor (6.3): no second stage mends the first. The expected U in $f$ (6.2) depends on the budget. With short training, what counts is how
@@ -328,7 +322,7 @@ print(f"held-out nats a latent: one full Gaussian {normal.log_prob(unseen.flatte
 
 # %%
 simple = claims.measure("6.4")
-short(simple)
+print(simple)
 print(simple.notes)
 
 # %% [markdown]
@@ -495,7 +489,7 @@ for name, model in (("stack", StackedGAN((3, 32, 32), 24)), ("one", gan.GAN((3, 
         model.use(stacks.judges(True)[3].requires_grad_(False))  # its classifier counts too
     cost[name] = stacks.training_flops(model, (3, 32, 32), 24)
 print(f"GFLOPs of a step: stack {cost['stack'] / 1e9:.1f}, one {cost['one'] / 1e9:.1f}: the one makes {cost['stack'] / cost['one']:.1f} times as many steps")
-short(claims.Record(**claims.ledger()["6.6"]))  # three seeds
+print(claims.Record(**claims.ledger()["6.6"]))  # three seeds
 
 # %% [markdown]
 # **The number that decides:** above 1 the stack is nearer to the data. Much of its budget goes into the classifier, and it has two pairs to keep in balance. What it gets for that is knowledge: features that were learned *with labels*.
@@ -549,7 +543,7 @@ for i, label in enumerate(("in pixels", "at f = 8")):
 _ = ax.set_xticks([k + 0.2 for k in range(3)], list(costs.detail["found"]))
 _ = ax.set(yscale="log", ylabel="FLOPs of one picture")
 _ = ax.legend()
-short(costs)
+print(costs)
 
 # %% [markdown]
 # A U-Net saves nearly the 64 of its positions, and the decoder takes back a little. Attention saves nearly $64^2$: in pixels it is out of the question, $10^{20}$ operations a picture. The slide is right, by a factor from 60 to 4,000.
