@@ -55,6 +55,12 @@ def held_out() -> Tensor:
     return digits.at(torch.arange(len(digits)))
 
 
+def distance(x: Tensor, smoke: bool) -> float:
+    """The Frechet distance of pictures x to the held-out ones."""
+    _, judge, _ = classifiers(smoke)
+    return frechet_distance(extract(judge, x.clamp(-1, 1))[0], extract(judge, held_out())[0])
+
+
 def autoencoder(f: int, seed: int, smoke: bool, codes=None) -> Autoencoder:
     """One trained for some seconds."""
     digits, _, teacher = classifiers(smoke)

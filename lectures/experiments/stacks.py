@@ -20,7 +20,7 @@ from minidiff.stages import GAN, StackedGAN
 from .tools import Outcome, device, mode, named, pictures, ratio_interval, repeats, seeded, wide
 from .tools import fit as fit_model
 
-STEPS, SIZE, R1 = 500, 32, 1.0  # steps of the stack, of 64
+STEPS, BATCH, WIDTH, SIZE, R1 = 500, 32, 24, 32, 1.0  # steps of the stack
 CLASSES = len(scenes.COLOURS) * len(scenes.SHAPES)
 
 
@@ -47,7 +47,7 @@ class Counted(TorchDispatchMode):
         return out
 
 
-def training_flops(model, shape, classes: int, batch: int = 64) -> int:
+def training_flops(model, shape, classes: int, batch: int = BATCH) -> int:
     """Of one step, forward and backward."""
     x, label = torch.zeros(batch, *shape, device=device()), torch.arange(batch, device=device()) % classes
     with Counted() as counted:
@@ -68,25 +68,32 @@ def judges(smoke: bool):
     return Shapes(), Shapes().batch(40 if smoke else 1000, torch.Generator().manual_seed(10**6))[0], *nets
 
 
+def pair(shape, classes: int, seed: int = 0, encoder=None, spread: float = 1.0) -> dict:
+    """The stack, with its encoder, and the one GAN, untrained."""
+    encoder = encoder or seeded(lambda: classifier.Classifier(*shape[:2], classes), 0)
+    models = {
+        "stacked": seeded(lambda: StackedGAN(shape, classes, width=wide(WIDTH), r1=R1), seed),
+        "one": seeded(lambda: GAN(shape, classes, width=wide(WIDTH), r1=R1), seed),
+    }
+    models["stacked"].use(encoder.requires_grad_(False).to(device()), spread)
+    return {k: m.to(device(), memory_format=torch.channels_last) for k, m in models.items()}
+
+
+def costs(shape=Shapes.shape, classes: int = CLASSES) -> dict[str, int]:
+    """FLOPs of a training step of each."""
+    return {name: training_flops(m, shape, classes) for name, m in pair(shape, classes).items()}
+
+
 def stacked_against_one(smoke: bool) -> Outcome:
-    steps, train_on = 2 if smoke else STEPS, judges(smoke)
-    source, real_pictures, judge, teacher = train_on
+    source, real_pictures, judge, teacher = judges(smoke)
     classes, n = source.classes if isinstance(source.classes, int) else len(source.classes), len(real_pictures)
-    spread = extract(teacher, real_pictures)[0].std().item()
+    label, spread = torch.arange(n) % classes, extract(teacher, real_pictures)[0].std().item()
     real, rows, shown = extract(judge, real_pictures)[0], {"stacked": [], "one": []}, {}
-    label = torch.arange(n) % classes
+    cost, steps = costs(source.shape, classes), {"stacked": 2 if smoke else STEPS}
+    steps["one"] = round(cost["stacked"] / cost["one"] * steps["stacked"])
     for seed in range(repeats(smoke)):
-        models = {
-            "stacked": seeded(lambda: StackedGAN(source.shape, classes, width=wide(32), r1=R1), seed),
-            "one": seeded(lambda: GAN(source.shape, classes, width=wide(32), r1=R1), seed),
-        }
-        models["stacked"].use(teacher.requires_grad_(False), spread)
-        models = {k: m.to(device(), memory_format=torch.channels_last) for k, m in models.items()}
-        costs = {k: training_flops(m, source.shape, classes) for k, m in models.items()}
-        more = costs["stacked"] / costs["one"]
-        for name, model in models.items():
-            duration = steps if name == "stacked" else round(more * steps)
-            model = fit_model(model, lambda g: source.batch(64, g), duration, seed)
+        for name, model in pair(source.shape, classes, seed, teacher, spread).items():
+            model = fit_model(model, lambda g: source.batch(BATCH, g), steps[name], seed)
             x = generate(model, n, cond=label, seed=seed).clamp(-1, 1)
             features = extract(judge, x)[0]
             rows[name].append((frechet_distance(features, real), *precision_recall(real, features)))
@@ -96,12 +103,12 @@ def stacked_against_one(smoke: bool) -> Outcome:
     means = {k: torch.tensor(v).mean(0).tolist() for k, v in rows.items()}
     return Outcome(
         *ratio_interval(logs),
-        data=f"{source.name if mode() != 'gpu' else named(source)} at {SIZE}x{SIZE}, {classes} classes; {steps} steps "
-        f"of 64 for the stack, {round(more * steps)} for the one: equal FLOPs; {n} samples; features of a classifier "
+        data=f"{source.name if mode() != 'gpu' else named(source)} at {SIZE}x{SIZE}, {classes} classes; {steps['stacked']} "
+        f"steps of {BATCH} for the stack, {steps['one']} for the one: equal FLOPs; {n} samples; features of a classifier "
         "that is not the stack's encoder",
         seeds=len(logs), device=device(),
         notes="Frechet distance, precision, recall: "
         + "; ".join(f"{k} {a:.1f}, {b:.2f}, {c:.2f}" for k, (a, b, c) in means.items())
         + f"; real against real {again:.1f}",
-        detail={"rows": rows, "pictures": shown, "flops": costs},
+        detail={"rows": rows, "pictures": shown, "flops": cost},
     )  # fmt: skip
