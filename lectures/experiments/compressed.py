@@ -89,20 +89,21 @@ def prior_of(name: str, shape, seed: int):
     return DiffusionModel(net, shape, Diffusion(times="uniform", sigma_data=STD))
 
 
+def pictures_of(name: str, latents: Latents, net: Autoencoder, n: int, seed: int, smoke: bool) -> Tensor:
+    """n pictures by a prior fitted to latents, and the decoder."""
+    prior, lr = prior_of(name, latents.shape, seed).to(device()), 2e-3 if name == "diffusion" else 1e-3
+    model = fit(prior, latents, net, 2 if smoke else PRIOR_STEPS, seed=seed, lr=lr)
+    return generate(model, n, steps=2 if smoke else 10, seed=seed)
+
+
 @functools.cache
 def compressed(smoke: bool) -> dict:
     """(prior, f) -> the Frechet distance a seed, and "floor", "again" and "pictures": every prior on every autoencoder.
 
     The tokens of the autoregressive prior come from an autoencoder of its own, with a codebook.
     """
-    seeds, (n, calls) = repeats(smoke), (10, 2) if smoke else (1000, 10)
-    _, judge, _ = classifiers(smoke)
-    real = extract(judge, held_out())[0]
-
-    def distance(x):
-        return frechet_distance(extract(judge, x)[0], real)
-
-    found = {"again": distance(training_pictures(n)), "pictures": {("real", 1): training_pictures(8)}}
+    seeds, n = repeats(smoke), 10 if smoke else 1000
+    found = {"again": distance(training_pictures(n), smoke), "pictures": {("real", 1): training_pictures(8)}}
     digits, _, _ = classifiers(smoke)
     train_on = digits.at(torch.arange(100 if smoke else len(digits)))
     for seed in range(seeds):
@@ -117,26 +118,16 @@ def compressed(smoke: bool) -> dict:
                 x = training_pictures(n)
                 back, index = reconstruct(net, x)
                 kind = " with codes" if codes else ""
-                found.setdefault(("floor" + kind, f), []).append(distance(back))
+                found.setdefault(("floor" + kind, f), []).append(distance(back, smoke))
                 found.setdefault(("PSNR" + kind, f), []).append(psnr(x, back))
                 if codes:
                     found.setdefault(("usage", f), []).append(usage(index, codes)[0])
                 found["pictures"].setdefault(("reconstructed" + kind, f), back[:8])
                 for name in PRIORS:
-                    if (name == "autoregressive") != bool(codes):
-                        continue
-                    prior = prior_of(name, latents.shape, seed).to(device())
-                    model = fit(
-                        prior,
-                        latents,
-                        net,
-                        2 if smoke else PRIOR_STEPS,
-                        seed=seed,
-                        lr=2e-3 if name == "diffusion" else 1e-3,
-                    )
-                    x = generate(model, n, steps=calls, seed=seed)
-                    found.setdefault((name, f), []).append(distance(x))
-                    found["pictures"].setdefault((name, f), x[:8])
+                    if (name == "autoregressive") == bool(codes):
+                        x = pictures_of(name, latents, net, n, seed, smoke)
+                        found.setdefault((name, f), []).append(distance(x, smoke))
+                        found["pictures"].setdefault((name, f), x[:8])
     return found
 
 

@@ -20,7 +20,7 @@ from minidiff.stages import GAN, StackedGAN
 from .tools import Outcome, device, mode, named, pictures, ratio_interval, repeats, seeded, wide
 from .tools import fit as fit_model
 
-STEPS, BATCH, WIDTH, SIZE, R1 = 500, 32, 24, 32, 1.0  # steps of the stack
+STEPS, BATCH, WIDTH, SIZE, R1 = 400, 32, 24, 32, 0.1  # steps of the stack
 CLASSES = len(scenes.COLOURS) * len(scenes.SHAPES)
 
 

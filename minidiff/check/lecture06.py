@@ -84,14 +84,15 @@ def _(answer, given):
 # --- 06.2 ---
 
 
+def total(terms: Tensor) -> Tensor:
+    """Of each sample, (B,)."""
+    return terms.flatten(1).sum(1)
+
+
 def _divergence(answer, mean: Tensor, log_var: Tensor) -> None:
     normal = torch.distributions.Normal
     each = torch.distributions.kl_divergence(normal(mean, (log_var / 2).exp()), normal(0 * mean, 1 + 0 * mean))
-    right, var = each.flatten(1).sum(1), log_var.exp()
-
-    def total(terms):
-        return terms.flatten(1).sum(1)
-
+    right, var = total(each), log_var.exp()
     slips = {
         "negative": (-right, f"{-right[0]:.4g} is negative: the terms are (mean^2 + e^log_var - 1 - log_var) / 2."),
         "not halved": (2 * right, "Twice too much: the terms are halved."),
