@@ -52,7 +52,7 @@ def _after(answer, given, step: int, slips, **options) -> None:
     new, old, buffers = _flat(model.parameters()), _flat(ema.parameters()), _flat(model.buffers())
     answer(ema, model, step, **options)
     if not close(_flat(model.parameters()), new) or not close(_flat(model.buffers()), buffers):
-        raise Wrong("changes the model", "The model has changed: its weights belong to the optimizer. Change ema alone.")
+        raise Wrong("changes the model", "The model has changed: the optimizer's alone. Change ema.")
     if any(v.requires_grad or v.grad_fn is not None for v in ema.parameters()):
         raise Wrong("under autograd", "ema has become part of the graph, which then grows with each step: write it "
                     "under torch.no_grad().")  # fmt: skip
@@ -89,8 +89,8 @@ def _(answer, given):
     def slips(old, new):
         ramp = (1 + 10**5) / (10 + 10**5)
         return {
-            "no limit": (_averaged(old, new, ramp), f"After many steps (1 + step) / (10 + step) is {ramp:.4f}, above the "
-                         "decay: take the smaller."),
+            "no limit": (_averaged(old, new, ramp), f"After many steps (1 + step) / (10 + step) is {ramp:.4f}, above "
+                         "the decay: take the smaller."),
             "decay not used": (_averaged(old, new, 0.999), "decay=0.9 was given and .999 used."),
         }  # fmt: skip
 
@@ -107,8 +107,8 @@ def _(answer, given):
     if close(found, new):
         return
     if close(found, old):
-        raise Wrong("buffers forgotten", "The buffers of ema, such as batch norm's running mean, are still those of the "
-                    "start: copy the model's.")  # fmt: skip
+        raise Wrong("buffers forgotten", "The buffers of ema, such as batch norm's running mean, are still those of "
+                    "the start: copy the model's.")  # fmt: skip
     raise Wrong("buffers averaged", "Buffers are copied, not averaged: they are averages, counts or constants already.")
 
 
@@ -228,10 +228,10 @@ def _(answer, given):
     slips = {
         "turned": (1 / right, "Turned round: copies must give 0, so the samples' distance stands above."),
         "held_out looked at": (middle(_away(x, held)) / middle(theirs), fair + " You look for samples in held_out."),
-        "below is not train": (middle(mine) / middle(_away(held, x)), fair + " Below you look for held_out in samples."),
+        "below is not train": (middle(mine) / middle(_away(held, x)), fair + " Below you look in samples."),
         "both held_out": (middle(_away(x, held)) / middle(_away(held, x)), fair),
         "above alone": (middle(mine), "What is near? Divide by the distance of pictures that were never seen."),
-        "mean": (mine.min(1).values.mean() / theirs.min(1).values.mean(), "The mean of the distances, which one strange "
+        "mean": (mine.min(1).values.mean() / theirs.min(1).values.mean(), "The mean of the distances, which one odd "
                  "sample moves: the median was asked."),
         "wrong way": (middle(mine, 0) / middle(theirs, 0), "For each *training* picture you take the nearest sample: "
                       "take, for each sample, the nearest training picture."),
@@ -256,7 +256,7 @@ def _(answer, given):
 def _(answer, given):
     train, held, fresh = given.normal(60, 4), given.normal(41, 4), given.normal(25, 4)
     for x, what in ((train[:31], "samples that are training pictures"),
-                    (torch.cat([train[:31], fresh]), "samples of which more than half are training pictures")):  # fmt: skip
+                    (torch.cat([train[:31], fresh]), "samples of which most are training pictures")):  # fmt: skip
         found = float(_number(answer(x, train, held)))
         if not abs(found) < 1e-5:
             raise Wrong("not 0 for copies", f"{found:.3g} for {what}: it must be 0.")
@@ -373,9 +373,9 @@ def _(answer, given):
         "root": (square.sqrt(), "The root of the mean square: leave it squared."),
         "absolute": (per(eps.abs()), "Absolute errors: their best guess is a median, and x0's mean is needed."),
         "half": (square / 2, "Half of it: there is no 1/2 in this loss."),
-        "weighted": (square * (alpha / sigma) ** 2, "Weighted by the signal-to-noise ratio: the simple loss has weight 1."),
+        "weighted": (square * (alpha / sigma) ** 2, "Weighted by the SNR: the simple loss has weight 1."),
         "weighted by sigma": (square * sigma**2, "Weighted by sigma^2: the simple loss has weight 1."),
-        "one mean for all": (square.mean().expand(4), "All pictures have the same loss, the batch's mean: take the mean "
+        "one mean for all": (square.mean().expand(4), "All pictures have the same loss, the batch's mean: take it "
                              "over all axes but the first."),
         "mean over pictures": (eps.square().mean((0, 1, 2)), "The mean is over the pictures, and what is left are "
                                "columns: keep the first axis."),
@@ -391,7 +391,7 @@ def _(answer, given):
     x_t, per = _noisy(pictures.double() / 127.5 - 1, t, eps, schedule), lambda v: v.flatten(1).mean(1)
     slips = {
         "sign": (per((c * x_t + eps).square()), "The net's output and eps are added: subtract."),
-        "no square of the difference": (per((c * x_t).square() - eps.square()), "The square is that of the difference."),
+        "difference of squares": (per((c * x_t).square() - eps.square()), "Subtract first, then square."),
     }
     found = _losses(answer, net, pictures, t, eps, schedule)
     same(found.detach(), per((c * x_t - eps).square()), slips, "the loss", 1e-5)

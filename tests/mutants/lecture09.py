@@ -1,4 +1,4 @@
-"""Answers to the exercises of lecture 09 that are wrong, each with the key of its message, and others that are right."""
+"""Wrong answers to the exercises of lecture 09, each with the key of its message, and others that are right."""
 
 
 def _ema(line: str, buffers: str = "b.copy_(c)", decay: str = "min(decay, (1 + step) / (10 + step))") -> str:
@@ -237,9 +237,7 @@ def copied(samples, train, held_out):
     },
     "diffusion_loss": {
         "the mean over named axes": _loss(loss="((net(x_t, t) - eps) ** 2).mean(dim=(1, 2, 3))"),
-        "mse_loss": _loss(
-            loss="torch.nn.functional.mse_loss(net(x_t, t), eps, reduction='none').flatten(1).mean(1)"
-        ),
+        "mse_loss": _loss(loss="torch.nn.functional.mse_loss(net(x_t, t), eps, reduction='none').flatten(1).mean(1)"),
         "a loop": """
 import torch
 def diffusion_loss(net, pictures, t, eps, schedule):
