@@ -72,19 +72,21 @@ class Record:
     detail: dict = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
+        """The number that decides and the verdicts, as a lecture prints them; the rest is in CLAIMS.md."""
+        return (
+            f"{self.id}: {self.quantity}: {_number(asdict(self))}. {self.verdict.capitalize()}; "
+            f"our prediction ({_range(self.predicted)}) {'is' if self.met == 'open' else 'was'} {self.met}."
+        )
+
+    def full(self) -> str:
+        """All of it."""
         return (
             f"{self.id} {self.statement}\n"
             f"  {self.quantity}: {self.value:.3g}, {_spread(asdict(self))}\n"
-            f"  the lecture holds from {_range(self.says or self.predicted)}: {self.verdict}; "
-            f"our prediction, {_range(self.predicted)}: {self.met}\n"
+            f"  the lecture's words hold: {_range(self.says or self.predicted)}; verdict: {self.verdict}\n"
+            f"  predicted: {_range(self.predicted)}; {self.met}\n"
             f"  {self.notes}\n  {self.data}; {self.seeds or 'no'} seeds; {self.device}; {self.date}"
         )
-
-
-def registry() -> dict[str, Claim]:
-    """Every claim by its id."""
-    modules = [importlib.import_module(f".lecture{n:02d}", __package__) for n in range(10)]
-    return {claim.id: claim for module in modules for claim in module.CLAIMS}
 
 
 _measured: dict[str, Record] = {}
@@ -271,10 +273,10 @@ def show(which: str | None = None, write: bool = False) -> None:
     for claim_id in chosen(which):
         before = ledger().get(claim_id)
         if before:
-            print("in the ledger:\n" + str(Record(**before)))
+            print("in the ledger:\n" + Record(**before).full())
         print(f"measuring anew ({mode()} mode) ...", flush=True)
         record = measure(claim_id, write)
-        print(record, flush=True)
+        print(record.full(), flush=True)
         if before and mode() != "smoke" and before["verdict"] != record.verdict:
             changed.append(f"{claim_id}: {before['verdict']} -> {record.verdict}")
     if which not in registry():
