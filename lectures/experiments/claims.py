@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from minidiff import check
 from minidiff.device import replacing
 
 from .tools import Outcome, device, interval, mode, verdict
@@ -89,6 +90,12 @@ class Record:
         )
 
 
+def registry() -> dict[str, Claim]:
+    """Every claim by its id."""
+    modules = [importlib.import_module(f".lecture{n:02d}", __package__) for n in range(10)]
+    return {claim.id: claim for module in modules for claim in module.CLAIMS}
+
+
 _measured: dict[str, Record] = {}
 
 
@@ -110,6 +117,7 @@ def measure(claim_id: str, write: bool | None = None) -> Record:
         with replacing(kept) as temporary:
             torch.save(record, temporary)
     _measured[claim_id] = record
+    check.measured(claim_id, record.value)
     if (write or (write is None and folder)) and mode() != "smoke":
         _write(record)
     return record
