@@ -173,7 +173,7 @@ print()
 cifar10 = table("cifar10")
 
 # %% [markdown]
-# ![Captioned shapes, eight minutes each](../tests/bench/stages_shapes64.png)
+# ![Captioned shapes, eight minutes each](../tests/bench/stages_shapes64.jpg)
 #
 # Read the table from the floor upwards. Real pictures are 17 from other real ones; the autoencoders' mere reconstructions 103 and 144: most of what separates latent diffusion (149, guided) from real pictures is its *first*
 # stage, which had 2.4 minutes. Of what captions ask for, latent diffusion draws colour right in all of 1,000 pictures and shape in 98.5%; a picture takes it 5 ms, and the same DiT in pixels 100: twenty times as long, as it has 256
@@ -182,7 +182,7 @@ cifar10 = table("cifar10")
 # The autoregressive model comes next: the colours are mostly right, some objects are misshapen (shape right in 68%), and it mixes up which is which (relation right in 72%). The stacked GAN has made blobs, in which the checker finds little more than chance
 # (colour 26%, shape 24%), and its recall of .04 says that hardly any real picture has one like it. A first version, without a critic that sees how much its batch differs and with a tenth of the R1 penalty, had *collapsed*: it drew one picture for every caption. One seed each.
 #
-# ![CIFAR-10, eight minutes each](../tests/bench/stages_cifar10.png)
+# ![CIFAR-10, eight minutes each](../tests/bench/stages_cifar10.jpg)
 #
 # On CIFAR-10 the order is another, and it is the slide's own first system that wins: the *stacked GAN*, by distance and to the eye. Its pictures are of something, the others' of weather. Eight minutes are 6,560 steps for it and 660 for
 # diffusion in pixels, which is still noise. A suspicion is in place: its lower GAN draws from the features of a classifier of the ten classes, and distances are of the features of another such classifier. So there is a second opinion, the column

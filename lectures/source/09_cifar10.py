@@ -199,7 +199,7 @@ for name, row in ({"real pictures (floor)": others["floor"]} | others["rows"]).i
     print(f"{name:38}{row['frechet']:9.1f}{row['precision']:11.2f}{row['recall']:8.2f}" + (f"{row['batch']:7}{row['steps']:7}{row['parameters']:12,}" if "batch" in row else ""))
 
 # %% [markdown]
-# ![Samples after twenty minutes each](../tests/bench/quality.png)
+# ![Samples after twenty minutes each](../tests/bench/quality.jpg)
 #
 # **The number that decides** is the best of the others' over ours: 112 over 32.5, 3.5 times, without guidance; 112 over 15.0, 7.5 times, with guidance in three of seven steps, which is ten calls as well. To the eye the difference is larger: theirs are flat colours, textures and, best, something like a landscape seen through frosted
 # glass; ours are skies, meadows, ships and animals of sorts. Theirs saw some 30,000 pictures (small batches were best), ours 123,000.
