@@ -5,6 +5,7 @@ How many calls do the samples of the pretrained model need, and are they copies 
 
 import csv
 import functools
+import json
 from pathlib import Path
 
 import torch
@@ -79,6 +80,11 @@ def distances_measured() -> dict:
 def study() -> dict:
     """What tests/bench/recipe.py measured: this recipe, and one choice of it changed at a time."""
     return bench_results("recipe")
+
+
+def on_a_gpu() -> dict:
+    """What tests/gpu/measure.py measured on an H100: the recipe `unet-minutes` from nothing, and speeds."""
+    return json.loads((Path(__file__).parents[2] / "tests" / "gpu" / "h100.json").read_text(encoding="utf-8"))
 
 
 # --- the sampler's steps, on the model that comes with minidiff ---
