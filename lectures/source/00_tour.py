@@ -136,7 +136,7 @@ verdicts(4)
 #
 # $p(x) = \int p(z)\,p(x|z)\,dz$: stacked GANs, VQGAN and latent diffusion, eight minutes of training each on pictures of 64x64, beside diffusion in pixels.
 #
-# ![Captioned shapes of 64x64](../tests/bench/stages_shapes64.png)
+# ![Captioned shapes of 64x64](../tests/bench/stages_shapes64.jpg)
 
 # %%
 verdicts(5)

@@ -460,11 +460,11 @@ for name in ("shapes64", "cifar10"):
         print(f"  {label:32}{row['frechet']:7.1f}  recall {row['recall']:.2f}")
 
 # %% [markdown]
-# ![Captioned shapes, eight minutes each](../tests/bench/stages_shapes64.png)
+# ![Captioned shapes, eight minutes each](../tests/bench/stages_shapes64.jpg)
 #
 # On shapes latent diffusion wins clearly. Most of its distance is its *first* stage (row `vae`), and it made 4,200 steps where the same net in pixels, with 256 tokens instead of 16, made 840. The stacked GAN fails.
 #
-# ![CIFAR-10, eight minutes each](../tests/bench/stages_cifar10.png)
+# ![CIFAR-10, eight minutes each](../tests/bench/stages_cifar10.jpg)
 #
 # On CIFAR-10 the *stacked GAN* wins. Beware: it learned from a classifier of the ten classes, and the distance is of such a classifier's features. A second judge that never saw a label (it tells by how many quarter turns a picture was turned) has it first as well, by
 # less: 11 against 20 for guided latent diffusion. (The `vae` row is of the very pictures that it is compared with: it can lie below the floor, which is of others.)
