@@ -54,10 +54,9 @@ def _tokens(found, wanted: list[int], slips: dict, text: str) -> None:
 
 @tokenise.part("known words: their place in the list, counted from 2, then zeros")
 def _(answer, given):
-    words, length = _vocabulary(given), 7
-    order = torch.randperm(len(words), generator=given.generator).tolist()[:4]
-    if sorted(order) == order:
-        order.reverse()
+    words, length, order = _vocabulary(given), 7, []
+    while sorted(order) == order or max(order) < 5 or [sorted(words).index(words[i]) for i in order] == order:
+        order = torch.randperm(len(words), generator=given.generator).tolist()[:4]
     said = [words[i] for i in order]
     text = " ".join(said)
     wanted = _numbered(text, words, length)
@@ -493,7 +492,7 @@ def _held(answer, colours: int, shapes: int, n: int, seed: int) -> Tensor:
     return found
 
 
-def _masks(answer, given, each: int = 12) -> list[tuple[Tensor, int]]:
+def _masks(answer, given, each: int = 8) -> list[tuple[Tensor, int]]:
     """Masks of every grid for several seeds, and how many each should hold out."""
     seeds = given.whole(0, 10**6, each).tolist()
     return [(_held(answer, *grid, seed), grid[2]) for grid in GRIDS for seed in seeds]
