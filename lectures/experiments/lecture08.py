@@ -50,22 +50,26 @@ def scenes(allowed: Tensor):
     return dataset
 
 
-def reader(text_mode: str, seed: int, steps: int, held: int, shuffled: bool = False) -> Denoiser:
-    """A DiT conditioned on captions by `text_mode`, every branch with a gate that starts at 0, trained without `held`
-    combinations. With `shuffled` the captions are those of other pictures."""
-    train_set = scenes(~combinations(held, seed))
+def network(text_mode: str, seed: int):
+    """A DiT conditioned on captions by `text_mode`, every branch with a gate that starts at 0."""
+    width = wide(WIDTHS[text_mode])
+    options = {"depth": DEPTH, "patch": 4, "tokenizer": TOKENIZER, "text_mode": text_mode}
+    net = build("dit", (3, 16, 16), width=width, seed=seed, **options)
+    if text_mode == "cross":  # the package's has no gate here, while the branches that read tokens have one
+        for block in net.blocks:
+            block.cross = Branch(block.cross.layer, width, "adaln_zero")
+    return net
+
+
+def reader(text_mode: str, seed: int, steps: int, train_set, shuffled: bool = False) -> Denoiser:
+    """`network`, trained on captioned shapes; with `shuffled` the captions are those of other pictures."""
 
     def draw(generator):
         x, captions = train_set.batch(32, generator)
         return x, TOKENIZER(captions[1:] + captions[:1] if shuffled else captions)
 
-    width = wide(WIDTHS[text_mode])
-    options = {"depth": DEPTH, "patch": 4, "tokenizer": TOKENIZER, "text_mode": text_mode}
-    net = build("dit", train_set.shape, width=width, seed=seed, **options)
-    if text_mode == "cross":  # the package's has no gate here, while the branches that read tokens have one
-        for block in net.blocks:
-            block.cross = Branch(block.cross.layer, width, "adaln_zero")
-    model = Denoiser(net, VP(), "edm", data.std(train_set)).to(device(), memory_format=torch.channels_last)
+    model = Denoiser(network(text_mode, seed), VP(), "edm", data.std(train_set))
+    model = model.to(device(), memory_format=torch.channels_last)
     return fit(model, draw, steps, seed, lr=2e-3, times=noisy_lognormal_times)
 
 
@@ -73,7 +77,9 @@ def reader(text_mode: str, seed: int, steps: int, held: int, shuffled: bool = Fa
 def readers(smoke: bool, text_mode: str = "cross", held: int = HELD[1], shuffled: bool = False) -> list[Denoiser]:
     """A model a seed. Those of other pictures' captions have half of the steps."""
     steps = 2 if smoke else STEPS // 2 if shuffled else STEPS
-    return [reader(text_mode, seed, steps, held, shuffled) for seed in range(repeats(smoke))]
+    return [
+        reader(text_mode, seed, steps, scenes(~combinations(held, seed)), shuffled) for seed in range(repeats(smoke))
+    ]
 
 
 @functools.cache

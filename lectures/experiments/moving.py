@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from minidiff.data.shapes.scenes import BACKGROUND, COLOURS, SHAPES, coverage
 from minidiff.nets.layers import ConditionedNet, Modulated, heads_of, positions, set_zero
+from minidiff.nets.text import Words
 from minidiff.nets.transformer import CONDITIONING, Block, layer_norm
 from minidiff.text import Tokenizer
 
@@ -34,35 +35,30 @@ def clips(n: int, generator=None) -> tuple[Tensor, list[str]]:
 class SpacetimeDiT(ConditionedNet):
     """x (B, 3, 16, 16, 16), c_noise (B,), cond tokens or None -> like x. The package's blocks, on cubes of `patch`.
 
-    With `alone` every frame is made for itself: patches of one frame, which see the others' not at all.
+    With `apart` a patch attends to those of its own four frames alone: the same parameters, but no look through time.
     """
 
-    def __init__(self, text, width: int = 96, depth: int = 4, patch: int = 4, alone: bool = False):
+    def __init__(self, text, width: int = 96, depth: int = 4, patch: int = 4, apart: bool = False):
         super().__init__("adaln_zero", CONDITIONING, width, text=text)
-        self.patch, self.alone, self.side = (1 if alone else patch, patch, patch), alone, SIZE // patch
-        self.enter = nn.Conv3d(3, width, self.patch, stride=self.patch)
+        self.patch, self.apart, self.side = patch, apart, SIZE // patch
+        self.enter = nn.Conv3d(3, width, patch, stride=patch)
         self.register_buffer("places", positions(self.side, width))
-        self.moments = nn.Parameter(torch.randn(FRAMES // self.patch[0], 1, width) / 4)
+        self.moments = nn.Parameter(torch.randn(FRAMES // patch, 1, width) / 4)
         heads = heads_of(width, 32)
         self.blocks = nn.ModuleList(Block(width, heads, 4 * width, "adaln_zero", text.dim) for _ in range(depth))
         self.norm = Modulated(layer_norm(width), width, width, zero=True)
-        self.leave = set_zero(nn.Linear(width, 3 * self.patch[0] * patch**2))
+        self.leave = set_zero(nn.Linear(width, 3 * patch**3))
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Tensor | None = None) -> Tensor:
         x, emb, words = self.conditioned(x, c_noise, cond)
         h = self.enter(x).flatten(3).permute(0, 2, 3, 1) + self.places + self.moments  # (B, moments, places, width)
         moments = h.shape[1]
-        if self.alone:  # each frame is a sample of its own
-            emb, words = (
-                emb.repeat_interleave(moments, 0),
-                type(words)(*(w.repeat_interleave(moments, 0) for w in words)),
-            )
-            h = h.flatten(0, 1)
-        else:
-            h = h.flatten(1, 2)
+        if self.apart:  # the moments of a clip as samples of their own
+            emb, words = emb.repeat_interleave(moments, 0), Words(*(w.repeat_interleave(moments, 0) for w in words))
+        h = h.flatten(0, 1) if self.apart else h.flatten(1, 2)
         for block in self.blocks:
             h = block(h, emb, None, words)
-        h = self.leave(self.norm(h, emb)).view(len(x), moments, self.side, self.side, 3, *self.patch)
+        h = self.leave(self.norm(h, emb)).view(len(x), moments, self.side, self.side, 3, *[self.patch] * 3)
         return h.permute(0, 4, 1, 5, 2, 6, 3, 7).reshape(x.shape)
 
 
@@ -75,9 +71,8 @@ def path(clip: Tensor) -> tuple[Tensor, Tensor]:
     total = weight.sum((2, 3))
     centre = torch.stack([(weight.sum(2) * line).sum(2), (weight.sum(3) * line).sum(2)], 2) / total[..., None]
     mean = (clip * weight[:, None]).sum((2, 3, 4)) / weight.sum((1, 2, 3))[:, None]
-    palette = torch.tensor(list(COLOURS.values()))
-    return centre, (mean[:, None] / mean.norm(dim=1)[:, None, None]
-                    - palette / palette.norm(dim=1, keepdim=True)).square().sum(2).argmin(1)  # fmt: skip
+    paint = torch.nn.functional.normalize(torch.tensor(list(COLOURS.values())), dim=1)
+    return centre, (torch.nn.functional.normalize(mean, dim=1) @ paint.T).argmax(1)
 
 
 def followed(clip: Tensor, captions: list[str]) -> dict[str, float]:
