@@ -16,6 +16,7 @@ from minidiff.data.shapes.scenes import COLOURS, SHAPES
 from minidiff.denoise import Denoiser, noisy_lognormal_times
 from minidiff.measure.nets import parameters
 from minidiff.nets import build
+from minidiff.nets.fast import attend
 from minidiff.nets.transformer import Branch
 from minidiff.run.evaluate import prompt_accuracy
 from minidiff.schedules import VP
@@ -41,6 +42,18 @@ def combinations(held: int, seed: int) -> Tensor:
     mask, k = torch.zeros(len(COLOURS), len(SHAPES), dtype=torch.bool), torch.arange(held)
     mask[colours[k % len(colours)], shapes[(k + k // math.lcm(len(colours), len(shapes))) % len(shapes)]] = True
     return mask
+
+
+def average(words: Tensor, mask: Tensor) -> Tensor:
+    """words (B, L, D), mask (B, L) -> the mean of the words where the mask is true, (B, D); 0 where it is nowhere."""
+    share = mask / mask.sum(1, keepdim=True).clamp(min=1)
+    return torch.einsum("bl,bld->bd", share.to(words), words)
+
+
+def attended(x: Tensor, words: Tensor, mask: Tensor, q, kv) -> Tensor:
+    """What patches x (B, N, W) read of words (B, M, C), with one head."""
+    keys, values = kv(words).chunk(2, -1)
+    return attend(q(x)[:, None], keys[:, None], values[:, None], mask)[:, 0]
 
 
 def scenes(allowed: Tensor):
