@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from minidiff import data
-from minidiff.data.shapes.captions import LENGTH, vocabulary
+from minidiff.data.shapes import checker
+from minidiff.data.shapes.captions import LENGTH, Asked, vocabulary
 from minidiff.data.shapes.scenes import COLOURS, SHAPES
 from minidiff.denoise import Denoiser, noisy_lognormal_times
 from minidiff.measure.nets import parameters
@@ -125,6 +126,17 @@ def outcome(
 
 def mean(rows: list[dict], name: str = "object") -> float:
     return sum(r[name] for r in rows) / len(rows)
+
+
+def table(pictures: Tensor, each: int) -> Tensor:
+    """Of `each` pictures a combination, in the order of COLOURS and within them of SHAPES, the share that shows it,
+    (colours, shapes)."""
+    rows = pictures.unflatten(0, (len(COLOURS), len(SHAPES), each))
+    share = [
+        [checker.accuracy([Asked(((c, s, None),))] * each, rows[c, s])["object"] for s in range(len(SHAPES))]
+        for c in range(len(COLOURS))
+    ]
+    return torch.tensor(share)
 
 
 def captions_are_followed(smoke: bool) -> Outcome:

@@ -35,7 +35,7 @@ from torch import nn
 
 from minidiff import check, plot
 from minidiff.data.shapes import checker
-from minidiff.data.shapes.captions import LENGTH, Asked, vocabulary
+from minidiff.data.shapes.captions import LENGTH, vocabulary
 from minidiff.data.shapes.scenes import COLOURS, SHAPES
 from minidiff.denoise import Denoiser, noisy_lognormal_times
 from minidiff.guidance import Guided
@@ -55,20 +55,17 @@ g = torch.Generator().manual_seed(0)
 # > Conditional diffusion: given pairs of (text, image), denoise the image *conditioned* on text.
 #
 # That is one line of the lecture, and all of this notebook. We draw the pairs ourselves: one shape on grey, in six colours, four shapes, two sizes and nine
-# places, with a caption from a small grammar that has synonyms and leaves things unsaid. So we know what each caption asks for. And we can read it back from a
-# picture: the *checker* learns nothing, it takes the colour and the shape whose drawing is nearest. On drawn pictures it is always right.
+# places, with a caption from a small grammar with synonyms. So we know what each caption asks for, and can read it back from a
+# picture: the *checker* learns nothing, it takes the colour and the shape whose drawing is nearest.
 #
 # Of the 24 combinations of colour and shape, six are kept from training, one of each colour. Part 6 needs them.
 
-# %% alt="Eight pictures of one shape each, with their captions."
+# %% alt="Eight pictures of one coloured shape each on grey."
 held = lecture08.combinations(6, seed=0)  # (colours, shapes), true where it is held out
 pairs = lecture08.scenes(~held)
 x, captions, asked = pairs.asked(8, torch.Generator().manual_seed(1))
-print("the checker reads as asked:", checker.accuracy(asked, x))
-fig, axes = plt.subplots(2, 4, figsize=(10, 5), layout="constrained")
-for ax, picture, caption in zip(axes.flat, x, captions, strict=True):
-    _ = plot.grid(picture[None], 1, ax)
-    _ = ax.set_title(caption.replace(" at ", "\nat ").replace(" in ", "\nin ").replace(" on ", "\non "), fontsize=9)
+print("; ".join(captions), "\nthe checker finds as asked:", checker.accuracy(asked, x))
+_ = plot.grid(x, 8)
 
 # %% [markdown]
 # ## 2. Words to numbers
@@ -102,7 +99,6 @@ WORDS = vocabulary()
 
 
 def tokens(texts):
-    """Texts -> (B, 16)."""
     return torch.stack([number(text, WORDS, LENGTH) for text in texts])
 
 
@@ -112,7 +108,7 @@ print(len(WORDS), "words;", tokens(["a big red circle"])[0, :6].tolist(), "as th
 # ## 3. Numbers to vectors
 #
 # An embedding gives each word a vector. But "left" means one thing in "on the left" and another in "upper left corner": a convolution shows each word its neighbours. (Large
-# models use a transformer that has read much text, CLIP's or T5.) The net will use the words in two ways: one by one, and as one **pooled** vector for the whole text.
+# models take a transformer that has read much text, CLIP's or T5.) The net uses the words one by one, and as one **pooled** vector for the whole text.
 #
 # ### Exercise 08.2: The pooled vector (10 minutes, 1 point)
 # Write `pool(words, mask)`: words (B, L, D) are vectors, mask (B, L) is true where there is a word and false at padding. Return the mean of the words that are there, (B, D), and 0 where there is none.
@@ -149,7 +145,7 @@ class Reader(nn.Module):
 
 
 # %% [markdown]
-# The start token is always there. So the empty prompt has one vector too, and attention to it is not 0 / 0.
+# The start token is always there: so the empty prompt has a vector too, and attention to it is not 0 / 0.
 #
 # ## 4. A picture that reads
 #
@@ -178,25 +174,17 @@ def read_words(x, words, mask, q, kv):
 
 # %%
 read = check.read_words(read_words).answer or lecture08.attended
-layer, x, words = CrossAttention(8, 1, 6), torch.randn(2, 5, 8), torch.randn(2, 4, 6)
-mask = torch.tensor([[True, True, False, False], [True, True, True, False]])
-same = layer.project(read(x, words, mask, layer.q, layer.kv))
-print(f"the package's layer differs by {(same - layer(x, words, mask)).abs().max():.0e}")
+layer, x, words, mask = CrossAttention(8, 1, 6), torch.randn(2, 5, 8), torch.randn(2, 4, 6), torch.arange(4) < torch.tensor([[1], [3]])
+print(f"the package's layer differs by {(layer.project(read(x, words, mask, layer.q, layer.kv)) - layer(x, words, mask)).abs().max():.0e}")
 
 # %% [markdown]
 # Around it, a diffusion transformer as in lecture 05: patches of 4 x 4 pixels become tokens; each block has attention among the patches, cross-attention to the words,
 # and an MLP. Each is a *branch* with adaLN-Zero (lecture 04): noise level and pooled vector set its norm and its gate, and all gates start at 0.
 
 # %%
-class Read(nn.Module):
-    """Cross-attention as a layer."""
-
-    def __init__(self, width, context):
-        super().__init__()
-        self.q, self.kv, self.out = nn.Linear(width, width), nn.Linear(context, 2 * width), nn.Linear(width, width)
-
+class Read(CrossAttention):
     def forward(self, x, words, mask):
-        return self.out(read(x, words, mask, self.q, self.kv))
+        return self.project(read(x, words, mask, self.q, self.kv))
 
 
 class Painter(nn.Module):
@@ -211,7 +199,7 @@ class Painter(nn.Module):
         self.blocks = nn.ModuleList()
         for _ in range(depth):
             mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-            layers = Attention(width, 3), Read(width, text.dim), mlp
+            layers = Attention(width, 3), Read(width, 1, text.dim), mlp
             self.blocks.append(nn.ModuleList(Branch(layer, width, "adaln_zero") for layer in layers))
 
     def forward(self, x, c_noise, cond=None):
@@ -227,8 +215,8 @@ class Painter(nn.Module):
 # %% [markdown]
 # ## 5. Train it, and draw
 #
-# Label dropout is one line: one caption in ten becomes the empty prompt, so the same net learns the conditional and the unconditional score. `model.loss` is lecture 02's: noise a
-# picture, ask the net, square the error. Noise levels are drawn higher than usual, as the words decide most where there is little to see.
+# Label dropout is one line: one caption in ten becomes the empty prompt, so one net learns the conditional and the unconditional score. `model.loss` is lecture 02's loss, with
+# higher noise levels: words decide most where there is little to see.
 #
 # To draw, we need guidance: from what the net says of the empty prompt towards what it says of ours. A **negative prompt** takes the empty prompt's place:
 # the picture moves away from what it says.
@@ -296,7 +284,6 @@ def batch():
 
 
 def look(ema, step):
-    """Draw 100 captions, and let the checker read the pictures."""
     _, captions, asked = pairs.asked(8 if SMOKE else 100, torch.Generator().manual_seed(5))
     learned[step] = checker.accuracy(asked, draw(ema, tokens(captions), steps=8)[-1][1])
 
@@ -308,26 +295,22 @@ ours = train(ours, batch, steps, steps // 4 if SMOKE else 50, look)
 fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 for name, marker in (("colour", "o"), ("place", "s"), ("size", "^"), ("shape", "D")):
     _ = ax.plot(learned.keys(), [row[name] for row in learned.values()], marker + "-", label=name)
-_ = ax.set(xlabel="training steps of 32 pairs", ylabel="share as asked", ylim=(0, 1.05))
-_ = ax.legend(ncols=2)
+_ = ax.set(xlabel="training steps of 32 pairs", ylabel="share as asked", ylim=(0, 1.05)), ax.legend(ncols=2)
 
 # %% [markdown]
-# Half a minute from nothing to pictures on demand. The same recipe with three seeds, in the package's blocks, is the claim:
+# **Claim.** A denoiser trained with its text encoder from nothing draws what the text says. The same recipe in the package's blocks, three seeds, and the control:
 
 # %%
-print(claims.measure("8.1"))
-print(claims.measure("8.3"))
+print(claims.measure("8.1"), claims.measure("8.3"), sep="\n")
 
 # %% [markdown]
-# **The number that decides** is the share with colour *and* shape as asked; a guess would have 1/24. Nets trained on the captions of *other* pictures stay at the guess, so what
-# is learned is in the pairs.
+# **The number that decides** is the share with colour *and* shape as asked; a guess would have 1/24. Nets trained on the captions of *other* pictures stay at the guess: what is learned is in the pairs.
 #
-# What eight minutes instead of half a minute give comes with the package: a net that draws 97% of shapes right (`minidiff.run.pretrained`), for one or two objects. It
-# has seen all 24 combinations. From here on it draws. Here is a prompt becoming a picture:
+# A net trained for eight minutes comes with the package: 97% of its shapes are right, with one or two objects, and it has seen all 24 combinations. Here it turns prompts into pictures:
 
 # %% alt="Animation: noise becomes four pictures, on the left the noisy picture, on the right what the net takes it for."
 shipped = checkpoint.load(pretrained.folder("shapes"))
-PROMPTS = ["a big red circle above a small white cross", "a small blue square in the upper left corner", "a big yellow triangle", "a purple disc to the left of a green box"]
+PROMPTS = ["a red circle above a white cross", "a small blue square", "a yellow triangle at the top", "a purple disc left of a green box"]
 seen = draw(shipped, tokens(PROMPTS), scale=3.0, steps=4 if SMOKE else 24, seed=2)
 frames = []
 for i, (x, x0) in enumerate(seen):
@@ -340,38 +323,28 @@ plot.gif(frames, [160] * (len(frames) - 1) + [2000])
 # %% alt="Four prompts, a row each; from left to right the net's guess at every third step: first a grey mist, then a colour at a place, then a shape."
 chosen = range(0, len(seen), max(1, len(seen) // 8))
 fig, ax = plt.subplots(figsize=(10, 4.6), layout="constrained")
-strip = torch.stack([seen[i][1] for i in chosen], 1).flatten(0, 1)
-_ = plot.grid(strip, len(chosen), ax, "the guess of the picture, from noise (left) to data", [p.replace(" above", "\nabove").replace(" in ", "\nin ").replace(" to ", "\nto ") for p in PROMPTS])
+_ = plot.grid(torch.stack([seen[i][1] for i in chosen], 1).flatten(0, 1), len(chosen), ax, "the guess, from noise (left) to data", PROMPTS)
 
 # %% [markdown]
 # The order of drawing is that of learning: colour and place are decided while the noise is high, the shape in the last steps.
 #
 # ### Guidance, and its negative
 #
-# **Predict before you run.** What does guidance do to a net that is half trained, on average and at large gamma?
+# **Claim.** Guidance makes pictures follow their captions. **Predict before you run.** What does guidance do to a net that is half trained, on average and at large gamma?
 # <details><summary>Answer</summary>It helps: what the caption asks for is amplified. With large gamma colours leave their range and shapes their outline, so the gain ends.</details>
 
-# %% alt="Share with colour and shape as asked against gamma, three seeds."
-guided = claims.measure("8.2")
-fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
-values = torch.tensor([[row["object"] for row in guided.detail["found"][s]] for s in lecture08.SCALES])
-_ = ax.errorbar(lecture08.SCALES, values.mean(1), values.std(1), fmt="o-", capsize=3)
-_ = ax.set(xlabel="guidance scale gamma", ylabel="colour and shape as asked", ylim=(0, 1))
-print(guided)
+# %%
+print(guided := claims.measure("8.2"), guided.notes, sep="\n")
 
 # %% [markdown]
-# A negative prompt needs a net that knows the word it is to avoid. "a big cross" leaves the colour open; one picture in six is green, if nothing is said against it.
-# (The shipped net has seen green crosses; a net that never did would have nothing to avoid.)
+# A negative prompt needs a net that knows what it is to avoid, as the shipped one knows green crosses. "a big cross" leaves the colour open.
 
 # %% alt="Crosses of all colours, and crosses without green."
-n = 6 if SMOKE else 60
-cond, green = tokens(["a big cross"]).expand(n, -1), tokens(["green"])[0]
 fig, axes = plt.subplots(1, 2, figsize=(10, 2.4), layout="constrained")
-for ax, (name, away) in zip(axes, {"": 0, "green": green}.items(), strict=True):
-    x = draw(shipped, cond, scale=3.0, away=away, seed=1)[-1][1]
-    colours = [objects[0].colour for objects in checker.read(x) if objects]
-    _ = plot.grid(x[:18], 9, ax, f'"a big cross", negative "{name}"')
-    print(f'negative "{name}": {colours.count(list(COLOURS).index("green"))} of {len(colours)} are green')
+for ax, word in zip(axes, ("", "green"), strict=True):
+    x = draw(shipped, tokens(["a big cross"] * (6 if SMOKE else 60)), scale=3.0, away=tokens([word]), seed=1)[-1][1]
+    found = [objects[0].colour for objects in checker.read(x) if objects]
+    _ = plot.grid(x[:18], 9, ax, f'"a big cross", negative "{word}": {found.count(1)} of {len(found)} are green')
 
 # %% [markdown]
 # ## 6. Words that never met
@@ -381,19 +354,13 @@ for ax, (name, away) in zip(axes, {"": 0, "green": green}.items(), strict=True):
 
 # %% alt="A table of colours and shapes, shaded by the share drawn as asked; the six held-out cells are framed and paler than the others."
 each = 1 if SMOKE else 12
-kinds = [(c, s) for c in range(len(COLOURS)) for s in range(len(SHAPES))]
-names = [f"a big {list(COLOURS)[c]} {SHAPES[s]}" for c, s in kinds]
-x = draw(ours, tokens(names).repeat_interleave(each, 0))[-1][1].unflatten(0, (-1, each))
-right = torch.tensor([checker.accuracy([Asked((kind + (None,),))] * each, p)["object"] for kind, p in zip(kinds, x, strict=True)]).view(held.shape)
-fig, axes = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained", width_ratios=(1, 1.1))
-_ = axes[0].imshow(right, cmap="Blues", vmin=0, vmax=1)
-for (c, s), value in zip(kinds, right.flatten().tolist(), strict=True):
-    _ = axes[0].text(s, c, f"{value:.2f}" + ("\nnever seen" if held[c, s] else ""), ha="center", va="center", color="white" if value > 0.6 else "black", fontsize=8)
-_ = axes[0].set_xticks(range(len(SHAPES)), SHAPES)
-_ = axes[0].set_yticks(range(len(COLOURS)), COLOURS)
-_ = axes[0].set_title("share with colour and shape as asked, our net")
-new = [i for i, kind in enumerate(kinds) if held[kind]]
-_ = plot.grid(x[new, : min(8, each)].flatten(0, 1), min(8, each), axes[1], "what it draws for words that never met", [names[i] for i in new])
+names = [f"a big {colour} {shape}" for colour in COLOURS for shape in SHAPES]
+right = lecture08.table(draw(ours, tokens(names).repeat_interleave(each, 0))[-1][1], each)  # (colours, shapes)
+fig, ax = plt.subplots(figsize=(5.5, 5), layout="constrained")
+_ = ax.imshow(right, cmap="Blues", vmin=0, vmax=1)
+for c, s in torch.cartesian_prod(torch.arange(len(COLOURS)), torch.arange(len(SHAPES))).tolist():
+    _ = ax.text(s, c, f"{right[c, s]:.2f}" + "\nnever seen" * held[c, s].item(), ha="center", va="center", color="white" if right[c, s] > 0.6 else "black", fontsize=9)
+_ = ax.set(xticks=range(4), xticklabels=SHAPES, yticks=range(6), yticklabels=COLOURS, title="colour and shape as asked, our net")
 print(f"seen {right[~held].mean():.2f}, never seen {right[held].mean():.2f}")
 
 # %% [markdown]
@@ -427,19 +394,16 @@ def hold_out(colours, shapes, n, generator):
 _ = check.hold_out(hold_out)
 
 # %% [markdown]
-# The claim needs other masks for each seed, and more than one number of them: does a net that has seen more of the table fill its holes better?
+# **Claim.** Words that never met in training are drawn together as well. Other masks for each seed, and three numbers of them: does a net that saw more of the table fill its holes better?
 
 # %% alt="Share as asked for seen and new combinations against the number of combinations seen."
-fresh = claims.measure("8.4")
+print(claim := claims.measure("8.4"))
+fresh = claim.detail["found"]
 fig, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
-count = list(fresh.detail["found"])
-for i, (name, marker) in enumerate((("new", "o"), ("seen", "s"))):
-    values = torch.tensor([[row["object"] for row in fresh.detail["found"][k][i]] for k in count])
-    _ = ax.errorbar(count, values.mean(1), values.std(1), fmt=marker + "-", capsize=3, label=f"{name} combinations")
-_ = ax.set(xlabel="combinations seen in training, of 24", ylabel="colour and shape as asked", ylim=(0, 1))
-_ = ax.set_xticks(count)
-_ = ax.legend()
-print(fresh)
+for i, name in enumerate(("new combinations", "seen ones")):
+    values = torch.tensor([[row["object"] for row in pair[i]] for pair in fresh.values()])
+    _ = ax.errorbar(list(fresh), values.mean(1), values.std(1), fmt="os"[i] + "-", capsize=3, label=name)
+_ = ax.set(xlabel="combinations seen in training, of 24", ylabel="colour and shape as asked", ylim=(0, 1), xticks=list(fresh)), ax.legend()
 
 # %% [markdown]
 # **The number that decides** is new over seen: at 1 the words were understood each for itself. A large model hides this test, as it has seen nearly every pair of words.
@@ -447,18 +411,14 @@ print(fresh)
 # ## 7. Three ways in
 #
 # *pooled*: one vector for the whole text, beside the noise level, in every norm. *tokens*: the words stand among what the patches attend to (GLIDE). *cross*: an attention of
-# its own (latent diffusion, and ours above); the last two have the pooled vector too. To compare them, all must have equal parameters, and each way in the same gate: adaLN-Zero, which starts at 0.
+# its own (latent diffusion, and ours); the last two have the pooled vector too. **Claim.** Cross-attention is better than the pooled vector. All have equal parameters, to 2%, and in each every branch has the same gate, adaLN-Zero.
 
 # %%
-for way in lecture08.WIDTHS:
-    net = lecture08.network(way, seed=0)
-    gates = [branch.conditioning for branch in net.blocks[0].children()]
-    print(f"{way:7} {sum(p.numel() for p in net.parameters()):,} parameters, branches of a block: {', '.join(gates)}")
 print(claims.measure("8.5"))
 
 # %% [markdown]
 # One object is an easy text: a bag of words says it all. With two, words must be *bound*: in "a red square above a blue circle" the mean of the words does not know which is red.
-# An older run with two objects, one seed, is in `tests/bench/text.png`; there the cross-attention had no gate, so read it as a hint.
+# (`tests/bench/text.png` has an older run with two objects; its cross-attention had no gate.)
 #
 # ## 8. DALL-E 2 and Sora
 #
@@ -468,8 +428,9 @@ print(claims.measure("8.5"))
 #   two more diffusion models enlarge them to 256 and 1024.
 # - **Sora** (Brooks et al. 2024) is a diffusion transformer. An autoencoder compresses a film in space and in *time*; the latent is cut into **spacetime patches**, each a token; and attention looks through all of them. Its size and data are not published.
 #
-# The step from DiT is small: a patch gets a third side. Here is our Sora: clips of 16 frames of 16 x 16 pixels, "a red circle moves left", patches of 4 frames x 4 x 4 pixels, so 64 tokens. The net in `experiments/moving.py` has the
-# package's blocks; the reader and the loop are yours from above. Its control has the same parameters, but its patches attend only to those of their own four frames.
+# The step from DiT is small: a patch gets a third side. Our Sora in small: clips of 16 frames of 16 x 16 pixels, "a red circle moves left"; patches of 4 frames x 4 x 4 pixels, 64 tokens. The net (`experiments/moving.py`) has the
+# package's blocks; reader and loop are those above. A patch has 192 numbers, more than the net's width of 96: it could not pass noise through, so it predicts $x_0$, which is simple.
+# The control has the same parameters, but a patch attends only to those of its own four frames.
 #
 # **Predict before you run.** What will the control get right, and what wrong?
 # <details><summary>Answer</summary>Colour and direction are in the caption, and each part of the clip can read it. Where exactly the shape is, only the other frames know: at the seams it jumps.</details>
@@ -480,33 +441,31 @@ def film(x=None):
     return x0, moving.TOKENIZER(captions)
 
 
-films, wanted = {}, moving.clips(4 if SMOKE else 64, torch.Generator().manual_seed(8))
-films["drawn by a rule"] = wanted[0]
+wanted, captions = moving.clips(4 if SMOKE else 64, torch.Generator().manual_seed(8))
+films = {"drawn by a rule": wanted}
 for name, apart in (("spacetime attention", False), ("four frames alone", True)):
     torch.manual_seed(0)
     net = moving.SpacetimeDiT(Reader(len(moving.TOKENIZER.words) + 2, 5), apart=apart)
-    sora = train(Denoiser(net, VP(), "edm", sigma_data=0.21), film, 2 if SMOKE else 600)
-    films[name] = draw(sora, moving.TOKENIZER(wanted[1]), steps=2 if SMOKE else 16, shape=(3, 16, 16, 16))[-1][1]
+    sora = train(Denoiser(net, VP(), "x0", sigma_data=0.21), film, 2 if SMOKE else 600)
+    films[name] = draw(sora, moving.TOKENIZER(captions), steps=2 if SMOKE else 16, shape=(3, 16, 16, 16))[-1][1]
 for name, clip in films.items():
-    print(f"{name:20}" + ", ".join(f"{k} {v:.2f}" for k, v in moving.followed(clip, wanted[1]).items()))
+    print(f"{name:20}" + ", ".join(f"{k} {v:.2f}" for k, v in moving.followed(clip, captions).items()))
 
 # %% alt="Animation of eight clips in three rows: drawn by a rule, by spacetime attention, which moves smoothly, and by the control, which jumps."
 rows = torch.stack([clip[:4] for clip in films.values()])  # (3, 4, 3, frames, 16, 16)
 plot.gif([plot.sheet(rows[:, :, :, f].flatten(0, 1), 4) for f in range(16)], 120)
 
 # %% alt="Every second frame of one clip, a row for each model."
-fig, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
-_ = plot.grid(rows[:, 0, :, ::2].transpose(1, 2).flatten(0, 1), 8, ax, f'"{wanted[1][0]}", every second frame', list(films))
+_ = plot.grid(rows[:, 0, :, ::2].transpose(1, 2).flatten(0, 1), 8, None, f'"{captions[0]}", every second frame', list(films))
 
 # %% [markdown]
 # **The number that decides** is the jump: how far the shape's steps differ from an even pace, in pixels. One seed; a hint, not a claim.
 #
 # ## 9. Your own prompts
 #
-# Sliders where a kernel runs; on a page that is only read, the picture of the first prompt. The net knows these words:
+# Sliders where a kernel runs; on a page that is only read, the picture of the first prompt. The words it knows are in `WORDS`.
 
-# %%
-print(", ".join(WORDS))
+# %% alt="Eight big green crosses, drawn by the net that comes with the package."
 play.sliders(shipped, lecture08.TOKENIZER, (3, 16, 16), "a big green cross")
 
 # %% [markdown]
