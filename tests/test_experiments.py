@@ -2,12 +2,24 @@
 
 import pytest
 import torch
-from experiments import divergences, latents, lecture03, lecture04, lecture05, lecture07, lecture08, stacks, tools
+from experiments import (
+    divergences,
+    latents,
+    lecture03,
+    lecture04,
+    lecture05,
+    lecture07,
+    lecture08,
+    moving,
+    stacks,
+    tools,
+)
 
 from minidiff import data
 from minidiff.data.toys import eight_gaussians
 from minidiff.measure.nets import parameters
-from minidiff.nets import DiT, build
+from minidiff.nets import DiT
+from minidiff.nets.text import TextEncoder
 from minidiff.oracles import GaussianMixture, MixtureDenoiser
 from minidiff.schedules import Linear
 
@@ -123,10 +135,7 @@ def test_fits_by_divergence():
 
 
 def test_ways_to_read_have_about_equal_parameters():
-    sizes = [
-        parameters(build("dit", (3, 16, 16), width=w, patch=4, tokenizer=lecture08.TOKENIZER, text_mode=way))
-        for way, w in lecture08.WIDTHS.items()
-    ]
+    sizes = [parameters(lecture08.network(way, 0)) for way in lecture08.WIDTHS]
     assert max(sizes) / min(sizes) < 1.02
 
 
@@ -158,3 +167,32 @@ def test_flops_of_a_step_are_those_of_forward_and_backward_passes():
     with stacks.Counted() as counted:
         layer(torch.zeros(3, 5, requires_grad=True)).sum().backward()
     assert counted.total == 3 * (2 * 3 * 5 * 7)
+
+
+def test_combinations_that_are_kept_from_training():
+    for held in lecture08.HELD:
+        masks = [lecture08.combinations(held, seed) for seed in range(5)]
+        for mask in masks:
+            assert mask.sum() == held and not torch.equal(mask, lecture08.combinations(held, 7))
+            assert all(count.max() - count.min() <= 1 for count in (mask.sum(0), mask.sum(1)))
+
+
+def test_clips_move_as_their_captions_say():
+    x, captions = moving.clips(50, torch.Generator().manual_seed(0))
+    found = moving.followed(x, captions)
+    assert found["colour"] == found["direction"] == 1 and found["jump, pixels"] < 0.2
+    turned = moving.followed(x.flip(2), captions)  # backwards in time
+    assert turned["colour"] == 1 and turned["direction"] == 0
+    assert moving.followed(x[:, :, torch.randperm(16)], captions)["jump, pixels"] > 1
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_frames_see_each_other_unless_kept_apart(apart):
+    torch.manual_seed(0)
+    net = moving.SpacetimeDiT(TextEncoder(20, 5, 32), width=32, depth=1, apart=apart)
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=0.2)
+    x = torch.randn(1, 3, 16, 16, 16, requires_grad=True)
+    gradient = torch.autograd.grad(net(x, torch.zeros(1), torch.ones(1, 5).long())[:, :, 0].sum(), x)[0]
+    assert gradient[:, :, 0].abs().max() > 0
+    assert (gradient[:, :, -1].abs().max() == 0) == apart
