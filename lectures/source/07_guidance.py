@@ -262,3 +262,92 @@ if not SMOKE:
     for r in records:
         assert r.verdict == claims.ledger().get(r.id, {"verdict": r.verdict})["verdict"], f"{r.id}: not the ledger's verdict"
 print("\n".join(f"{r.id}: {r.verdict if not SMOKE else 'smoke run, no verdict'}" for r in records))
+
+# %% exercise="07.1" points=2 minutes=10
+from minidiff.denoise import Prediction
+
+
+def cfg(model, x_t, t, cond, scale):
+    """x_t (B, ...), t (B,), cond (B,) -> the Prediction of classifier-free guidance. model.null is the null condition."""
+    # BEGIN SOLUTION
+    free, told = model(x_t, t, cond * 0 + model.null), model(x_t, t, cond)
+    return Prediction(*(a + scale * (b - a) for a, b in zip(free, told, strict=True)))
+    # END SOLUTION
+
+# %% exercise="07.2" points=2 minutes=8
+import torch
+
+
+def drop(cond, null, p, generator):
+    """cond (B,) labels or (B, L) tokens -> the same with each row replaced by null with probability p."""
+    # BEGIN SOLUTION
+    gone = torch.rand(len(cond), generator=generator) < p
+    return torch.where(gone.view(-1, *[1] * (cond.ndim - 1)), null, cond)
+    # END SOLUTION
+
+# %% exercise="07.3" points=2 minutes=20
+def guided_variances(gamma):
+    """gamma -> variances (sharpened, by_ode, by_sde) for x | c ~ N(0, 1), x ~ N(0, 2)."""
+    # BEGIN SOLUTION
+    by_sde = (2 - 2 ** (2 - 2 * gamma)) / (2 * gamma - 1)
+    return 2 / (gamma + 1), 2 ** (1 - gamma), by_sde
+    # END SOLUTION
+
+# %% exercise="07.4" points=1 minutes=10
+import torch
+
+
+def with_interval(model, x_t, t, cond, scale, low, high):
+    """As cfg, with guidance in the rows where low <= t <= high and off (scale 1) in the others. t (B,)."""
+    # BEGIN SOLUTION
+    scale = torch.where((low <= t) & (t <= high), scale, 1.0).to(x_t)
+    scale = scale.view(-1, *[1] * (x_t.ndim - 1))
+    return model(x_t, t, cond * 0 + model.null).lerp(model(x_t, t, cond), scale)
+    # END SOLUTION
+
+# %% exercise="07.5" points=3 minutes=18
+import torch
+
+from minidiff.denoise import Prediction
+from minidiff.schedules import expand
+
+
+def classifier_guided(model, classifier, x_t, t, cond, scale):
+    """model(x_t, t) moved by the gradient of log p(cond | x_t); classifier(x_t, t) -> logits (B, classes)."""
+    # BEGIN SOLUTION
+    with torch.enable_grad():
+        x = x_t.detach().requires_grad_()
+        log_p = classifier(x, t).log_softmax(1).gather(1, cond[:, None])
+        uphill = torch.autograd.grad(log_p.sum(), x)[0]
+    alpha, sigma = (expand(v, x_t) for v in model.schedule(t))
+    eps = model(x_t, t).eps - scale * sigma * uphill
+    return Prediction((x_t - sigma * eps) / alpha, eps)
+    # END SOLUTION
+
+# %% exercise="07.6" points=2 minutes=14
+import torch
+
+
+def precision_recall(real, fake, k):
+    """real (N, D), fake (M, D) -> (precision, recall), two numbers."""
+    # BEGIN SOLUTION
+    def share(points, support):
+        radius = torch.cdist(support, support).kthvalue(k + 1, dim=1).values
+        return (torch.cdist(points, support) <= radius).any(1).float().mean().item()
+
+    return share(fake, real), share(real, fake)
+    # END SOLUTION
+
+# %% exercise="07.7" points=2 minutes=20
+import numpy as np
+from scipy import stats
+
+
+def best_scales(distance, scales, seeds):
+    """distance(scale, seed) -> number; the list of the scales whose paired 95% interval to the best mean reaches 0."""
+    # BEGIN SOLUTION
+    found = np.array([[distance(scale, seed) for seed in seeds] for scale in scales])
+    away = found - found[found.mean(1).argmin()]
+    half = stats.t.ppf(0.975, len(seeds) - 1) * away.std(1, ddof=1) / len(seeds) ** 0.5
+    return [scale for scale, kept in zip(scales, away.mean(1) <= half, strict=True) if kept]
+    # END SOLUTION
