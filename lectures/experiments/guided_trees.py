@@ -25,7 +25,7 @@ from .tools import Outcome, denoising_error, interval, ratio_interval
 
 GAMMAS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
 WIDTHS = (8, 32, 128)
-STEPS = 6000
+STEPS = 5000
 DISTANCE, OUTSIDE, PRECISION, RECALL, DENSITY, DIVERGENCE, OUTLIERS = range(7)  # the columns of `quality`
 BINS = 52
 NEAR = 0.05  # about as wide as the gaps between the twigs
