@@ -6,7 +6,7 @@ for each lecture. They use the package's core, oracles and schedules; nothing us
 
 import functools
 
-from . import lecture02, lecture06, lecture08, lecture09, lecture10
+from . import lecture02, lecture06, lecture07, lecture08, lecture09, lecture10
 from .exercise import Exercise, Verdict, Wrong
 from .intervals import calibration, measured, predict
 from .lecture10 import q
@@ -15,7 +15,14 @@ __all__ = [
     "EXERCISES", "Exercise", "Verdict", "Wrong", "calibration", "measured", "predict", "progress", "q", "verdict",
 ]  # fmt: skip
 
-MODULES = (lecture02, lecture06, lecture08, lecture09, lecture10,)
+MODULES = (
+    lecture02,
+    lecture06,
+    lecture07,
+    lecture08,
+    lecture09,
+    lecture10,
+)
 EXERCISES = {e.id: e for module in MODULES for e in vars(module).values() if isinstance(e, Exercise)}
 _BY_NAME = {e.name: e for e in EXERCISES.values()}
 _seen: dict[str, Verdict] = {}
