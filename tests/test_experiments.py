@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from experiments import conditioning, divergences, lecture03, lecture04, lecture05, lecture07, lecture08, tools
+from experiments import conditioning, distant, divergences, lecture03, lecture04, lecture07, lecture08, tools
 
 from minidiff import data
 from minidiff.data.toys import eight_gaussians
@@ -71,12 +71,12 @@ def test_mmse_by_simulation(generator):
     for m in (0.5, 1.0, 4.0):
         s = 2.0 * torch.randint(2, (400_000,), generator=generator) - 1
         x = s + torch.randn(s.shape, generator=generator) / m**0.5
-        assert (torch.tanh(m * x) - s).square().mean().item() == pytest.approx(lecture05.mmse(m), abs=0.005)
+        assert (torch.tanh(m * x) - s).square().mean().item() == pytest.approx(distant.mmse(m), abs=0.005)
 
 
 def test_pairs_agree(generator):
-    x, sign = lecture05.pairs(500, generator)
-    left, right = (x[(slice(None), 0, *place)].mean((1, 2)) for place in lecture05.PATCHES)
+    x, sign = distant.pairs(500, generator)
+    left, right = (x[(slice(None), 0, *place)].mean((1, 2)) for place in distant.PATCHES)
     assert torch.equal(left, sign) and torch.equal(right, sign) and 0.4 < (sign > 0).float().mean() < 0.6
     assert (x != 0).sum() == 500 * 8
 

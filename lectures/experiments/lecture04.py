@@ -76,7 +76,7 @@ def style_gan(train_set, steps: int, seed: int) -> GAN:
 
 
 def mixed_styles(smoke: bool) -> Outcome:
-    """Mix pairs of styles after the first layer: whose colours has the mixture, and whose layout?"""
+    """Mix pairs of styles, the last of three layers from the other: whose colours has the mixture, and whose layout?"""
     seeds, (steps, n) = repeats(smoke), (2, 20) if smoke else (600, 1000)
     train_set, _ = pictures("photos")
     shares, nets = [], []
@@ -85,7 +85,7 @@ def mixed_styles(smoke: bool) -> Outcome:
         generator = torch.Generator().manual_seed(seed)
         a, b = (noise(n, model, generator) for _ in range(2))
         with torch.no_grad():
-            found = [style.mix(model.generator, *pair, 1) for pair in ((a, b), (a, a), (b, b))]
+            found = [style.mix(model.generator, *pair, 2) for pair in ((a, b), (a, a), (b, b))]
         (colour, layout), (colour_a, layout_a), (colour_b, layout_b) = (style.colour_and_layout(x) for x in found)
         fine = (colour - colour_b).norm(dim=1) < (colour - colour_a).norm(dim=1)
         coarse = (layout * layout_a).sum(1) > (layout * layout_b).sum(1)
@@ -98,7 +98,7 @@ def mixed_styles(smoke: bool) -> Outcome:
         seeds=seeds, device=device(),
         notes="the mixture's mean colour is nearer to that of the fine layers' style in "
         + ", ".join(f"{s[0]:.2f}" for s in shares)
-        + " of the pairs (by seed), its layout nearer to that of the coarse layer's in "
+        + " of the pairs (by seed), its layout nearer to that of the coarse layers' in "
         + ", ".join(f"{s[1]:.2f}" for s in shares),
         detail={"shares": shares, "net": nets[0]},
     )  # fmt: skip
@@ -260,7 +260,7 @@ CLAIMS = [
         "4.7",
         "In a style generator coarse layers' styles set the layout, fine layers' the colours",
         "slide of faces that do not exist (StyleGAN)",
-        "in at least .7 of the mixtures both hold, for the rarer of the two",
+        "with the last of three layers for the fine one both hold in at least .7 of the mixtures, for the rarer of the two",
         "share of pairs, the smaller of two: colour nearer to the fine style's, layout nearer to the coarse style's",
         (0.7, 1.0),
         mixed_styles,

@@ -29,7 +29,7 @@ import copy
 
 import matplotlib.pyplot as plt
 import torch
-from experiments import claims, conditioning, lecture04, style
+from experiments import claims, conditioning, lecture04
 from torch import nn
 from torch.nn.functional import elu, leaky_relu, pixel_shuffle, pixel_unshuffle, silu
 
@@ -39,7 +39,7 @@ from minidiff.denoise import Denoiser, lognormal_times
 from minidiff.nets import layers
 from minidiff.nets.cnn import resize
 from minidiff.nets.transformer import Branch
-from minidiff.schedules import VE, VP
+from minidiff.schedules import VP
 from minidiff.stages.gan import noise
 from minidiff.train import update_ema
 
