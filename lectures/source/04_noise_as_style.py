@@ -228,9 +228,9 @@ from torch import nn
 class AdaLNZero(nn.Module):
     """x (B, N, width), emb (B, emb_dim) -> like x: x + gate branch(norm(x) (1 + scale) + shift)."""
 
-    # BEGIN SOLUTION
     def __init__(self, width, emb_dim, branch):
         super().__init__()
+        # BEGIN SOLUTION
         self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
         self.style = nn.Linear(emb_dim, 3 * width)
         nn.init.zeros_(self.style.weight)
@@ -239,7 +239,7 @@ class AdaLNZero(nn.Module):
     def forward(self, x, emb):
         shift, scale, gate = self.style(emb)[:, None].chunk(3, -1)
         return x + gate * self.branch(self.norm(x) * (1 + scale) + shift)
-    # END SOLUTION
+        # END SOLUTION
 
 
 # %%
