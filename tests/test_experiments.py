@@ -3,11 +3,12 @@
 import pytest
 import torch
 from experiments import (
+    conditioning,
+    distant,
     divergences,
     latents,
     lecture03,
     lecture04,
-    lecture05,
     lecture07,
     lecture08,
     moving,
@@ -62,18 +63,18 @@ def test_blind_embedded_averages_over_the_posterior():
 
 def test_half_and_half_has_its_map(generator):
     x0 = torch.zeros(4000, 1, 8, 8)
-    x, eps, noise_map = lecture04.half_and_half(x0, torch.full((4000,), 0.5), generator, 2.0)
+    x, eps, noise_map = conditioning.half_and_half(x0, torch.full((4000,), 0.5), generator, 2.0)
     torch.testing.assert_close(x, noise_map * eps)
     assert set(noise_map.unique().tolist()) == {0.5, 1.0}
     assert ((noise_map == 1.0).flatten(1).sum(1) == 32).all()
     assert noise_map[:, 0, 0, 0].mean() == pytest.approx(0.75, abs=0.02)  # either half, either side
-    assert lecture04.half_and_half(x0, torch.full((4000,), 0.5), generator, 1.0)[2].unique().tolist() == [0.5]
+    assert conditioning.half_and_half(x0, torch.full((4000,), 0.5), generator, 1.0)[2].unique().tolist() == [0.5]
 
 
 def test_conditionings_have_about_equal_parameters():
     """To half a per cent, as lecture 04 says."""
     sizes = {
-        c: parameters(DiT(1, 8, None, 64, 4, conditioning=c, mlp_ratio=r)) for c, r in lecture04.MLP_RATIOS.items()
+        c: parameters(DiT(1, 8, None, 64, 4, conditioning=c, mlp_ratio=r)) for c, r in conditioning.MLP_RATIOS.items()
     }
     assert max(sizes.values()) / min(sizes.values()) < 1.005
 
@@ -83,12 +84,12 @@ def test_mmse_by_simulation(generator):
     for m in (0.5, 1.0, 4.0):
         s = 2.0 * torch.randint(2, (400_000,), generator=generator) - 1
         x = s + torch.randn(s.shape, generator=generator) / m**0.5
-        assert (torch.tanh(m * x) - s).square().mean().item() == pytest.approx(lecture05.mmse(m), abs=0.005)
+        assert (torch.tanh(m * x) - s).square().mean().item() == pytest.approx(distant.mmse(m), abs=0.005)
 
 
 def test_pairs_agree(generator):
-    x, sign = lecture05.pairs(500, generator)
-    left, right = (x[(slice(None), 0, *place)].mean((1, 2)) for place in lecture05.PATCHES)
+    x, sign = distant.pairs(500, generator)
+    left, right = (x[(slice(None), 0, *place)].mean((1, 2)) for place in distant.PATCHES)
     assert torch.equal(left, sign) and torch.equal(right, sign) and 0.4 < (sign > 0).float().mean() < 0.6
     assert (x != 0).sum() == 500 * 8
 
