@@ -1,10 +1,12 @@
 """Turn lectures/source/NN_topic.py (py:percent, what authors edit) into lectures/NN_topic.ipynb, executed.
 
-python lectures/build.py            execute every lecture and write its claims into the ledger
+python lectures/build.py            execute every lecture and write its claims into the ledger; what is measured already
+                                    in the folder $MINIDIFF_RECORDS, by the same experiments, is taken from there
 python lectures/build.py 01         only those whose name starts so
 python lectures/build.py --text     only prose was edited: take it over and keep the outputs
 python lectures/build.py --sync     names or import lines too, as after a renaming in the package: the same
-python lectures/build.py --check    say which notebooks do not agree with their source (exit status 1)
+python lectures/build.py --student  write lectures/student/: stubs for solutions, no outputs, nothing executed
+python lectures/build.py --check    say which notebooks, both kinds, do not agree with their source (exit status 1)
 """
 
 import argparse
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from experiments import claims
 from nbclient import NotebookClient
 from renaming import renamed
 
@@ -35,8 +38,11 @@ def cells(notebook) -> list[tuple[str, str]]:
 
 def agrees(source: Path) -> bool:
     """Whether the notebook of a source exists and has the same cells."""
-    built = HERE / f"{source.stem}.ipynb"
-    return built.exists() and cells(nbformat.read(built, 4)) == cells(jupytext.read(source))
+    return same_cells(HERE / f"{source.stem}.ipynb", jupytext.read(source))
+
+
+def same_cells(built: Path, notebook) -> bool:
+    return built.exists() and cells(nbformat.read(built, 4)) == cells(notebook)
 
 
 def build(source: Path) -> None:
@@ -106,6 +112,60 @@ def keep_outputs(source: Path) -> None:
     write(notebook, path)
 
 
+# --- student notebooks ---
+
+BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
+SETUP = 'import sys\n\nsys.path.insert(0, "..")  # the course\'s experiments are in the folder above'
+
+
+def student(source: Path):
+    """The student version of a lecture: each solution is replaced by a stub. Raises ValueError for an exercise that
+    is not whole, or a solution that stands elsewhere too."""
+    notebook = jupytext.read(source)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata.pop("jupytext", None)
+    solved = []
+    for i, cell in enumerate(notebook.cells):
+        if "exercise" in cell.metadata:
+            solved += [(cell.metadata["exercise"], line) for line in cut(notebook.cells, i, source.name)]
+    rest = {line.strip() for cell in notebook.cells for line in cell.source.splitlines()}
+    for exercise, line in solved:
+        if len(line.strip()) > 20 and line.strip() in rest:
+            raise ValueError(
+                f"{source.name}: a line of exercise {exercise}'s solution stands elsewhere: {line.strip()}"
+            )
+    first = next(i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+    notebook.cells.insert(first, nbformat.v4.new_code_cell(SETUP))
+    return notebook
+
+
+def cut(cells: list, i: int, name: str) -> list[str]:
+    """Replace the solution in cell i by a stub; the lines of the solution. Raises ValueError if it is not whole."""
+    cell, lines = cells[i], cells[i].source.splitlines()
+    exercise = cell.metadata["exercise"]
+    marks = [k for k, line in enumerate(lines) if line.strip() in (BEGIN, END)]
+    if len(marks) != 2 or lines[marks[0]].strip() != BEGIN or marks[1] - marks[0] > 13:
+        raise ValueError(
+            f"{name}: exercise {exercise} needs one solution between {BEGIN} and {END}, of 12 lines at most"
+        )
+    if "<summary>Hint" not in cells[i - 1].source or "check." not in cells[i + 1].source:
+        raise ValueError(f"{name}: exercise {exercise} needs a hint in the cell before it and a check in the one after")
+    indent = lines[marks[0]][: len(lines[marks[0]]) - len(lines[marks[0]].lstrip())]
+    stub = f'{indent}raise NotImplementedError("exercise {exercise}")'
+    cell.source = "\n".join([*lines[: marks[0]], stub, *lines[marks[1] + 1 :]])
+    return lines[marks[0] + 1 : marks[1]]
+
+
+def student_path(source: Path) -> Path:
+    return HERE / "student" / f"{source.stem}.ipynb"
+
+
+def build_student(source: Path) -> None:
+    """Write the student version of a lecture."""
+    student_path(source).parent.mkdir(exist_ok=True)
+    write(student(source), student_path(source))
+
+
 def write(notebook, path: Path) -> None:
     """Write a notebook whole, with cell ids by number: a rebuild does not change what did not change."""
     for i, cell in enumerate(notebook.cells):
@@ -118,7 +178,7 @@ def write(notebook, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prefix", nargs="?", default="")
-    for name in ("--text", "--sync", "--check"):
+    for name in ("--text", "--sync", "--student", "--check"):
         parser.add_argument(name, action="store_true")
     options = parser.parse_args()
     chosen = sources(options.prefix)
@@ -126,10 +186,17 @@ def main() -> None:
         parser.error(f"no lecture starts with {options.prefix!r}: there are {', '.join(s.stem for s in sources())}")
     if options.check:
         stale = [s.stem for s in chosen if not agrees(s)]
+        stale += [f"student/{s.stem}" for s in chosen if not same_cells(student_path(s), student(s))]
         sys.exit(f"not built from their source: {', '.join(stale)}" if stale else 0)
     if options.sync:
         sys.exit(sync_all(chosen))
-    os.environ["MINIDIFF_RECORD"] = "1"
+    if options.student:
+        for source in chosen:
+            build_student(source)
+        return
+    os.environ.setdefault("MINIDIFF_RECORDS", str(HERE.parent / "build" / "records"))
+    Path(os.environ["MINIDIFF_RECORDS"]).mkdir(parents=True, exist_ok=True)
+    claims.write_ledger(claims.every_row())  # what claims say may have been edited
     for source in chosen:
         build_text(source) if options.text else build(source)
 
