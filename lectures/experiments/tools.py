@@ -243,13 +243,16 @@ class Embedded:
     def at(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """log p_t(x_t) (T, B) and E[x0 | x_t, t] (T, B, dim's first two), at each of the times t (T,)."""
         alpha, sigma = (v[:, None, None] for v in self.schedule(t))
-        var = alpha**2 * self.var + sigma**2
-        away = x_t[None, :, None, :2] - alpha[..., None] * self.means  # (T, B, 8, 2)
-        log_each = -away.square().sum(-1) / (2 * var) - var.log()
-        pull = torch.softmax(log_each, 2)[..., None] * (self.means + (alpha * self.var / var)[..., None] * away)
+        var, x = alpha**2 * self.var + sigma**2, x_t[:, :2]
+        square = (
+            x.square().sum(1, keepdim=True) - 2 * alpha * (x @ self.means.T) + alpha**2 * self.means.square().sum(1)
+        )
+        log_each = -square / (2 * var) - var.log()  # (T, B, 8)
+        keep = alpha * self.var / var
+        pull = (1 - alpha * keep) * (torch.softmax(log_each, 2) @ self.means) + keep * x
         var = (alpha**2 * self.spread**2 + sigma**2)[..., 0]
         rest = x_t[:, 2:].square().sum(1) / (2 * var) + (self.dim - 2) * var.log() / 2
-        return torch.logsumexp(log_each, 2) - rest, pull.sum(2)
+        return torch.logsumexp(log_each, 2) - rest, pull
 
     def posterior(self, x_t: Tensor) -> Tensor:
         """P(t | x_t) over self.times, (T, B)."""
