@@ -64,7 +64,7 @@ def snapshots(model, draw, marks: tuple[int, ...], seed: int, look) -> Tensor:
 def digits_grid(smoke: bool) -> dict:
     """Train {blind, told} x {eps, v, flow} on the digits: pixel Frechet distances and geometric means of denoising
     errors, each (seeds, 2, targets, marks)."""
-    seeds, marks, batch = tools.repeats(smoke), (1, 2) if smoke else (500, 1000, 2000, 4000), 128
+    seeds, marks, batch = tools.repeats(smoke), (1, 2) if smoke else (375, 750, 1500, 3000), 128
     train_set, held_out = tools.pictures("digits", gpu_size=8)
     real, again = held_out.at(torch.arange(len(held_out))), train_set.at(torch.arange(len(held_out)))
     shape = (seeds, 2, len(LEARNED), len(marks))
