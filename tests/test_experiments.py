@@ -3,6 +3,7 @@
 import pytest
 import torch
 from experiments import (
+    blind,
     conditioning,
     distant,
     divergences,
@@ -18,14 +19,16 @@ from experiments import (
 
 from minidiff import data
 from minidiff.data.toys import eight_gaussians
+from minidiff.denoise import Denoiser
 from minidiff.measure.nets import parameters
 from minidiff.nets import DiT
 from minidiff.nets.text import TextEncoder
 from minidiff.oracles import GaussianMixture, MixtureDenoiser
+from minidiff.samplers import ddim, last
 from minidiff.schedules import Linear
 
 
-@pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
+@pytest.mark.parametrize("prediction", ["eps", "v", "flow", "x0"])
 def test_embedded_told_is_the_exact_denoiser(prediction, generator):
     """In the plane it is the mixture's own; in more dimensions the plane is unchanged and the rest is noise alone."""
     x_t, t = torch.randn(50, 2, generator=generator), torch.tensor(0.4)
@@ -36,6 +39,53 @@ def test_embedded_told_is_the_exact_denoiser(prediction, generator):
         torch.testing.assert_close(x0[:, :2], exact.x0, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(eps[:, 2:], rest / 0.4, rtol=1e-4, atol=1e-4)
         assert x0[:, 2:].abs().max() < 1e-4 if dim > 2 else True
+
+
+def test_embedded_with_a_spread_is_a_mixture_in_all_dimensions(generator):
+    """The same eight Gaussians as a GaussianMixture in five dimensions; blind, the mean over its levels."""
+    plane = eight_gaussians()
+    means = torch.cat([plane.means, torch.zeros(8, 3)], 1)
+    whole = GaussianMixture(torch.ones(8), means, 0.05**2 * torch.eye(5).expand(8, 5, 5))
+    x_t, model = torch.randn(20, 5, generator=generator), tools.Embedded(5, "flow", blind=True, spread=0.05)
+    found = tools.Embedded(5, "flow", spread=0.05)(x_t, torch.tensor(0.4))
+    exact = MixtureDenoiser(whole, Linear())
+    for a, b in zip(found, exact(x_t, torch.tensor(0.4)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+    log_p = torch.stack([whole.diffuse(1 - t, t).log_prob(x_t) for t in model.times])
+    flow = torch.stack([p.eps - p.x0 for p in (exact(x_t, t) for t in model.times)])
+    mean = (torch.softmax(log_p, 0)[..., None] * flow).sum(0)
+    blind = model(x_t, torch.tensor(0.7))
+    torch.testing.assert_close(blind.eps - blind.x0, mean, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("target, times", [("flow", 1.0), ("v", 4.81), ("x0", 0.0)])
+def test_what_becomes_of_a_misread_level(target, times, generator):
+    """In many dimensions, started 1% too long at t = .9: x0 loses it, flow keeps it, v multiplies it (by e^(pi/2) from
+    t = 1, by a little less from .9)."""
+    model = tools.Embedded(2000, target, blind=True, levels=4000)
+    x = torch.randn(1, 2000, generator=generator)
+    x = 0.9 * 1.01 * x / x.square().mean().sqrt()
+    x[:, :2] = torch.tensor([0.8, 0.0])  # on its way to a mode
+    grid = torch.cat([torch.linspace(0.9**0.25, 0.01**0.25, 150) ** 4, torch.zeros(1)])
+    left = last(ddim(model, x, grid))[:, 2:].square().mean().sqrt().item() / (0.9 * 0.01)
+    assert left == pytest.approx(times, rel=0.15, abs=0.1)
+
+
+def test_told_and_blind_nets_have_about_equal_parameters():
+    """To 2%."""
+    for dim, width in ((2, 128), (64, 256), (192, 512)):
+        blind_net, told = (blind.Net(dim, which, width) for which in (False, True))
+        assert 1 < parameters(told) / parameters(blind_net) < 1.02
+    one = blind.Net(2, False)
+    assert one(torch.ones(3, 2), torch.zeros(3)).equal(one(torch.ones(3, 2), torch.ones(3)))
+
+
+def test_a_raw_denoiser_gives_no_level_away(generator):
+    """A blind net under Raw says the same at every time; under Denoiser, which scales its input, it does not."""
+    net, x = blind.Net(2, False), torch.randn(4, 2, generator=generator)
+    early, late = torch.tensor(0.2), torch.tensor(0.8)
+    raw, scaled = blind.Raw(net, Linear(), "flow"), Denoiser(net, Linear(), "flow")
+    assert raw.output(x, early).equal(raw.output(x, late)) and not scaled.output(x, early).equal(scaled.output(x, late))
 
 
 def test_embedded_posterior_by_simulation(generator):

@@ -6,7 +6,7 @@ for each lecture. They use the package's core, oracles and schedules; nothing us
 
 import functools
 
-from . import lecture02, lecture04, lecture05, lecture06, lecture07, lecture08, lecture09, lecture10
+from . import lecture02, lecture03, lecture04, lecture05, lecture06, lecture07, lecture08, lecture09, lecture10
 from .exercise import Exercise, Verdict, Wrong
 from .intervals import calibration, measured, predict
 from .lecture10 import q
@@ -17,6 +17,7 @@ __all__ = [
 
 MODULES = (
     lecture02,
+    lecture03,
     lecture04,
     lecture05,
     lecture06,
