@@ -6,12 +6,12 @@ for each lecture. They use the package's core, oracles and schedules; nothing us
 
 import functools
 
-from . import lecture02
+from . import lecture00, lecture01, lecture02
 from .exercise import Exercise, Verdict, Wrong
 
 __all__ = ["EXERCISES", "Exercise", "Verdict", "Wrong", "progress", "verdict"]
 
-MODULES = (lecture02,)
+MODULES = (lecture00, lecture01, lecture02)
 EXERCISES = {e.id: e for module in MODULES for e in vars(module).values() if isinstance(e, Exercise)}
 _BY_NAME = {e.name: e for e in EXERCISES.values()}
 _seen: dict[str, Verdict] = {}
