@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from experiments import claims
 from nbclient import NotebookClient
 from renaming import renamed
 
@@ -130,6 +131,7 @@ def main() -> None:
     if options.sync:
         sys.exit(sync_all(chosen))
     os.environ["MINIDIFF_RECORD"] = "1"
+    claims.write_ledger(claims.every_row())  # what claims say may have been edited
     for source in chosen:
         build_text(source) if options.text else build(source)
 

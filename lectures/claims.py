@@ -1,7 +1,7 @@
 """The ledger of the lectures' claims.
 
 python lectures/claims.py list                  all of them, with their verdicts
-python lectures/claims.py measure ID            one anew, beside what the ledger has
+python lectures/claims.py measure ID            one anew, beside what the ledger has; or those of a lecture, or all
 python lectures/claims.py measure ID --write    the same, put into the ledger
 """
 
@@ -23,9 +23,9 @@ class List:
 
 @dataclass
 class Measure:
-    """Measure a claim anew, and show what the ledger has beside."""
+    """Measure claims anew, show what the ledger has beside, and which verdicts changed."""
 
-    id: str | None = option(None, "say 1.1", metavar="ID")
+    id: str | None = option(None, "a claim (1.1), a lecture (1) or all", metavar="ID")
     write: bool = option(False, "put what was measured into the ledger")
 
     def run(self):

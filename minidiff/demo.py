@@ -8,7 +8,6 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
-from PIL import Image
 
 from . import plot
 from .device import autocast, pick, replacing, to_device
@@ -107,6 +106,5 @@ def draw_animation(model, tokenizer, config, path: Path, seed: int, scale: float
     for step in path_of_x:
         shown = step / step.abs().amax((1, 2, 3), keepdim=True).clamp(min=1)
         sheet = plot.sheet(shown.view(6, 3, *config.shape).transpose(0, 1).flatten(0, 1), 6)
-        frames.append(Image.fromarray(sheet))
-    with replacing(path) as temporary:
-        frames[0].save(temporary, save_all=True, append_images=frames[1:], loop=0, duration=[120] * steps + [2500])
+        frames.append(sheet)
+    plot.gif(frames, [120] * steps + [2500], path)

@@ -1,15 +1,36 @@
 """Figures: picture grids, points and densities in the plane, score fields, trajectories, loss curves.
 
-Each function draws on the axes it is given (or makes some) and returns them; `save` writes a figure whole.
+Each function draws on the axes it is given (or makes some) and returns them; `save` writes a figure whole. All figures
+have one style, set when this module is imported: colours that differ in brightness too, for grey print.
 """
+
+import io
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from PIL import Image
 from torch import Tensor
 
 from .device import replacing
+
+COLOURS = ("#0b5394", "#d9730d", "#7aa800", "#8e3b8f", "#45b5d3", "#7f7f7f", "#c2185b")
+STYLE = {
+    "axes.prop_cycle": plt.cycler(color=COLOURS), "axes.spines.top": False, "axes.spines.right": False,
+    "axes.titlesize": 11, "axes.labelsize": 10, "xtick.labelsize": 9, "ytick.labelsize": 9, "font.size": 10,
+    "legend.fontsize": 9, "legend.frameon": False, "lines.linewidth": 1.8, "lines.markersize": 5,
+    "axes.edgecolor": "0.3", "xtick.color": "0.3", "ytick.color": "0.3", "xtick.labelcolor": "black",
+    "ytick.labelcolor": "black", "axes.formatter.useoffset": False, "image.interpolation": "nearest",
+}  # fmt: skip
+
+
+def style() -> None:
+    """Set the style again, after another library has changed it."""
+    plt.rcParams.update(STYLE)
+
+
+style()
 
 
 def to_uint8(x: Tensor) -> np.ndarray:
@@ -69,7 +90,7 @@ def grid(x: Tensor, columns: int, ax=None, title: str | None = None, row_labels:
 def points(x: Tensor, labels: Tensor | None = None, ax=None, title: str | None = None, limit: float = 1.2):
     """Samples (N, 2), coloured by label."""
     ax = _axes(ax)
-    colours = "tab:blue" if labels is None else labels.numpy(force=True)
+    colours = COLOURS[0] if labels is None else labels.numpy(force=True)
     ax.scatter(*x.numpy(force=True).T, c=colours, cmap="tab20" if labels is not None else None, s=2, linewidths=0)
     return _frame(ax, limit, title)
 
@@ -88,7 +109,7 @@ def density(mixture, ax=None, title: str | None = None, limit: float = 1.2, n: i
     return _frame(ax, limit, title)
 
 
-def score_field(fn, ax=None, title: str | None = None, limit: float = 1.2, n: int = 21, colour="tab:red"):
+def score_field(fn, ax=None, title: str | None = None, limit: float = 1.2, n: int = 21, colour=COLOURS[1]):
     """Arrows of fn(x) (N, 2) -> (N, 2) on a lattice, all of one length: the directions of a score."""
     ax = _axes(ax)
     x = lattice(limit, n)
@@ -104,7 +125,7 @@ def trajectories(path: list[Tensor], ax=None, title: str | None = None, limit: f
     ax = _axes(ax)
     steps = torch.stack([p[:most] for p in path]).numpy(force=True)
     ax.plot(steps[:, :, 0], steps[:, :, 1], color="0.6", linewidth=0.5)
-    ax.scatter(steps[-1, :, 0], steps[-1, :, 1], color="tab:red", s=5, zorder=3)
+    ax.scatter(steps[-1, :, 0], steps[-1, :, 1], color=COLOURS[1], s=5, zorder=3)
     return _frame(ax, limit, title)
 
 
@@ -118,8 +139,8 @@ def losses(rows: list[tuple[int, float]], ax=None, title: str | None = None):
     ax.plot(steps, values, color="0.75", linewidth=0.7, label="mean of 20 steps")
     window = max(1, len(values) // 20)
     smooth = [np.median(values[max(0, i - window) : i + 1]) for i in range(len(values))]
-    ax.plot(steps, smooth, color="tab:blue", label="running median")
-    ax.legend(frameon=False)
+    ax.plot(steps, smooth, label="running median")
+    ax.legend()
     return ax
 
 
@@ -128,6 +149,29 @@ def _frame(ax, limit, title):
     if title is not None:  # a second layer on the same axes keeps the first one's title
         ax.set_title(plain(title))
     return ax
+
+
+def gif(frames: list, milliseconds: int | list[int] = 80, path=None, dpi: int = 80):
+    """An animation of uint8 arrays (H, W, 3 or 1) or of figures, which are closed, written to `path` or, without one,
+    shown in a notebook. `milliseconds` is how long each frame stands, or a number for each."""
+    pictures = []
+    for frame in frames:
+        if hasattr(frame, "savefig"):
+            drawn = io.BytesIO()
+            frame.savefig(drawn, dpi=dpi, format="png")
+            plt.close(frame)
+            pictures.append(Image.open(drawn).convert("RGB").quantize(64))
+        else:
+            pictures.append(Image.fromarray(frame.squeeze(-1) if frame.shape[-1] == 1 else frame))
+    options = {"format": "GIF", "save_all": True, "append_images": pictures[1:], "loop": 0, "duration": milliseconds}
+    if path is not None:
+        with replacing(path) as temporary:
+            pictures[0].save(temporary, **options)
+        return None
+    from IPython.display import Image as Shown
+
+    pictures[0].save(written := io.BytesIO(), **options)
+    return Shown(data=written.getvalue(), format="gif", embed=True)
 
 
 def save(figure, path, dpi: int = 120) -> None:

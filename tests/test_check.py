@@ -1,4 +1,4 @@
-"""The checks of the exercises: solutions and other right answers pass, every mutant dies by the message that names it."""
+"""The checks of the exercises: right answers pass, every mutant dies by the message that names it."""
 
 import importlib
 import pkgutil

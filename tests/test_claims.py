@@ -25,7 +25,7 @@ def test_verdict():
     predicted = (0.0, float("inf"))
     assert claims.verdict(0.1, 0.3, predicted) == "supported"
     assert claims.verdict(-0.3, -0.1, predicted) == "contradicted"
-    assert claims.verdict(-0.1, 0.1, predicted) == "depends"
+    assert claims.verdict(-0.1, 0.1, predicted) == "undecided"
 
 
 @pytest.mark.parametrize("claim_id", claims.registry())
@@ -52,9 +52,9 @@ def test_a_gpu_has_a_row_beside_that_of_the_cpu(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tools, "pick", torch.device)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
     old = claims.Record("1.5", *"abcd", (0, 1), 0.5, (0, 1), "supported", "", "", 3, "cpu (x)", "2020-01-01")
-    claims.LEDGER.write_text(json.dumps({"1.5": {k: v for k, v in vars(old).items() if k != "detail"}}))
+    claims.LEDGER.write_text(json.dumps({"1.5": {"cpu": {k: v for k, v in vars(old).items() if k != "detail"}}}))
     monkeypatch.setenv("MINIDIFF_MODE", "gpu")
-    assert claims.ledger() == {}  # its older form is of cpu mode
+    assert claims.ledger() == {}
     claims.measure("1.5", write=True)
     on_gpu = tools.Outcome(0.5, 0.4, 0.6, "", 5, "", torch.device("cuda"))
     claim = claims.Claim("2.5", *"abcd", (0.0, 1.0), lambda smoke: on_gpu)
@@ -88,7 +88,50 @@ def test_the_ledger_is_complete_and_the_page_is_its_own(monkeypatch):
     for claim_id, claim in claims.registry().items():
         row = rows[claim_id]
         assert row["statement"] == claim.statement and row["prediction"] == claim.prediction
-        assert row["verdict"] == claims.verdict(*row["interval"], claim.predicted)
+        assert row.get("why_anew", "") == claim.why_anew and row["predicted"] == list(claim.predicted)
+
+
+def test_what_the_lecture_says_is_one_thing_and_our_prediction_another():
+    claim = claims.Claim("7.7", *"abcd", (2.0, 3.0), None, says=(1.0, float("inf")))
+    for interval, verdict, met in (
+        ((2.1, 2.9), "supported", "met"), ((1.1, 1.9), "supported", "missed"), ((1.5, 2.5), "supported", "open"),
+        ((0.1, 0.9), "contradicted", "missed"), ((0.5, 1.5), "undecided", "missed"),
+    ):  # fmt: skip
+        row = claims.judged({"interval": interval, "predicted": (2.0, 3.0)}, claim)
+        assert (row["verdict"], row["met"]) == (verdict, met)
+
+
+def test_a_new_design_keeps_the_old_row_and_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIDIFF_MODE", "cpu")
+    monkeypatch.setattr(claims, "LEDGER", tmp_path / "claims.json")
+    for value, why in ((1.0, ""), (2.0, ""), (3.0, "it was unfair."), (4.0, "it was unfair."), (5.0, "again.")):
+        claim = claims.Claim("7.7", *"abcd", (0.0, 9.0), lambda smoke, v=value: tools.Outcome(v, v, v, "", 0, ""),
+                             why_anew=why)  # fmt: skip
+        monkeypatch.setattr(claims, "registry", lambda claim=claim: {"7.7": claim})
+        claims.measure("7.7", write=True)
+    row = claims.every_row()["7.7"]["cpu"]
+    assert [(old["value"], old["replaced"]) for old in row["history"]] == [(2.0, "it was unfair."), (4.0, "again.")]
+    assert "Measured anew because it was unfair." in (tmp_path / "CLAIMS.md").read_text()
+
+
+def test_a_lecture_or_all_are_measured_and_what_changed_is_listed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MINIDIFF_MODE", "cpu")
+    monkeypatch.setattr(claims, "LEDGER", tmp_path / "claims.json")
+    value = 0.5
+    registry = {
+        k: claims.Claim(k, *"abcd", (0.0, 1.0), lambda smoke: tools.Outcome(value, value, value, "", 0, ""))
+        for k in ("6.1", "7.1", "7.2")
+    }
+    monkeypatch.setattr(claims, "registry", lambda: registry)
+    claims.show("all", write=True)
+    assert capsys.readouterr().out.endswith("no verdict changed\n") and list(claims.every_row()) == list(registry)
+    value = 2.0
+    claims.show("7")
+    assert capsys.readouterr().out.endswith("7.1: supported -> contradicted\n7.2: supported -> contradicted\n")
+    with pytest.raises(AssertionError, match="7.1: the ledger says supported"):
+        claims.summary()
+    with pytest.raises(ValueError, match="unknown claim '8'"):
+        claims.show("8")
 
 
 def test_unknown_claims_and_modes(monkeypatch):

@@ -239,3 +239,20 @@ def test_every_plot_draws(generator):
     row, column = np.unravel_index(ax.images[0].get_array().argmax(), (50, 50))
     assert [column / 49 * 2.4 - 1.2, row / 49 * 2.4 - 1.2] == pytest.approx(one.means[0].tolist(), abs=0.05)
     plot.plt.close(ax.figure)
+
+
+def test_an_animation_has_its_frames_and_their_times(tmp_path):
+    figures = []
+    for i in range(3):
+        figure, ax = plot.plt.subplots(figsize=(1, 1))
+        ax.plot([0, i])
+        figures.append(figure)
+    arrays = [plot.sheet(torch.full((2, 1, 8, 8), v), 2) for v in (-1.0, 0.0, 1.0)]
+    plot.gif(figures, 50, tmp_path / "figures.gif")
+    plot.gif(arrays, [50, 50, 900], tmp_path / "arrays.gif")
+    shown = plot.gif(arrays)
+    assert shown.format == "gif" and shown.data.startswith(b"GIF8")
+    with Image.open(tmp_path / "arrays.gif") as found:
+        assert found.n_frames == 3 and (found.seek(2), found.info["duration"])[1] == 900
+    with Image.open(tmp_path / "figures.gif") as found:
+        assert found.n_frames == 3

@@ -1,4 +1,4 @@
-"""The ledger of claims: what the lecture says, what we predicted, what was measured, and the verdict.
+"""The ledger of claims: what the lecture says, what we predicted, what was measured, and the two verdicts.
 
 The modules lecture00 to lecture09 hold the claims, each with the experiment that could refute it. A notebook calls
 `measure(id)`. When it is built (lectures/build.py), what was measured goes into lectures/claims.json, and from there
@@ -7,6 +7,7 @@ into lectures/CLAIMS.md: so notebook and ledger cannot disagree. claims.json has
 """
 
 import datetime
+import importlib
 import json
 import os
 import platform
@@ -27,10 +28,11 @@ LEDGER = Path(__file__).parents[1] / "claims.json"
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement, and the experiment whose number decides it.
+    """A statement of the lecture, and the experiment whose number decides it.
 
-    The claim is supported if the number's whole interval lies in `predicted`, contradicted if none of it does, and
-    else it depends. `prediction` was written before the first run.
+    `says` is the range of that number in which the lecture's own words hold, usually a sign; the data support it if the
+    number's whole interval lies in there, contradict it if none of it does, and else leave it undecided. `predicted` is
+    the size that we expected, written down before the first run; `why_anew` is why an earlier design was given up.
     """
 
     id: str
@@ -40,6 +42,8 @@ class Claim:
     quantity: str  # what the number is
     predicted: tuple[float, float]
     experiment: Callable[[bool], Outcome]  # takes: is this a smoke run?
+    says: tuple[float, float] | None = None  # by default as predicted
+    why_anew: str = ""
 
 
 @dataclass
@@ -54,29 +58,35 @@ class Record:
     predicted: tuple[float, float]
     value: float
     interval: tuple[float, float]
-    verdict: str
+    verdict: str  # of the data on what the lecture says
     notes: str
     data: str
     seeds: int
     device: str
     date: str
+    says: tuple[float, float] | None = None
+    met: str = ""  # was our prediction of the size
+    why_anew: str = ""
+    history: list[dict] = field(default_factory=list, repr=False)
     detail: dict = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         return (
             f"{self.id} {self.statement}\n"
             f"  {self.quantity}: {self.value:.3g}, {_spread(asdict(self))}\n"
-            f"  predicted {_range(self.predicted)}; verdict: {self.verdict}\n"
+            f"  the lecture holds from {_range(self.says or self.predicted)}: {self.verdict}; "
+            f"our prediction, {_range(self.predicted)}: {self.met}\n"
             f"  {self.notes}\n  {self.data}; {self.seeds or 'no'} seeds; {self.device}; {self.date}"
         )
 
 
 def registry() -> dict[str, Claim]:
     """Every claim by its id."""
-    from . import lecture00, lecture01, lecture03, lecture04, lecture05, lecture06, lecture07, lecture08, lecture09
-
-    modules = (lecture00, lecture01, lecture03, lecture04, lecture05, lecture06, lecture07, lecture08, lecture09)
+    modules = [importlib.import_module(f".lecture{n:02d}", __package__) for n in range(10)]
     return {claim.id: claim for module in modules for claim in module.CLAIMS}
+
+
+_measured: dict[str, Record] = {}
 
 
 def measure(claim_id: str, write: bool | None = None) -> Record:
@@ -91,26 +101,36 @@ def measure(claim_id: str, write: bool | None = None) -> Record:
     device()  # raises where the mode is gpu and there is none
     claim = claims[claim_id]
     found = claim.experiment(mode() == "smoke")
-    record = Record(
-        claim.id,
-        claim.statement,
-        claim.where,
-        claim.prediction,
-        claim.quantity,
-        claim.predicted,
-        found.value,
-        (found.low, found.high),
-        verdict(found.low, found.high, claim.predicted),
-        found.notes,
-        found.data,
-        found.seeds,
-        device_name(found.device),
-        datetime.date.today().isoformat(),
-        found.detail,
-    )
+    values = {
+        "id": claim.id, "statement": claim.statement, "where": claim.where, "prediction": claim.prediction,
+        "quantity": claim.quantity, "predicted": claim.predicted, "value": found.value,
+        "interval": (found.low, found.high), "notes": found.notes, "data": found.data, "seeds": found.seeds,
+        "device": device_name(found.device), "date": datetime.date.today().isoformat(), "why_anew": claim.why_anew,
+    }  # fmt: skip
+    record = Record(**judged(values, claim), detail=found.detail)
+    _measured[claim_id] = record
     if (write or (write is None and os.environ.get("MINIDIFF_RECORD"))) and mode() != "smoke":
         _write(record)
     return record
+
+
+def judged(row: dict, claim: Claim) -> dict:
+    """A record's values with the two verdicts, by what the claim says and predicts today."""
+    low, high = row["interval"]
+    says = claim.says or claim.predicted
+    met = {"supported": "met", "contradicted": "missed", "undecided": "open"}[verdict(low, high, row["predicted"])]
+    return row | {"says": says, "verdict": verdict(low, high, says), "met": met}
+
+
+def summary() -> None:
+    """Print the verdicts on what this session has measured. Raises AssertionError if the ledger has another one."""
+    known = ledger()
+    for claim_id, record in _measured.items():
+        print(f"{claim_id}: {record.verdict if mode() != 'smoke' else 'a smoke run proves nothing'}")
+        if mode() != "smoke" and claim_id in known:
+            assert record.verdict == known[claim_id]["verdict"], (
+                f"{claim_id}: the ledger says {known[claim_id]['verdict']}"
+            )
 
 
 def device_name(device: torch.device) -> str:
@@ -121,9 +141,12 @@ def device_name(device: torch.device) -> str:
 
 
 def every_row() -> dict[str, dict[str, dict]]:
-    """The records by id and mode, as they stand in claims.json; in its older form they are all of cpu mode."""
-    rows = json.loads(LEDGER.read_text(encoding="utf-8")) if LEDGER.exists() else {}
-    return {k: {"cpu": row} if "id" in row else row for k, row in rows.items()}
+    """The records by id and mode, as they stand in claims.json, judged by what the claims say today."""
+    rows, claims = json.loads(LEDGER.read_text(encoding="utf-8")) if LEDGER.exists() else {}, registry()
+    return {
+        k: {which: judged(row, claims[k]) if k in claims else row for which, row in by_mode.items()}
+        for k, by_mode in rows.items()
+    }
 
 
 def ledger() -> dict[str, dict]:
@@ -135,7 +158,18 @@ def ledger() -> dict[str, dict]:
 def _write(record: Record) -> None:
     rows = every_row()
     row = {k: v for k, v in asdict(record).items() if k != "detail"}
-    rows[record.id] = dict(sorted((rows.get(record.id, {}) | {mode(): row}).items()))
+    by_mode = rows.get(record.id, {})
+    if before := by_mode.get(mode()):
+        row["history"] = before.get("history", [])
+        if before.get("why_anew", "") != record.why_anew:
+            old = {k: v for k, v in before.items() if k != "history"}
+            row["history"] = [*row["history"], old | {"replaced": record.why_anew}]
+    rows[record.id] = dict(sorted((by_mode | {mode(): row}).items()))
+    write_ledger(rows)
+
+
+def write_ledger(rows: dict[str, dict[str, dict]]) -> None:
+    """Write claims.json and, from it, CLAIMS.md."""
     rows = dict(sorted(rows.items(), key=lambda row: [int(n) for n in row[0].split(".")]))
     with replacing(LEDGER) as f:
         f.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -148,33 +182,43 @@ def markdown(rows: dict[str, dict[str, dict]]) -> str:
     lines = [
         "# What the lecture claims, and what we measured",
         "",
-        "Generated from `claims.json` by the build of the lectures; do not edit. A claim is *supported* if the whole",
-        "95% interval lies in the predicted range, *contradicted* if none of it does, else it *depends*. Measure one",
-        "anew with `python lectures/claims.py measure ID`; times differ between machines, the rest repeats with its "
-        "seeds. Until November 2026 the lectures from 03 on had one number less, and their claims with them.",
+        "Generated from `claims.json` by the build of the lectures; do not edit. The *verdict* is on what the lecture says:",
+        "a claim is *supported* if the whole 95% interval lies where its words hold (most are about a sign), *contradicted*",
+        "if none of it does, else *undecided*. Apart from that stands whether our own prediction of the size, written down",
+        "before the first run, was *met* or *missed*, or is *open*. Measure one anew with",
+        "`python lectures/claims.py measure ID`; times differ between machines, the rest repeats with its seeds. Until",
+        "November 2026 the lectures from 03 on had one number less, and their claims with them.",
         "",
-        "| claim | statement | measured | predicted | verdict |",
-        "|---|---|---|---|---|",
+        "| claim | statement | measured | the words hold | verdict | we predicted | |",
+        "|---|---|---|---|---|---|---|",
     ]
     each = [(r, "" if which == "cpu" else f", {which} mode") for row in rows.values() for which, r in row.items()]
     for r, which in each:
-        low, high = r["interval"]
-        number = f"{r['value']:.3g} " + (f"[{low:.3g}, {high:.3g}]" if r["seeds"] else "(exact)")
-        cells = r["id"] + which, r["statement"], number, _range(r["predicted"]), f"**{r['verdict']}**"
-        lines.append(f"| {' | '.join(cells)} |")
+        cells = [r["id"] + which, r["statement"], _number(r), _range(r["says"]), f"**{r['verdict']}**"]
+        lines.append(f"| {' | '.join([*cells, _range(r['predicted']), r['met']])} |")
     for r, which in each:
         lines += [
             "",
             f"## {r['id']}{which} {r['statement']}",
             "",
             f"- Where: {r['where']}",
-            f"- Predicted: {r['prediction']}",
-            f"- Number that decides: {r['quantity']}. **{r['value']:.4g}**, {_spread(r)}, "
-            f"predicted {_range(r['predicted'])}: **{r['verdict']}**",
+            f"- Number that decides: {r['quantity']}. **{r['value']:.4g}**, {_spread(r)}; the lecture's words hold: "
+            f"{_range(r['says'])}. **{r['verdict']}**",
+            f"- Predicted: {r['prediction']} ({_range(r['predicted'])}). {r['met']}",
             f"- Also: {r['notes']}",
             f"- Data: {r['data']}. Seeds: {r['seeds'] or 'none'}. Device: {r['device']}. Date: {r['date']}",
         ]
+        for old in r.get("history", []):
+            lines.append(
+                f"- Before ({old['date']}): {old['quantity']}, {_number(old)}, {old['verdict']}; {old['data']}. "
+                f"Measured anew because {old['replaced']}"
+            )
     return "\n".join(lines) + "\n"
+
+
+def _number(row: dict) -> str:
+    low, high = row["interval"]
+    return f"{row['value']:.3g} " + (f"[{low:.3g}, {high:.3g}]" if row["seeds"] else "(exact)")
 
 
 def _spread(row: dict) -> str:
@@ -189,17 +233,33 @@ def _range(predicted) -> str:
     return f"at most {high:g}" if low == -float("inf") else f"{low:g} to {high:g}"
 
 
-def show(claim_id: str | None = None, write: bool = False) -> None:
-    """Print the ledger; with an id, this mode's record and then the same measured anew."""
-    if claim_id is None:
+def chosen(which: str) -> list[str]:
+    """The ids of "7.3", of a lecture ("7") or of "all". Raises ValueError if there is none."""
+    ids = [k for k in registry() if which in ("all", k, k.split(".")[0])]
+    if not ids:
+        raise ValueError(f"unknown claim {which!r}: choose from {', '.join(registry())}, a lecture's number, or all")
+    return ids
+
+
+def show(which: str | None = None, write: bool = False) -> None:
+    """Print the ledger; or measure a claim, a lecture's claims or all, print each beside this mode's record, and at the
+    end the verdicts that changed."""
+    if which is None:
         rows = every_row()
         for claim in rows.values():
-            for which, r in claim.items():
-                print(f"{r['id']}  {which}  {r['verdict']:<12}  {r['statement']}")
+            for name, r in claim.items():
+                print(f"{r['id']}  {name}  {r['verdict']:<12}  {r['statement']}")
         print(f"{len(rows)} claims; measure one anew with: python lectures/claims.py measure ID")
         return
-    if found := ledger().get(claim_id):
-        print("in the ledger:\n" + str(Record(**found)))
-    if claim_id in registry():
+    changed = []
+    for claim_id in chosen(which):
+        before = ledger().get(claim_id)
+        if before:
+            print("in the ledger:\n" + str(Record(**before)))
         print(f"measuring anew ({mode()} mode) ...", flush=True)
-    print(measure(claim_id, write))
+        record = measure(claim_id, write)
+        print(record, flush=True)
+        if before and mode() != "smoke" and before["verdict"] != record.verdict:
+            changed.append(f"{claim_id}: {before['verdict']} -> {record.verdict}")
+    if which not in registry():
+        print("\n".join(["verdicts that changed:", *changed]) if changed else "no verdict changed")

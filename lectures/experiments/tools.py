@@ -123,11 +123,11 @@ def ratio_interval(logs: list[float]) -> tuple[float, float, float]:
     return tuple(torch.tensor(interval(logs)).exp().tolist())
 
 
-def verdict(low: float, high: float, predicted: tuple[float, float]) -> str:
-    """supported, contradicted or depends, by where the interval lies."""
-    if predicted[0] <= low and high <= predicted[1]:
+def verdict(low: float, high: float, holds: tuple[float, float]) -> str:
+    """supported, contradicted or undecided, by whether the interval lies in the range where a claim holds."""
+    if holds[0] <= low and high <= holds[1]:
         return "supported"
-    return "contradicted" if high < predicted[0] or low > predicted[1] else "depends"
+    return "contradicted" if high < holds[0] or low > holds[1] else "undecided"
 
 
 def slope(x: Tensor, y: Tensor) -> float:

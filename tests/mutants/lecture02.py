@@ -1,4 +1,4 @@
-"""Answers to the exercises of lecture 02 that are wrong, each with the key of its message, and others that are right."""
+"""Answers to the exercises of lecture 02: wrong ones, each with the key of its message, and others that are right."""
 
 _SAMPLER = """
 def {name}(model, x, times, cond=None):
