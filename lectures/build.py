@@ -1,10 +1,12 @@
 """Turn lectures/source/NN_topic.py (py:percent, what authors edit) into lectures/NN_topic.ipynb, executed.
 
-python lectures/build.py            execute every lecture and write its claims into the ledger
+python lectures/build.py            execute every lecture and write its claims into the ledger; what is measured already
+                                    in the folder $MINIDIFF_RECORDS, by the same experiments, is taken from there
 python lectures/build.py 01         only those whose name starts so
 python lectures/build.py --text     only prose was edited: take it over and keep the outputs
 python lectures/build.py --sync     names or import lines too, as after a renaming in the package: the same
-python lectures/build.py --check    say which notebooks do not agree with their source (exit status 1)
+python lectures/build.py --student  write lectures/student/: stubs for solutions, no outputs, nothing executed
+python lectures/build.py --check    say which notebooks, both kinds, do not agree with their source (exit status 1)
 """
 
 import argparse
@@ -22,11 +24,28 @@ from renaming import renamed
 from minidiff.device import replacing
 
 HERE = Path(__file__).parent
+SETUP = """# Does this cell fail? Then the course is not beside this notebook (Colab, a download). Run before it:
+#   !git clone ADDRESS minidiff && pip install -e ./minidiff    (ADDRESS: where you have the notebook from)
+#   %cd minidiff/lectures
+import sys
+
+sys.path.insert(0, "..")  # for lectures/student
+import experiments, minidiff"""
 
 
 def sources(prefix: str = "") -> list[Path]:
     """The lectures' sources whose names start with `prefix`."""
     return sorted((HERE / "source").glob(f"{prefix}*.py"))
+
+
+def read(source: Path):
+    """The cells of a source as a notebook, and before its first code the cell that says what it needs."""
+    notebook = jupytext.read(source)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata.pop("jupytext", None)
+    first = next(i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+    notebook.cells.insert(first, nbformat.v4.new_code_cell(SETUP))
+    return notebook
 
 
 def cells(notebook) -> list[tuple[str, str]]:
@@ -36,15 +55,16 @@ def cells(notebook) -> list[tuple[str, str]]:
 
 def agrees(source: Path) -> bool:
     """Whether the notebook of a source exists and has the same cells."""
-    built = HERE / f"{source.stem}.ipynb"
-    return built.exists() and cells(nbformat.read(built, 4)) == cells(jupytext.read(source))
+    return same_cells(HERE / f"{source.stem}.ipynb", read(source))
+
+
+def same_cells(built: Path, notebook) -> bool:
+    return built.exists() and cells(nbformat.read(built, 4)) == cells(notebook)
 
 
 def build(source: Path) -> None:
     """Execute a source and write its notebook, outputs included."""
-    notebook = jupytext.read(source)
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook.metadata.pop("jupytext", None)
+    notebook = read(source)
     began = time.monotonic()
     NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": str(HERE)}}).execute()
     write(notebook, HERE / f"{source.stem}.ipynb")
@@ -89,7 +109,7 @@ def sync_all(chosen: list[Path]) -> int:
 
 def codes(source: Path) -> tuple[list[str], list[str]]:
     """The code cells of a source's notebook, and those of the source."""
-    both = nbformat.read(HERE / f"{source.stem}.ipynb", 4), jupytext.read(source)
+    both = nbformat.read(HERE / f"{source.stem}.ipynb", 4), read(source)
     ran, code = ([c.source for c in notebook.cells if c.cell_type == "code"] for notebook in both)
     return ran, code
 
@@ -97,7 +117,7 @@ def codes(source: Path) -> tuple[list[str], list[str]]:
 def keep_outputs(source: Path) -> None:
     """Write the notebook anew with its source's cells: each code cell has the outputs of the one that was there."""
     path = HERE / f"{source.stem}.ipynb"
-    notebook, edited = nbformat.read(path, 4), jupytext.read(source)
+    notebook, edited = nbformat.read(path, 4), read(source)
     ran = iter([c for c in notebook.cells if c.cell_type == "code"])
     for i, cell in enumerate(edited.cells):
         if cell.cell_type == "code":
@@ -105,6 +125,55 @@ def keep_outputs(source: Path) -> None:
             edited.cells[i].source = cell.source
     notebook.cells = edited.cells
     write(notebook, path)
+
+
+# --- student notebooks ---
+
+BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
+SETUP = 'import sys\n\nsys.path.insert(0, "..")  # the course\'s experiments are in the folder above'
+
+
+def student(source: Path):
+    """The student version of a lecture: each solution is replaced by a stub. Raises ValueError for an exercise that
+    is not whole, or a solution that stands elsewhere too."""
+    notebook, solved = read(source), []
+    for i, cell in enumerate(notebook.cells):
+        if "exercise" in cell.metadata:
+            solved += [(cell.metadata["exercise"], line) for line in cut(notebook.cells, i, source.name)]
+    rest = {line.strip() for cell in notebook.cells for line in cell.source.splitlines()}
+    for exercise, line in solved:
+        if len(line.strip()) > 20 and line.strip() in rest:
+            raise ValueError(
+                f"{source.name}: a line of exercise {exercise}'s solution stands elsewhere: {line.strip()}"
+            )
+    return notebook
+
+
+def cut(cells: list, i: int, name: str) -> list[str]:
+    """Replace the solution in cell i by a stub; the lines of the solution. Raises ValueError if it is not whole."""
+    cell, lines = cells[i], cells[i].source.splitlines()
+    exercise = cell.metadata["exercise"]
+    marks = [k for k, line in enumerate(lines) if line.strip() in (BEGIN, END)]
+    if len(marks) != 2 or lines[marks[0]].strip() != BEGIN or marks[1] - marks[0] > 13:
+        raise ValueError(
+            f"{name}: exercise {exercise} needs one solution between {BEGIN} and {END}, of 12 lines at most"
+        )
+    if "<summary>Hint" not in cells[i - 1].source or "check." not in cells[i + 1].source:
+        raise ValueError(f"{name}: exercise {exercise} needs a hint in the cell before it and a check in the one after")
+    indent = lines[marks[0]][: len(lines[marks[0]]) - len(lines[marks[0]].lstrip())]
+    stub = f'{indent}raise NotImplementedError("exercise {exercise}")'
+    cell.source = "\n".join([*lines[: marks[0]], stub, *lines[marks[1] + 1 :]])
+    return lines[marks[0] + 1 : marks[1]]
+
+
+def student_path(source: Path) -> Path:
+    return HERE / "student" / f"{source.stem}.ipynb"
+
+
+def build_student(source: Path) -> None:
+    """Write the student version of a lecture."""
+    student_path(source).parent.mkdir(exist_ok=True)
+    write(student(source), student_path(source))
 
 
 def write(notebook, path: Path) -> None:
@@ -119,7 +188,7 @@ def write(notebook, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prefix", nargs="?", default="")
-    for name in ("--text", "--sync", "--check"):
+    for name in ("--text", "--sync", "--student", "--check"):
         parser.add_argument(name, action="store_true")
     options = parser.parse_args()
     chosen = sources(options.prefix)
@@ -127,10 +196,16 @@ def main() -> None:
         parser.error(f"no lecture starts with {options.prefix!r}: there are {', '.join(s.stem for s in sources())}")
     if options.check:
         stale = [s.stem for s in chosen if not agrees(s)]
+        stale += [f"student/{s.stem}" for s in chosen if not same_cells(student_path(s), student(s))]
         sys.exit(f"not built from their source: {', '.join(stale)}" if stale else 0)
     if options.sync:
         sys.exit(sync_all(chosen))
-    os.environ["MINIDIFF_RECORD"] = "1"
+    if options.student:
+        for source in chosen:
+            build_student(source)
+        return
+    os.environ.setdefault("MINIDIFF_RECORDS", str(HERE.parent / "build" / "records"))
+    Path(os.environ["MINIDIFF_RECORDS"]).mkdir(parents=True, exist_ok=True)
     claims.write_ledger(claims.every_row())  # what claims say may have been edited
     for source in chosen:
         build_text(source) if options.text else build(source)

@@ -114,6 +114,27 @@ def test_a_new_design_keeps_the_old_row_and_the_reason(tmp_path, monkeypatch):
     assert "Measured anew because it was unfair." in (tmp_path / "CLAIMS.md").read_text()
 
 
+def test_a_build_measures_once(tmp_path, monkeypatch):
+    """And again when the experiments' code has changed, or in another mode."""
+    monkeypatch.setenv("MINIDIFF_MODE", "cpu")
+    monkeypatch.setenv("MINIDIFF_RECORDS", str(tmp_path))
+    monkeypatch.setattr(claims, "LEDGER", tmp_path / "claims.json")
+    runs = []
+
+    def experiment(smoke):
+        runs.append(smoke)
+        return tools.Outcome(1.0, 1.0, 1.0, "", 0, "", detail={"curve": torch.ones(3)})
+
+    monkeypatch.setattr(claims, "registry", lambda: {"7.7": claims.Claim("7.7", *"abcd", (0.0, 1.0), experiment)})
+    assert claims.measure("7.7").detail["curve"].tolist() == claims.measure("7.7").detail["curve"].tolist() == [1, 1, 1]
+    assert len(runs) == 1 and "7.7" in claims.every_row()
+    monkeypatch.setattr(claims, "_experiments", lambda: "others")
+    claims.measure("7.7")
+    monkeypatch.setenv("MINIDIFF_MODE", "smoke")
+    claims.measure("7.7")
+    assert runs == [False, False, True]
+
+
 def test_a_lecture_or_all_are_measured_and_what_changed_is_listed(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MINIDIFF_MODE", "cpu")
     monkeypatch.setattr(claims, "LEDGER", tmp_path / "claims.json")

@@ -138,3 +138,70 @@ def test_what_is_more_than_a_renaming(old, new):
         renamed([IMPORT, old], [IMPORT, new])
     with pytest.raises(ValueError, match="the source has 3 code cells, the notebook 2"):
         renamed([IMPORT, old], [IMPORT, old, new])
+
+
+# --- the form of a lecture, and its student version ---
+
+
+@pytest.mark.parametrize("source", build.sources(), ids=lambda p: p.stem)
+def test_a_lecture_is_not_too_long(source):
+    """Words of prose, lines of code and words printed are what a reader bears in one sitting."""
+    notebook = build.nbformat.read(LECTURES / f"{source.stem}.ipynb", 4)
+    prose = sum(len(c.source.split()) for c in notebook.cells if c.cell_type == "markdown")
+    code = [line for c in notebook.cells if c.cell_type == "code" for line in c.source.splitlines()]
+    printed = [o.text for c in notebook.cells for o in c.get("outputs", []) if o.output_type == "stream"]
+    found = prose, sum(bool(line.strip()) for line in code), sum(len(text.split()) for text in printed)
+    assert found[0] <= 2000 and found[1] <= 220 and found[2] <= 400, found
+
+
+@pytest.mark.parametrize("source", build.sources(), ids=lambda p: p.stem)
+def test_figures_have_words_for_those_who_do_not_see_them(source):
+    notebook = build.nbformat.read(LECTURES / f"{source.stem}.ipynb", 4)
+    for cell in notebook.cells:
+        if any({"image/png", "image/gif"} & set(o.get("data", {})) for o in cell.get("outputs", [])):
+            assert len(cell.metadata.get("alt", "")) > 20, cell.source[:200]
+
+
+@pytest.mark.parametrize("source", build.sources(), ids=lambda p: p.stem)
+def test_student_notebooks_have_stubs_and_no_outputs(source):
+    notebook, solved = build.student(source), build.jupytext.read(source)
+    exercises = [c.metadata["exercise"] for c in solved.cells if "exercise" in c.metadata]
+    stubs = [c for c in notebook.cells if "raise NotImplementedError" in c.source]
+    assert [c.metadata["exercise"] for c in stubs] == exercises
+    assert not any("SOLUTION" in c.source for c in notebook.cells)
+    assert not any(c.get("outputs") for c in notebook.cells)
+    assert build.same_cells(build.student_path(source), notebook), "run: python lectures/build.py --student"
+
+
+EXERCISE = """# %%
+from minidiff import check
+
+# %% [markdown]
+# <details><summary>Hint</summary>Add.</details>
+
+# %% exercise="02.1" points=1 minutes=5
+def v_target(a, b):
+    # BEGIN SOLUTION
+    return a + b * 1.0000000001
+    # END SOLUTION
+
+# %%
+check.v_target(v_target)
+"""
+
+
+@pytest.mark.parametrize("old, new, message", [
+    ("    # END SOLUTION\n", "", "needs one solution between"),
+    ("    return a", "    pass\n" * 13 + "    return a", "of 12 lines at most"),
+    ("<summary>Hint", "<summary>Help", "needs a hint"),
+    ("check.v_target(v_target)", "v_target(1, 2)", "and a check in the one after"),
+    ("\n# %%\ncheck", "\n# %%\ncheck.v_target\nreturn a + b * 1.0000000001\ncheck", "stands elsewhere"),
+])  # fmt: skip
+def test_an_exercise_that_is_not_whole_is_refused(old, new, message, tmp_path):
+    source = tmp_path / "02_x.py"
+    source.write_text(EXERCISE)
+    (stub,) = [c for c in build.student(source).cells if "exercise" in c.metadata]
+    assert stub.source.endswith('    raise NotImplementedError("exercise 02.1")')
+    source.write_text(EXERCISE.replace(old, new))
+    with pytest.raises(ValueError, match=f"02_x.py: .*{message}"):
+        build.student(source)

@@ -7,10 +7,12 @@ into lectures/CLAIMS.md: so notebook and ledger cannot disagree. claims.json has
 """
 
 import datetime
+import hashlib
 import importlib
 import json
 import os
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -67,15 +69,24 @@ class Record:
     says: tuple[float, float] | None = None
     met: str = ""  # was our prediction of the size
     why_anew: str = ""
+    seconds: float = 0.0  # it took; claims that share what they train count it once
     history: list[dict] = field(default_factory=list, repr=False)
     detail: dict = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
+        """The number that decides and the verdicts, as a lecture prints them; the rest is in CLAIMS.md."""
+        return (
+            f"{self.id}: {self.quantity}: {_number(asdict(self))}. {self.verdict.capitalize()}; "
+            f"our prediction ({_range(self.predicted)}) {'is' if self.met == 'open' else 'was'} {self.met}."
+        )
+
+    def full(self) -> str:
+        """All of it."""
         return (
             f"{self.id} {self.statement}\n"
             f"  {self.quantity}: {self.value:.3g}, {_spread(asdict(self))}\n"
-            f"  the lecture holds from {_range(self.says or self.predicted)}: {self.verdict}; "
-            f"our prediction, {_range(self.predicted)}: {self.met}\n"
+            f"  the lecture's words hold: {_range(self.says or self.predicted)}; verdict: {self.verdict}\n"
+            f"  predicted: {_range(self.predicted)}; {self.met}\n"
             f"  {self.notes}\n  {self.data}; {self.seeds or 'no'} seeds; {self.device}; {self.date}"
         )
 
@@ -92,26 +103,43 @@ _measured: dict[str, Record] = {}
 def measure(claim_id: str, write: bool | None = None) -> Record:
     """Run a claim's experiment now.
 
-    `write` puts the record into the ledger, as that of this mode; by default if $MINIDIFF_RECORD is set. A smoke run is
-    never written. Raises ValueError for an unknown claim, and in gpu mode without a GPU.
+    `write` puts the record into the ledger, as that of this mode; by default in a build of the lectures. A smoke run is
+    never written. A build keeps what it has measured in the folder $MINIDIFF_RECORDS, and takes it from there if it is
+    of these very experiments. Raises ValueError for an unknown claim, and in gpu mode without a GPU.
     """
     claims = registry()
     if claim_id not in claims:
         raise ValueError(f"unknown claim {claim_id!r}: choose from {', '.join(claims)}")
     device()  # raises where the mode is gpu and there is none
-    claim = claims[claim_id]
+    folder = os.environ.get("MINIDIFF_RECORDS") if mode() != "smoke" else None
+    kept = folder and Path(folder) / f"{claim_id} {mode()} {_experiments()}.pt"
+    record = torch.load(kept, weights_only=False) if kept and kept.exists() else _measure(claims[claim_id])
+    if kept:
+        with replacing(kept) as temporary:
+            torch.save(record, temporary)
+    _measured[claim_id] = record
+    if (write or (write is None and folder)) and mode() != "smoke":
+        _write(record)
+    return record
+
+
+def _measure(claim: Claim) -> Record:
+    began = time.monotonic()
     found = claim.experiment(mode() == "smoke")
     values = {
         "id": claim.id, "statement": claim.statement, "where": claim.where, "prediction": claim.prediction,
         "quantity": claim.quantity, "predicted": claim.predicted, "value": found.value,
         "interval": (found.low, found.high), "notes": found.notes, "data": found.data, "seeds": found.seeds,
         "device": device_name(found.device), "date": datetime.date.today().isoformat(), "why_anew": claim.why_anew,
+        "seconds": round(time.monotonic() - began, 1),
     }  # fmt: skip
-    record = Record(**judged(values, claim), detail=found.detail)
-    _measured[claim_id] = record
-    if (write or (write is None and os.environ.get("MINIDIFF_RECORD"))) and mode() != "smoke":
-        _write(record)
-    return record
+    return Record(**judged(values, claim), detail=found.detail)
+
+
+def _experiments() -> str:
+    """A digest of the experiments' code."""
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return hashlib.sha256(code).hexdigest()[:12]
 
 
 def judged(row: dict, claim: Claim) -> dict:
@@ -124,7 +152,8 @@ def judged(row: dict, claim: Claim) -> dict:
 
 def summary() -> None:
     """Print the verdicts on what this session has measured. Raises AssertionError if the ledger has another one."""
-    known = ledger()
+    known, minutes = ledger(), sum(record.seconds for record in _measured.values()) / 60
+    print(f"the experiments took {minutes:.1f} minutes")
     for claim_id, record in _measured.items():
         print(f"{claim_id}: {record.verdict if mode() != 'smoke' else 'a smoke run proves nothing'}")
         if mode() != "smoke" and claim_id in known:
@@ -206,7 +235,8 @@ def markdown(rows: dict[str, dict[str, dict]]) -> str:
             f"{_range(r['says'])}. **{r['verdict']}**",
             f"- Predicted: {r['prediction']} ({_range(r['predicted'])}). {r['met']}",
             f"- Also: {r['notes']}",
-            f"- Data: {r['data']}. Seeds: {r['seeds'] or 'none'}. Device: {r['device']}. Date: {r['date']}",
+            f"- Data: {r['data']}. Seeds: {r['seeds'] or 'none'}. Device: {r['device']}. Date: {r['date']}"
+            + (f". Took {r['seconds']:.0f} s" if r.get("seconds") else ""),
         ]
         for old in r.get("history", []):
             lines.append(
@@ -255,10 +285,10 @@ def show(which: str | None = None, write: bool = False) -> None:
     for claim_id in chosen(which):
         before = ledger().get(claim_id)
         if before:
-            print("in the ledger:\n" + str(Record(**before)))
+            print("in the ledger:\n" + Record(**before).full())
         print(f"measuring anew ({mode()} mode) ...", flush=True)
         record = measure(claim_id, write)
-        print(record, flush=True)
+        print(record.full(), flush=True)
         if before and mode() != "smoke" and before["verdict"] != record.verdict:
             changed.append(f"{claim_id}: {before['verdict']} -> {record.verdict}")
     if which not in registry():

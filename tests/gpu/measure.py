@@ -137,7 +137,7 @@ def measure_claims(ids: str, pictures: str, work: Path, device) -> subprocess.Po
     shutil.copytree(HERE.parents[1] / "datasets", copy / "datasets", dirs_exist_ok=True)
     code = (
         "import sys, time; from experiments import claims\nfor claim in sys.argv[1:]:\n    began = time.monotonic()\n"
-        "    print(claims.measure(claim, write=True), f'{time.monotonic() - began:.0f} s', flush=True)"
+        "    print(claims.measure(claim, write=True).full(), f'{time.monotonic() - began:.0f} s', flush=True)"
     )
     mode = {"MINIDIFF_MODE": "gpu" if device.type == "cuda" else "smoke", "MINIDIFF_CIFAR10": pictures}
     path = os.pathsep.join([str(copy / "lectures"), os.environ.get("PYTHONPATH", "")])
