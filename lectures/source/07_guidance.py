@@ -62,6 +62,8 @@ SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean
 # <details><summary>Hint</summary>The null condition is the number model.null, for every row. Guide x0 and eps alike: Prediction(x0, eps).</details>
 
 # %% exercise="07.1" points=2 minutes=10
+import torch
+
 from minidiff.denoise import Prediction
 
 
