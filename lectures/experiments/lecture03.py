@@ -86,7 +86,7 @@ def _toy_outcome(smoke: bool, pick) -> Outcome:
 @cache
 def left(smoke: bool) -> dict:
     """Noise left in each empty coordinate (seeds, dims, targets)."""
-    seeds, n, steps, dims = (2, 20, 4, (8, 128)) if smoke else (5, 500, 100, DIMS[1:])
+    seeds, n, steps, dims = (2, 20, 4, (8, 128)) if smoke else (5, 300, 60, DIMS[1:])
     found = [[[noise_left(d, target, seed, n, steps) for target in TARGETS] for d in dims] for seed in range(seeds)]
     return {"dims": dims, "left": torch.tensor(found), "seeds": seeds}
 
@@ -98,7 +98,7 @@ def v_over_flow(smoke: bool) -> Outcome:
     scaled = noise.mean(0) * (2 * torch.tensor(dims)[:, None]).sqrt()
     return Outcome(
         *ratio_interval((at[:, TARGETS.index("v")] / at[:, TARGETS.index("flow")]).log().tolist()),
-        "eight Gaussians in the plane of d dimensions, the others 0, exact models, linear path, ddim, 100 calls",
+        "eight Gaussians in the plane of d dimensions, the others 0, exact models, linear path, ddim, 60 calls",
         found["seeds"],
         f"noise left times sqrt(2 d), by dimension ({', '.join(TARGETS)}): "
         + "; ".join(
