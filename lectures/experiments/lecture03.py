@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from minidiff import data
-from minidiff.denoise import Denoiser, device_of
+from minidiff.denoise import Denoiser, coefficients, device_of
 from minidiff.measure.metrics import sliced_wasserstein
 from minidiff.nets import CNN
 from minidiff.samplers import ddim, last, start
-from minidiff.schedules import VP
+from minidiff.schedules import VP, Linear
 
 from . import tools
 from .blind import blind_photos, on_digits
@@ -36,6 +36,15 @@ def blind_over_told(dim: int, target: str, seed: int, n: int, steps: int) -> tup
     generator, model = torch.Generator().manual_seed(seed), Embedded(dim, target, spread=SPREAD)
     real, x = model.sample(n, generator), start(model, (n, dim), generator)
     return tuple(sliced_wasserstein(drawn(dim, target, b, x, steps, SPREAD), real) for b in (True, False))
+
+
+def moves(target: str, t: Tensor, guess: Tensor) -> Tensor:
+    """k (B,) in dx/dt = k x, on the linear path where the data are 0, if a blind net reads `guess` and the sampler knows
+    t."""
+    (a, b), (alpha, sigma) = coefficients(target, Linear(), t), Linear()(t)
+    out = coefficients(target, Linear(), guess)[1] / guess
+    x0, eps = b - sigma * out, alpha * out - a
+    return (eps - x0) / (alpha * b - sigma * a)
 
 
 def noise_left(dim: int, target: str, seed: int, n: int, steps: int) -> float:

@@ -223,32 +223,33 @@ def misread(target, t, guess):
 
 
 # %%
-_ = check.misread(misread)
+k = check.misread(misread).answer or lecture03.moves
 
 # %% [markdown]
-# Worked out:
+# <details><summary>The four factors, for after your own try</summary>
 #
-# | target | $k$ | a guess $\hat t = (1+\delta)\,t$ ends as |
+# | target | $k$ | a length read as $\hat t = (1+\delta)\,t$ ends |
 # |---|---|---|
-# | $x_0$ | $1/t$ | nothing: $\hat t$ is not in it |
-# | flow | $1/\hat t$ | $\delta$, kept |
-# | $v$ | $(1 - 2\hat t(1-t)) / (\hat t\,(1 - 2t + 2t^2))$ | $e^{\pi/2}\,\delta = 4.8\,\delta$ |
-# | $\epsilon$ | $(1-\hat t) / (\hat t\,(1-t))$ | $\delta / (1-t_\text{start})$: 81 times, from $\sigma/\alpha = 80$ |
+# | $x_0$ | $1/t$ | right: $\hat t$ is not in it |
+# | flow | $1/\hat t$ | too long by $\delta$: kept |
+# | $v$ | $(1 - 2\hat t(1-t)) / (\hat t\,(1 - 2t + 2t^2))$ | by $e^{\pi/2}\,\delta = 4.8\,\delta$ |
+# | $\epsilon$ | $(1-\hat t) / (\hat t\,(1-t))$ | by $\delta / (1-t_\text{start})$: 81 times, from $\sigma/\alpha = 80$ |
+#
+# </details>
 #
 # Why is a misread level not corrected? With flow $dx/dt = x / \hat t$ and $\hat t = |x|/\sqrt d$: the length falls at the speed $\sqrt d$, *whatever it is*. A first noise that is by
 # chance 1% too long stays too long by the same amount, and this is left at the end. Where $\delta$ is small, $v$ has $d\delta/dt = -\delta / (t(1-2t+2t^2))$, and
-# $t\,\delta$ grows by $\exp\int_0^1 \frac{2-2t}{1-2t+2t^2}dt = e^{\pi/2}$. The table is for a guess that is read from the length alone. Let the formulas run:
+# $t\,\delta$ grows by $\exp\int_0^1 \frac{2-2t}{1-2t+2t^2}dt = e^{\pi/2}$. The table is for a guess that is read from the length alone. Let your formulas run:
 
 # %%
-k = {"x0": lambda t, g: 1 / t, "flow": lambda t, g: 1 / g, "eps": lambda t, g: (1 / g - 1) / (1 - t),
-     "v": lambda t, g: (1 / g - 2 + 2 * t) / (1 - 2 * t + 2 * t * t)}  # fmt: skip
-times = (torch.linspace((80 / 81) ** 0.25, 1e-3**0.25, 5001).double() ** 4).tolist()
-for target, speed in k.items():
+times = torch.linspace((80 / 81) ** 0.25, 1e-3**0.25, 1501, dtype=torch.float64)[:, None] ** 4
+for target in lecture03.TARGETS:
     length = times[0] * 1.0001  # |x| / sqrt(d): a little too long, and read as t
     for t, s in zip(times[:-1], times[1:], strict=True):
-        middle = length + (s - t) / 2 * speed(t, length) * length
-        length = length + (s - t) * speed((s + t) / 2, middle) * middle
-    print(f"{target}: too long by delta at first, by {(length - times[-1]) / (1e-4 * times[0]):.2f} delta at the end")
+        middle = length + (s - t) / 2 * k(target, t, length) * length
+        length = length + (s - t) * k(target, (s + t) / 2, middle) * middle
+    off = (length - times[-1]) / (1e-4 * times[0])
+    print(f"{target}: too long by delta at first, by {off.item():.2f} delta at the end")
 
 # %% [markdown]
 # The first noise is wrong by chance, by $\delta \approx 1/\sqrt{2d}$. So a blind model should leave noise in proportion to that in each empty coordinate, but only where the first noise was
@@ -326,8 +327,8 @@ class Net(nn.Module):
     def __init__(self, dim, told, width=128, depth=3):
         super().__init__()
         self.told, self.enter, self.leave = told, nn.Linear(dim + 12 * told, width), nn.Linear(width, dim)
-        layers = [nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)]
-        self.blocks = nn.ModuleList(nn.Sequential(*copy.deepcopy(layers)) for _ in range(depth))
+        blocks = [nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)) for _ in range(depth)]
+        self.blocks = nn.ModuleList(blocks)
 
     def forward(self, x, level, cond=None):
         flat = x.flatten(1)
@@ -425,19 +426,15 @@ print(photos)
 # **Claim.** "Train a single diffusion network on all time steps." Against it: five specialists, one for each band of noise levels, each with a fifth of the steps. One band first:
 
 # %%
-steps, low, high = 30 if SMOKE else 1500, *lecture03.EDGES[2:4]
-
-
-def band(n):
-    return torch.sigmoid(low.log() + (high / low).log() * torch.rand(n, generator=generator))
-
-
+steps, low, high = 30 if SMOKE else 1500, *lecture03.EDGES[2:4].log()
+own = {"level": lambda n: torch.sigmoid(low + (high - low) * torch.rand(n, generator=generator))}  # times in this band
+middle = torch.exp((low + high) / 2)
 held_out = tools.pictures("digits", gpu_size=8)[1].at(torch.arange(300))
-for name, share, options in (("one network for all levels", 1, {}), ("a specialist for this band", 5, {"level": band})):
+for name, share, options in (("one network for all levels", 1, {}), ("a specialist for this band", 5, own)):
     net = Net(math.prod(pictures.shape), True, width=256)
     model = train(net, lambda n: pictures.batch(n, generator)[0], steps // share, **options)
-    error = tools.level_error(model, held_out, torch.sqrt(low * high)[None]).item()
-    print(f"{name}, {steps // share} steps: denoising error {error:.4f} at sigma/alpha = {torch.sqrt(low * high):.2f}")
+    error = tools.level_error(model, held_out, middle[None]).item()
+    print(f"{name}, {steps // share} steps: denoising error {error:.4f} at sigma/alpha = {middle:.2f}")
 
 # %% [markdown]
 # **Predict before you run.** Who wins over all bands, and in which most?
