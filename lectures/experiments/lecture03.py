@@ -56,7 +56,7 @@ def noise_left(dim: int, target: str, seed: int, n: int, steps: int) -> float:
 @cache
 def toy(smoke: bool) -> dict:
     """Distances (seeds, dims, targets, 2), blind and told, and those of two sets of data (seeds, dims)."""
-    seeds, n, steps = (2, 60, 4) if smoke else (5, 1000, 30)
+    seeds, n, steps = (2, 60, 4) if smoke else (5, 600, 30)
     dims = (2, 32, 128) if smoke else DIMS
     far, floor = torch.zeros(seeds, len(dims), len(TARGETS), 2), torch.zeros(seeds, len(dims))
     for seed in range(seeds):
@@ -85,7 +85,7 @@ def _toy_outcome(smoke: bool, pick) -> Outcome:
     return Outcome(
         *ratio_interval(logs),
         f"eight Gaussians of deviation {SPREAD} in d dimensions, means in a plane, exact models, linear path, ddim, 30 "
-        "calls, 1,000 samples",
+        "calls, 600 samples",
         found["seeds"],
         f"distance a direction, by dimension (blind {', '.join(TARGETS)}; told; two sets of data): {table}",
         detail=found,

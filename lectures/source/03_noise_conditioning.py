@@ -281,7 +281,7 @@ print(f"left in a picture of 3,072 numbers, in grey levels of 255: v {grey[1]:.1
 
 # %% [markdown]
 # **The number that decides** is the ratio of $v$ to flow; $e^{\pi/2} = 4.8$ is its limit in many dimensions. With half of the noises too long, the root mean square is $\sqrt{1/2} = .71$ of the
-# factor (thin lines). $\epsilon$ does not fall with $d$: 81 times anything is too much.
+# factor (dotted and dashed). $\epsilon$ does not fall with $d$: 81 times anything is too much.
 #
 # In CIFAR-10's 3,072 dimensions this leaves, for flow, about a grey level. The 2025 paper trained blind networks there: FID of **flow matching 2.61 blind, 3.01 told; of DDIM, which
 # predicts $\epsilon$, 40.90 blind**. That is what the table says of these two targets.
