@@ -105,9 +105,9 @@ def on_digits(smoke: bool, target: str) -> Outcome:
 
 
 def blind_photos(smoke: bool) -> Outcome:
-    seeds, marks, batch = tools.repeats(smoke), (1, 2) if smoke else (75, 150, 300, 600), 4 if smoke else 32
+    seeds, marks, batch = tools.repeats(smoke), (1, 2) if smoke else (50, 100, 200, 400), 4 if smoke else 32
     train_set, held_out = tools.pictures("photos")
-    x0, _ = held_out.batch(8 if smoke else 256, torch.Generator().manual_seed(0))
+    x0, _ = held_out.batch(8 if smoke else 128, torch.Generator().manual_seed(0))
     errors, sizes = torch.zeros(seeds, 2, len(marks), len(LEVELS)), [0, 0]
     for seed in range(seeds):
         for told, (conditioning, ratio) in enumerate((("none", 5.5), ("adaln_zero", 2.0))):
