@@ -218,7 +218,7 @@ print(dropped, closer, sep="\n\n")
 # **The number that decides** is the share near a mode, diffusion less the GAN with R1. Nothing in diffusion can collapse: each data point is noised and guessed, whatever the others do. (Longer training and better GANs do much better than these two. That they
 # *needed* a decade of such remedies is part of what happened.)
 #
-# # The ten lectures
+# ## The ten lectures
 #
 # A stop for each: one picture, one sentence.
 #
@@ -299,7 +299,7 @@ _ = ax.set(xlabel="million operations for one picture of 32x32")
 
 # %% [markdown]
 # ## 06 Several stages
-# Compress first, then model what is left, $p(x) = \int p(z)\,p(x\mid z)\,dz$: below 16 numbers a digit and a Gaussian of them, in [lecture 06](06_several_stages.ipynb) autoencoders, codebooks and diffusion in their latents.
+# Compress first, then model what is left, $p(x) = \int p(z)\,p(x\mid z)\,dz$: below with 16 numbers a digit and a Gaussian for them, in [lecture 06](06_several_stages.ipynb) with autoencoders, codebooks, and diffusion of their latents.
 
 # %% alt="Rows of digits: real ones, the same from 16 numbers, and new ones drawn from a Gaussian of those numbers."
 digits = torch.tensor(load_digits().data / 8 - 1).float()
