@@ -333,7 +333,7 @@ prompts = ["a big red circle", "a small blue square at the top left", "a red squ
 run = folder("shapes")
 cond = tokenizer_of(checkpoint.read_config(run))(prompts).repeat_interleave(2 if SMOKE else 8, 0)
 x = generate(checkpoint.load(run), len(cond), cond=cond, scale=2.0, steps=3 if SMOKE else 12)
-fig, ax = plt.subplots(figsize=(9, 2.6), layout="constrained")
+fig, ax = plt.subplots(figsize=(12, 2.9), layout="constrained")
 _ = plot.grid(x, len(cond) // 3, ax, "gamma = 2", prompts)
 
 # %% [markdown]
@@ -349,7 +349,7 @@ _ = plot.grid(x, 10, ax, "airplane, automobile, bird, cat, deer, dog, frog, hors
 
 # %% [markdown]
 # ## 10 Quiz and capstone
-# Each claim of the lecture had a prediction before it was measured, all verdicts are in the [ledger](CLAIMS.md), and lecture 10 asks what you would have said.
+# Each claim of the lecture had a prediction before it was measured, all verdicts are in the [ledger](CLAIMS.md), and [lecture 10](10_quiz_and_capstone.ipynb) asks what you would have said.
 
 # %% alt="Bars: for each lecture how many of its claims the data support, contradict or leave undecided."
 rows = list(claims.ledger().values())
