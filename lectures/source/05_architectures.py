@@ -355,7 +355,7 @@ print(detail, narrow, sep="\n")
 # %% [markdown]
 # ## 5. Does it matter? Agreement at a distance
 #
-# Pictures of 8x8, empty but for small patches in two opposite corners, both white or both black, by one toss of a coin. A net that sees one patch of four pixels knows the sign $s$ with signal-to-noise $m = 4/\sigma^2$: in units of its noise it sees $y = \sqrt{m}\,s + Z$.
+# Pictures of 8x8, empty but for small patches in the two upper corners, both white or both black, by one toss of a coin. A net that sees one patch of four pixels knows the sign $s$ with signal-to-noise $m = 4/\sigma^2$: in units of its noise it sees $y = \sqrt{m}\,s + Z$.
 #
 # ### Exercise 05.6: The least error of a sign (16 minutes, 3 points)
 # The best guess of $s = \pm 1$ is $\tanh(\sqrt{m}\,y)$, and its mean squared error is $\text{mmse}(m) = 1 - \mathbb{E}\tanh(m + \sqrt{m}\,Z)$, $Z$ normal. Write `sign_mmse(m)`, by numbers, to three digits or better.
@@ -379,7 +379,7 @@ bound = check.sign_mmse(sign_mmse).answer or distant.mmse
 print(f"at m = 1: one patch {bound(1.0):.3f}, both patches {bound(2.0):.3f}")
 
 # %% [markdown]
-# Some tenths of an error: who cares? Sampling does. We train a CNN of 4 layers (it sees 9 pixels), CNNs of 8 and 20, a U-Net and a DiT, each *until it has learned*: until the error of the sign at $m = 1$ has come four fifths of the way from one
+# Some tenths of an error: who cares? Sampling does. We train plain stacks of 4 convolutions (they see 9 pixels), 8 and 20, a U-Net and a DiT, each *until it has learned*: until the error of the sign at $m = 1$ has come four fifths of the way from one
 # patch's bound to that of both, or for 20,000 steps. Then we draw, and ask in what share of the samples the two signs agree.
 #
 # **Predict before you run.** The share for 4 layers? And which of the others need how many steps?
