@@ -1,4 +1,4 @@
-"""How long the check of each exercise takes on a right answer, in seconds on one thread: python tests/bench/checks.py"""
+"""How many seconds the check of each exercise takes on a right answer, on one thread: python tests/bench/checks.py"""
 
 import sys
 import time
