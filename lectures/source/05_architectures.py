@@ -89,6 +89,7 @@ for depth in range(1, 5 if SMOKE else 17):
     shown = ax.imshow(logs, vmin=-6, vmax=0, cmap="viridis")
     _ = fig.colorbar(shown, ax=ax, label="log10 of the gradient", shrink=0.7)
     _ = ax.set(title=f"{depth} layers: {int((field > 0).any(0).sum())} pixels", xticks=[], yticks=[])
+    _ = ax.spines[:].set_visible(True)
     frames.append(fig)
 plot.gif(frames, [250] * (len(frames) - 1) + [2000])
 
@@ -350,6 +351,7 @@ for ax in axes:
     _ = ax.set_xticks(lecture05.DETAIL, [f"{s:g}" for s in lecture05.DETAIL.tolist()])
     _ = ax.legend(fontsize=8)
 _ = axes[0].set_ylabel("squared error of x0")
+_ = axes[0].set_yticks([0.001, 0.01, 0.1], ["0.001", "0.01", "0.1"])
 print(detail, narrow, sep="\n")
 
 # %% [markdown]
@@ -396,6 +398,8 @@ for key, label in (("one", "sees one patch"), ("both", "sees both")):
     _ = ax.axhline(far.detail[key], color="k", linestyle=":")
     _ = ax.text(1, far.detail[key], label, transform=ax.get_yaxis_transform(), ha="right", va="bottom")
 _ = ax.set(xscale="log", xlabel="steps of training", ylabel="squared error of the sign, m = 1", ylim=(0.15, 0.8))
+ax.minorticks_off()
+_ = ax.set_xticks([250, 500, 1000, 3000, 10000, 20000], ["250", "500", "1,000", "3,000", "10,000", "20,000"])
 _ = ax.legend()
 for i, name in enumerate(far.detail["names"]):
     print(f"{name}: signs agree in {far.detail['match'][:, i].mean():.2f}, steps {far.detail['steps'][name]}")
