@@ -430,7 +430,7 @@ fig, ax = plt.subplots(figsize=(10, 3.4), layout="constrained")
 _ = plot.grid(torch.cat([x[:16] for x in drawn.values()]), 16, ax, "rows with their Fréchet distance", labels)
 
 # %% [markdown]
-# **Claim.** The slide shows stacked GANs beside a DCGAN, as sharper. A fair duel: 32x32 pictures of single shapes, 24 classes, given to both; the stack's lower pair has the layers, penalty and learning rate of the one GAN; equal training
+# **Claim.** The slide shows stacked GANs beside a DCGAN, as sharper. A fair duel: 32x32 pictures of single shapes, the colour given to both; the stack's lower pair has the layers, penalty and learning rate of the one GAN; equal training
 # *FLOPs* (equal time would be that of one machine).
 
 # %%
