@@ -248,7 +248,7 @@ _ = ax.set_xticks([(side + 1) * (k + 0.5) for k in (0, 1, 3, 6, 9, 12)], ["pictu
 # In numbers: the **Fréchet distance** compares mean and covariance of a classifier's features (it is not FID, whose features are Inception's). The last line is the **floor**: mere reconstructions.
 
 # %%
-print(" " * 14 + "".join(f"   f = {f}" for f in vaes))
+print(f"{'f':14}" + "".join(f"{f:8}" for f in vaes))
 for name in (*priors, "reconstructed"):
     print(f"{name:14}" + "".join(f"{compressed.distance(dreams[name, f], SMOKE):8.1f}" for f in vaes))
 print(*(claims.Record(**claims.ledger()[k]) for k in ("6.2", "6.3")), sep="\n")  # three seeds, 400 steps for a prior
@@ -291,10 +291,11 @@ print(f"held-out nats a latent: one full Gaussian {latents.gaussian_nats(one, un
 # The experiment does this for three seeds, and trains until latents put aside get no likelier: a net stopped early, or one that knows its 1,400 digits by heart, proves nothing.
 #
 # **Predict before you run.** How many nats a latent is diffusion ahead of one Gaussian? (.1 on 64 latents makes each digit $e^{6.4}$ = 600 times likelier.)
-# <details><summary>Answer</summary>The next cell prints it; above 0 the slide is right. </details>
+# <details><summary>Answer</summary>The next cell prints it; above 0 the slide is right.</details>
 
 # %%
-print(simple := claims.measure("6.4"), simple.notes, sep="\n")
+print(simple := claims.measure("6.4"))
+print({name: round(sum(v) / len(v), 2) for name, v in simple.detail["found"]["nats"].items()})
 
 # %% [markdown]
 # ## 5. Tokens: a codebook and an autoregressive prior
@@ -448,8 +449,8 @@ print(claims.Record(**claims.ledger()["6.6"]))  # three seeds
 # %%
 for name in ("shapes64", "cifar10"):
     report = lecture06.eight_minutes_each(name)
-    print(f"{name}: real pictures {report['floor']['frechet']:.1f}")
-    print("\n".join(f"  {k:32}{v['frechet']:7.1f}  recall {v['recall']:.2f}" for k, v in (report["autoencoders"] | report["systems"]).items()))
+    print(f"{name}: Fréchet distance, recall; real pictures {report['floor']['frechet']:.1f}")
+    print("\n".join(f"  {k:32}{v['frechet']:7.1f}{v['recall']:6.2f}" for k, v in (report["autoencoders"] | report["systems"]).items()))
 
 # %% [markdown]
 # ![Captioned shapes, eight minutes each](../tests/bench/stages_shapes64.png)
