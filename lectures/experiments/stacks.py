@@ -65,8 +65,7 @@ def judges(smoke: bool):
         nets = [classifier.for_data(train_set, device(), seed) for seed in (0, 1)]
         return train_set, held_out.at(torch.arange(len(held_out))), *nets
     shapes = data.load("shapes:1", size=SIZE)
-    nets = [classifier.fit(shapes, steps=2, seed=seed) if smoke else classifier.for_data(shapes, device(), seed)
-            for seed in (0, 1)]  # fmt: skip
+    nets = [classifier.fit(shapes, steps=2 if smoke else 200, seed=seed) for seed in (0, 1)]
     return Shapes(), Shapes().batch(40 if smoke else 1000, torch.Generator().manual_seed(10**6))[0], *nets
 
 
