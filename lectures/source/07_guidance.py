@@ -68,8 +68,8 @@ from minidiff.denoise import Prediction
 def cfg(model, x_t, t, cond, scale):
     """x_t (B, ...), t (B,), cond (B,) -> the guided Prediction; model.null is the null condition."""
     # BEGIN SOLUTION
-    free, told = model(x_t, t, torch.full_like(cond, model.null)), model(x_t, t, cond)
-    return Prediction(*(a + scale * (b - a) for a, b in zip(free, told, strict=True)))
+    weak, strong = model(x_t, t, torch.full_like(cond, model.null)), model(x_t, t, cond)
+    return Prediction(*(a + scale * (b - a) for a, b in zip(weak, strong, strict=True)))
     # END SOLUTION
 
 
@@ -393,7 +393,7 @@ real, fake = held_out.at(torch.arange(200)).flatten(1).double(), digits.at(torch
 print("as the package's:", count(real, fake, 3) == metrics.precision_recall(real, fake, 3))
 
 # %% [markdown]
-# **Predict before you run.** Six ways, on a U-Net: CFG; the same network after an eighth of its training; CFG within an interval; autoguidance; a learned classifier of noisy pictures on the *conditional* network (as in ADM's table) and on the unconditional one, up to
+# **Predict before you run.** Six ways, on a U-Net: CFG; the same network after a third of its training; CFG within an interval; autoguidance; a learned classifier of noisy pictures on the *conditional* network (as in ADM's table) and on the unconditional one, up to
 # scale 10. Which of precision and recall does guidance buy, with which does it pay? Does the young network want more?
 # <details><summary>Answer</summary>It buys precision and pays with recall; the distance, which sees both, is least in between.</details>
 
