@@ -17,7 +17,7 @@ from minidiff.schedules import VP
 from .tools import Outcome, device, fit, named, pictures, ratio_interval, repeats, seeded, wide
 
 RATES = (0.02, 0.1, 0.2, 0.5)
-SCALES = (1.0, 1.5, 2.0, 3.0)
+SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)
 STEPS = {False: 3000, True: 800}  # of an MLP, of a U-Net
 
 

@@ -62,6 +62,8 @@ SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean
 # <details><summary>Hint</summary>The null condition is the number model.null, for every row. Guide x0 and eps alike: Prediction(x0, eps).</details>
 
 # %% exercise="07.1" points=2 minutes=10
+import torch
+
 from minidiff.denoise import Prediction
 
 
@@ -269,7 +271,7 @@ for name, model in (("your network", net), ("exact score", exact)):
 
 # %% [markdown]
 # **Predict before you run.** The experiment repeats this for widths 8, 32 and 128, each trained to a plateau, for three seeds. At which $\gamma$ is the share outside least? And the **divergence of histograms**, which sees blur and lost twigs alike?
-# And **outliers**, the points that are far from any twig?
+# And **outliers**, the points that are off by more than the gaps between twigs?
 # <details><summary>Answer</summary>Read the panels at their lowest points. For guidance away from the null they need not lie above 1: condition minus null points away from the other tree, not towards the twigs.</details>
 
 # %% alt="Share outside, divergence of histograms and sliced Wasserstein distance against gamma, for three widths, autoguidance and the true score."
@@ -288,7 +290,7 @@ for r in map(claims.measure, ("7.6", "7.17")):
     print(f"{r.id}: {r.quantity}: {r.value:.3g}")
 
 # %% [markdown]
-# **The number that decides** is the share outside at $\gamma = 2$ over that at 1; above 1 guidance does not mend. "Too flat" itself holds if at $\gamma = 1$ the networks lie above the true score. In the toy of Karras et al. CFG removes outliers; 7.17 asks for the same here. The dashed line is
+# **The number that decides** is the share outside at $\gamma = 2$ over that at 1; above 1 guidance does not mend. "Too flat" itself holds if at $\gamma = 1$ the networks lie above the true score. In the toy of Karras et al. CFG removes outliers; 7.17 asks for the same here: blur wider than the gaps is another thing than blur wider than a twig. The dashed line is
 # **autoguidance**: away from a *smaller network with the same condition*, not from the null. Where two networks with one aim differ, the smaller is more wrong, so the difference points to the data.
 #
 # ### Is it the objective's fault?
@@ -304,8 +306,7 @@ for which, style in (("forward", "-"), ("reverse", "--")):
     _ = axes[0].plot(divergences.LINE, divergences.fitted(which), style, label=f"least {which} KL")
 _ = axes[0].set(xlim=(-6, 6), xlabel="x", ylabel="density")
 _ = axes[0].legend()
-v = seen.detail["variances"]
-_ = axes[1].semilogx(v.sqrt(), v * seen.detail["halves"])
+_ = axes[1].semilogx(seen.detail["variances"].sqrt(), seen.detail["variances"] * seen.detail["halves"])
 _ = axes[1].set(xlabel="sigma of the noise", ylabel="KL, in nats per unit of log s")
 print(f"7.8: outside {covers.value:.2f}; 7.9: seen below sigma .5 {seen.value:.2%}; 7.7: {lost.quantity} {lost.value:.3g}")
 
@@ -459,8 +460,8 @@ def best_scales(distance, scales, seeds):
 
 
 # %%
-choose, scales = check.best_scales(best_scales).answer, list(guided_digits.SCALES[guided_digits.CFG])
-table = found[guided_digits.CFG][..., 2]
+choose = check.best_scales(best_scales).answer
+scales, table = list(guided_digits.SCALES[guided_digits.CFG]), found[guided_digits.CFG][..., 2]
 if choose:
     print("may be best:", choose(lambda scale, seed: table[seed, scales.index(scale)].item(), scales, list(range(len(table)))))
 
