@@ -60,6 +60,9 @@ generator = torch.Generator().manual_seed(0)
 # <details><summary>Hint</summary>x.mean((2, 3), keepdim=True) has shape (B, C, 1, 1), whatever H and W are.</details>
 
 # %% exercise="04.1" points=1 minutes=8
+import torch
+
+
 def adain(x, y, eps=1e-5):
     """x (B, C, H, W), y (B, C, H2, W2) -> like x, each channel with y's mean and deviation."""
     # BEGIN SOLUTION
