@@ -39,7 +39,7 @@ from experiments import claims, lecture09, tools
 from IPython.display import Markdown, display
 
 from minidiff import check, plot, samplers
-from minidiff.denoise import Denoiser
+from minidiff.denoise import Denoiser, lognormal_times
 from minidiff.measure import metrics
 from minidiff.nets import build
 from minidiff.run import pretrained
@@ -154,15 +154,15 @@ average = check.update_ema(update_ema).answer or package_ema  # the package's ha
 train_set, held_out = tools.pictures("photos", 16)
 dev, generator = tools.device(), torch.Generator().manual_seed(0)
 net = build("unet", train_set.shape, len(train_set.classes), width=tools.wide(48), patch=2)
-model = Denoiser(net, Cosine(), "eps").to(dev)
+model = Denoiser(net, Cosine(), "edm").to(dev)  # x0 and eps of what the net says (lecture 02)
 ema, optimizer = copy.deepcopy(model).eval(), torch.optim.Adam(model.parameters(), lr=2e-3)
-looks = [2, 4] if SMOKE else [40, 150, 500] if claims.mode() == "cpu" else [200, 1000, 8000]
+looks = [2, 4] if SMOKE else [40, 150, 600] if claims.mode() == "cpu" else [200, 1000, 8000]
 labels, seen, losses = torch.arange(6) % len(train_set.classes), [], []
 for step in range(1, looks[-1] + 1):
     batch = torch.randint(len(train_set), (64,), generator=generator)
     cond = torch.where(torch.rand(64, generator=generator) < 0.1, model.null, train_set.labels[batch]).to(dev)
     eps = torch.randn(64, *train_set.shape, generator=generator).to(dev)
-    t = (0.001 + 0.998 * torch.rand(64, generator=generator)).to(dev)
+    t = lognormal_times(64, model.schedule, generator).to(dev)
     loss = loss_of(lambda x, t, cond=cond: model(x, t, cond).eps, train_set.pictures[batch].to(dev), t, eps, model.schedule).mean()
     optimizer.zero_grad()
     loss.backward()
@@ -172,11 +172,11 @@ for step in range(1, looks[-1] + 1):
     if step in looks:
         seen += [generate(m, 6, shape=train_set.shape, cond=labels, steps=20) for m in (ema, model.eval())]
         model.train()
-fig, ax = plt.subplots(figsize=(4, 4), layout="constrained")
+fig, ax = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
 _ = plot.grid(torch.cat(seen), 6, ax, row_labels=[f"step {s}, {w}" for s in looks for w in ("EMA", "last weights")])
 
 # %% [markdown]
-# The package's recipe (`minidiff/run/recipes.py`) adds EDM's target, Muon, latents, mirrored pictures, and a learning rate that falls to 0.
+# The package's recipe (`minidiff/run/recipes.py`) adds Muon, latents, mirrored pictures, and a learning rate that falls to 0.
 #
 # ## 3. The Fréchet distance
 #
@@ -229,6 +229,7 @@ for (which, x), marker in zip(drawn.items(), "s^", strict=True):
     _ = ax.plot(sizes, [distance(real[-k:], x[:k]) for k in sizes], marker + "-", label=which)
 _ = ax.set(xscale="log", yscale="log", xlabel="pictures a side", ylabel="Fréchet distance, 4 x 4 pixels")
 _ = ax.set_xticks(sizes, [str(k) for k in sizes])
+_ = ax.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
 ax.minorticks_off()
 _ = ax.legend()
 
@@ -280,10 +281,12 @@ for sampler, marker in zip(lecture09.SAMPLERS, "o^D", strict=True):
     rows = measured["samplers"][sampler]
     _ = axes[1].plot([r["calls"] for r in rows], [r["frechet"] for r in rows], marker + "-", label=sampler)
 _ = axes[1].axhline(measured["floor"]["frechet"], color="0.5", linestyle=":", label="real pictures")
-for ax, label in zip(axes, ("RMS difference from 200 steps", "Fréchet distance to real pictures"), strict=True):
+ticks = {"RMS difference from 200 steps": (0.01, 0.03, 0.1, 0.3), "Fréchet distance to real pictures": (1, 10, 30, 100, 500)}
+for ax, (label, numbers) in zip(axes, ticks.items(), strict=True):
     _ = ax.set(xscale="log", yscale="log", xlabel="network calls", ylabel=label)
     ax.minorticks_off()
     _ = ax.set_xticks(lecture09.CALLS, [str(c) for c in lecture09.CALLS])
+    _ = ax.set_yticks(numbers, [f"{v:g}" for v in numbers])
 _ = axes[1].legend()
 print(near)
 
