@@ -24,11 +24,28 @@ from renaming import renamed
 from minidiff.device import replacing
 
 HERE = Path(__file__).parent
+SETUP = """# Does this cell fail? Then the course is not beside this notebook (Colab, a download). Run before it:
+#   !git clone ADDRESS minidiff && pip install -e ./minidiff    (ADDRESS: where you have the notebook from)
+#   %cd minidiff/lectures
+import sys
+
+sys.path.insert(0, "..")  # for lectures/student
+import experiments, minidiff"""
 
 
 def sources(prefix: str = "") -> list[Path]:
     """The lectures' sources whose names start with `prefix`."""
     return sorted((HERE / "source").glob(f"{prefix}*.py"))
+
+
+def read(source: Path):
+    """The cells of a source as a notebook, and before its first code the cell that says what it needs."""
+    notebook = jupytext.read(source)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata.pop("jupytext", None)
+    first = next(i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+    notebook.cells.insert(first, nbformat.v4.new_code_cell(SETUP))
+    return notebook
 
 
 def cells(notebook) -> list[tuple[str, str]]:
@@ -38,7 +55,7 @@ def cells(notebook) -> list[tuple[str, str]]:
 
 def agrees(source: Path) -> bool:
     """Whether the notebook of a source exists and has the same cells."""
-    return same_cells(HERE / f"{source.stem}.ipynb", jupytext.read(source))
+    return same_cells(HERE / f"{source.stem}.ipynb", read(source))
 
 
 def same_cells(built: Path, notebook) -> bool:
@@ -47,9 +64,7 @@ def same_cells(built: Path, notebook) -> bool:
 
 def build(source: Path) -> None:
     """Execute a source and write its notebook, outputs included."""
-    notebook = jupytext.read(source)
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook.metadata.pop("jupytext", None)
+    notebook = read(source)
     began = time.monotonic()
     NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": str(HERE)}}).execute()
     write(notebook, HERE / f"{source.stem}.ipynb")
@@ -94,7 +109,7 @@ def sync_all(chosen: list[Path]) -> int:
 
 def codes(source: Path) -> tuple[list[str], list[str]]:
     """The code cells of a source's notebook, and those of the source."""
-    both = nbformat.read(HERE / f"{source.stem}.ipynb", 4), jupytext.read(source)
+    both = nbformat.read(HERE / f"{source.stem}.ipynb", 4), read(source)
     ran, code = ([c.source for c in notebook.cells if c.cell_type == "code"] for notebook in both)
     return ran, code
 
@@ -102,7 +117,7 @@ def codes(source: Path) -> tuple[list[str], list[str]]:
 def keep_outputs(source: Path) -> None:
     """Write the notebook anew with its source's cells: each code cell has the outputs of the one that was there."""
     path = HERE / f"{source.stem}.ipynb"
-    notebook, edited = nbformat.read(path, 4), jupytext.read(source)
+    notebook, edited = nbformat.read(path, 4), read(source)
     ran = iter([c for c in notebook.cells if c.cell_type == "code"])
     for i, cell in enumerate(edited.cells):
         if cell.cell_type == "code":
@@ -121,10 +136,7 @@ SETUP = 'import sys\n\nsys.path.insert(0, "..")  # the course\'s experiments are
 def student(source: Path):
     """The student version of a lecture: each solution is replaced by a stub. Raises ValueError for an exercise that
     is not whole, or a solution that stands elsewhere too."""
-    notebook = jupytext.read(source)
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook.metadata.pop("jupytext", None)
-    solved = []
+    notebook, solved = read(source), []
     for i, cell in enumerate(notebook.cells):
         if "exercise" in cell.metadata:
             solved += [(cell.metadata["exercise"], line) for line in cut(notebook.cells, i, source.name)]
@@ -134,8 +146,6 @@ def student(source: Path):
             raise ValueError(
                 f"{source.name}: a line of exercise {exercise}'s solution stands elsewhere: {line.strip()}"
             )
-    first = next(i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code")
-    notebook.cells.insert(first, nbformat.v4.new_code_cell(SETUP))
     return notebook
 
 

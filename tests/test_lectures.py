@@ -173,7 +173,10 @@ def test_student_notebooks_have_stubs_and_no_outputs(source):
     assert build.same_cells(build.student_path(source), notebook), "run: python lectures/build.py --student"
 
 
-EXERCISE = """# %% [markdown]
+EXERCISE = """# %%
+from minidiff import check
+
+# %% [markdown]
 # <details><summary>Hint</summary>Add.</details>
 
 # %% exercise="02.1" points=1 minutes=5

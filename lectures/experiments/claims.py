@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -69,6 +70,7 @@ class Record:
     says: tuple[float, float] | None = None
     met: str = ""  # was our prediction of the size
     why_anew: str = ""
+    seconds: float = 0.0  # it took; claims that share what they train count it once
     history: list[dict] = field(default_factory=list, repr=False)
     detail: dict = field(default_factory=dict, repr=False)
 
@@ -124,12 +126,14 @@ def measure(claim_id: str, write: bool | None = None) -> Record:
 
 
 def _measure(claim: Claim) -> Record:
+    began = time.monotonic()
     found = claim.experiment(mode() == "smoke")
     values = {
         "id": claim.id, "statement": claim.statement, "where": claim.where, "prediction": claim.prediction,
         "quantity": claim.quantity, "predicted": claim.predicted, "value": found.value,
         "interval": (found.low, found.high), "notes": found.notes, "data": found.data, "seeds": found.seeds,
         "device": device_name(found.device), "date": datetime.date.today().isoformat(), "why_anew": claim.why_anew,
+        "seconds": round(time.monotonic() - began, 1),
     }  # fmt: skip
     return Record(**judged(values, claim), detail=found.detail)
 
@@ -150,7 +154,8 @@ def judged(row: dict, claim: Claim) -> dict:
 
 def summary() -> None:
     """Print the verdicts on what this session has measured. Raises AssertionError if the ledger has another one."""
-    known = ledger()
+    known, minutes = ledger(), sum(record.seconds for record in _measured.values()) / 60
+    print(f"the experiments took {minutes:.1f} minutes")
     for claim_id, record in _measured.items():
         print(f"{claim_id}: {record.verdict if mode() != 'smoke' else 'a smoke run proves nothing'}")
         if mode() != "smoke" and claim_id in known:
@@ -232,7 +237,8 @@ def markdown(rows: dict[str, dict[str, dict]]) -> str:
             f"{_range(r['says'])}. **{r['verdict']}**",
             f"- Predicted: {r['prediction']} ({_range(r['predicted'])}). {r['met']}",
             f"- Also: {r['notes']}",
-            f"- Data: {r['data']}. Seeds: {r['seeds'] or 'none'}. Device: {r['device']}. Date: {r['date']}",
+            f"- Data: {r['data']}. Seeds: {r['seeds'] or 'none'}. Device: {r['device']}. Date: {r['date']}"
+            + (f". Took {r['seconds']:.0f} s" if r.get("seconds") else ""),
         ]
         for old in r.get("history", []):
             lines.append(

@@ -232,6 +232,10 @@ def lands(answer, given, slips: dict, calls_a_step: int) -> None:
     """Raise Wrong unless a sampler is exact where the data are one point; slips: key -> (their step, what to tell)."""
     found, wanted, walked, model, times = one_point(answer, given)
     if isinstance(found, Tensor) and found.shape == wanted.shape and not close(found, wanted):
+        if model.times and model.times[0] < 0.5:
+            raise Wrong("walks up", "The first network call is at little noise: the times fall, from noise to data.")
+        if close(found, walked(lambda x, *_: x)) and abs(model.times[0] - times[0]) < 1e-6:
+            raise Wrong("never moves", "x ends where it began: alpha and sigma must be those of the new time.")
         _calls(model, times, calls_a_step)
     same(found, wanted, {k: (walked(step), message) for k, (step, message) in slips.items()}, "x", 1e-10)
 
@@ -254,6 +258,25 @@ def _new_time(x, point, t, s, schedule):
 def _variance(x, point, t, s, schedule):
     (a, sg), (a_s, sg_s) = schedule(t), schedule(s)
     return a_s * point + sg_s**2 * (x - a * point) / sg
+
+
+def _x0(x, point, t, s, schedule):
+    return point.expand(x.shape)
+
+
+def _exchanged(x, point, t, s, schedule):
+    (a, sg), (a_s, sg_s) = schedule(t), schedule(s)
+    return a_s * (x - a * point) / sg + sg_s * point
+
+
+def _no_alpha(x, point, t, s, schedule):
+    (a, sg), (_, sg_s) = schedule(t), schedule(s)
+    return point + sg_s * (x - a * point) / sg
+
+
+def _straight(x, point, t, s, schedule):
+    a, sg = schedule(t)
+    return (1 - s) * point + s * (x - a * point) / sg
 
 
 def _calls(model, times: Tensor, a_step: int) -> None:
@@ -296,7 +319,23 @@ _SLIPS = {
     "old sigma": (_old_sigma, "eps is scaled by the sigma of the old time: no noise is ever taken away."),
     "called at the new time": (_new_time, "The network is asked about the new time, but x is still at the old one."),
     "variance": (_variance, "eps is scaled by sigma^2: sigma is a deviation already."),
+    "x0 alone": (_x0, "You return x0, where x is going. At the new time it still has noise: alpha x0 + sigma eps."),
+    "exchanged": (_exchanged, "x0 and eps are exchanged: alpha stands with x0, sigma with eps."),
+    "no alpha": (_no_alpha, "alpha is missing: on this path x0 is scaled down where there is noise."),
+    "straight path": (_straight, "You take alpha for 1 - t and sigma for t, as on the linear path. Ask the schedule."),
 }  # fmt: skip
+
+
+@ddim.part("the same noise gives the same picture")
+def _(answer, given):
+    model, x = OnePoint(given.normal(3), Linear()), given.normal(2, 3)
+    times = torch.tensor([0.9, 0.5, 0.1], dtype=torch.float64)
+    first, again = answer(model, x, times), answer(model, x, times)
+    is_tensor(first, (2, 3), "x")
+    if not torch.equal(first, again):
+        raise Wrong(
+            "draws noise", "Two calls with one x give two results: DDIM keeps the noise eps that the net predicts."
+        )
 
 
 @ddim.part("data of one point: exact, after 7 uneven steps")

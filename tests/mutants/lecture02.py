@@ -138,6 +138,21 @@ WRONG = {
             _ddim("x0, eps = model(x, t, cond)\n        x = sigma_s * (alpha_s * x0 / sigma_s + eps)"),
             "0 / 0 at the end",
         ),
+        "never moves": (_ddim(_END + "x = alpha_t * x0 + sigma_t * eps"), "never moves"),
+        "x0 alone": (_ddim("x0, eps = model(x, t, cond)\n        x = x0"), "x0 alone"),
+        "exchanged": (_ddim("x0, eps = model(x, t, cond)\n        x = alpha_s * eps + sigma_s * x0"), "exchanged"),
+        "no alpha": (_ddim("x0, eps = model(x, t, cond)\n        x = x0 + sigma_s * eps"), "no alpha"),
+        "straight": (_ddim("x0, eps = model(x, t, cond)\n        x = (1 - s) * x0 + s * eps"), "straight path"),
+        "upwards": (
+            _ddim("x0, eps = model(x, t, cond)\n        x = alpha_s * x0 + sigma_s * eps").replace(
+                "times[:-1], times[1:]", "times.flip(0)[:-1], times.flip(0)[1:]"
+            ),
+            "walks up",
+        ),
+        "ancestral": (
+            "import torch\n" + _ddim(_END + "x = alpha_s * x0 + sigma_s * torch.randn_like(x)"),
+            "draws noise",
+        ),
         "no condition": (_ddim("x0, eps = model(x, t)\n        x = alpha_s * x0 + sigma_s * eps"), "condition lost"),
         "a generator": (_ddim(_END + "x = alpha_s * x0 + sigma_s * eps\n        yield x"), "no tensor"),
         "in place": (

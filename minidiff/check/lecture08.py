@@ -1,0 +1,567 @@
+"""Checks of lecture 08: words to numbers, texts to vectors, cross-attention, negative prompts, what is held out."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear, scaled_dot_product_attention
+
+from ..denoise import Prediction
+from ..oracles import GaussianMixture, MixtureDenoiser
+from ..schedules import VP
+from .exercise import Exercise, Wrong, close, is_tensor, same
+
+SEE = "the section where it stands in lecture 08"
+
+tokenise = Exercise("08.1", "tokenise", 2, 10, SEE)
+pool = Exercise("08.2", "pool", 1, 10, SEE)
+read_words = Exercise("08.3", "read_words", 2, 15, SEE)
+negative = Exercise("08.4", "negative", 2, 10, SEE)
+hold_out = Exercise("08.5", "hold_out", 2, 20, SEE)
+
+
+# --- 08.1 ---
+
+PUNCTUATION = str.maketrans("", "", ".,;:!?()\"'")
+
+
+def _vocabulary(given) -> list[str]:
+    """Made-up words in an order that is not the alphabet's."""
+    words = ["red", "circle", "zebra", "a", "big", "lamp", "under", "quiet"]
+    return [words[i] for i in torch.randperm(len(words), generator=given.generator).tolist()]
+
+
+def _numbered(text: str, words: list[str], length: int, first: int = 2, unknown: int = 1) -> list[int]:
+    row = [words.index(w) + first if w in words else unknown for w in text.lower().translate(PUNCTUATION).split()]
+    return row + [0] * (length - len(row))
+
+
+def _tokens(found, wanted: list[int], slips: dict, text: str) -> None:
+    """Raise Wrong unless `found` are the numbers `wanted`; slips: key -> (numbers, what to tell)."""
+    what = f"tokens of {text!r}"
+    if not isinstance(found, Tensor):
+        kind = "None: is the return missing?" if found is None else f"a {type(found).__name__}"
+        raise Wrong("no tensor", f"The {what} must be a tensor ({len(wanted)},); you return {kind}.")
+    if tuple(found.shape) != (len(wanted),):
+        raise Wrong("shape", f"The {what} must have shape ({len(wanted)},); yours have {tuple(found.shape)}.")
+    if found.dtype != torch.long:
+        raise Wrong("dtype", f"The {what} are {found.dtype}: an embedding takes whole numbers, torch.long.")
+    if found.tolist() == wanted:
+        return
+    for key, (numbers, message) in slips.items():
+        if found.tolist() == numbers:
+            raise Wrong(key, message)
+    raise Wrong("value", f"The {what} are {found.tolist()}; {wanted} are right.")
+
+
+@tokenise.part("known words: their place in the list, counted from 2, then zeros")
+def _(answer, given):
+    words, length, order = _vocabulary(given), 7, []
+    while sorted(order) == order or max(order) < 5 or [sorted(words).index(words[i]) for i in order] == order:
+        order = torch.randperm(len(words), generator=given.generator).tolist()[:4]
+    said = [words[i] for i in order]
+    text = " ".join(said)
+    wanted = _numbered(text, words, length)
+    row, none = wanted[:4], [0] * 3
+    slips = {
+        "from 0": (
+            [i - 2 for i in row] + none,
+            f"{words[0]!r}, the first of the list, got 0, which says 'no word'.",
+        ),
+        "from 1": ([i - 1 for i in row] + none, f"{words[0]!r} got 1, the number of an unknown word: count from 2."),
+        "padded in front": (none + row, "The zeros stand in front: the words come first, zeros after them."),
+        "not padded with 0": (row + [1] * 3, "The rest is filled with 1, the number of an unknown word: 0 is no word."),
+        "sorted": (
+            [sorted(words).index(w) + 2 for w in said] + none,
+            "You sort the list: a word's number is its place in the list as it was given.",
+        ),
+        "by the text": ([2, 3, 4, 5] + none, "The numbers count the words of the text: look each up in the list."),
+        "backwards": (row[::-1] + none, "The words are there in reverse order."),
+        "words sorted": (sorted(row) + none, "The words have lost their order: keep that of the text."),
+        "all unknown": ([1] * 4 + none, "Every word is unknown to you: look it up in the list `words`."),
+    }
+    _tokens(answer(text, list(words), length), wanted, slips, text)
+
+
+@tokenise.part("case and punctuation are ignored")
+def _(answer, given):
+    words = _vocabulary(given)
+    for text, key, message in (
+        ("Red CIRCLE", "case kept", "'Red CIRCLE' must give the numbers of 'red circle': make the text lower case."),
+        ('(red), circle! "A" lamp.', "punctuation kept",
+         "'circle!' was not found in the list: take the punctuation off, before and after a word."),
+    ):  # fmt: skip
+        found, right = answer(text, list(words), 6), _numbered(text, words, 6)
+        if isinstance(found, Tensor) and found.shape == (6,) and found.tolist() != right:
+            if all(f in (r, 1) for f, r in zip(found.tolist(), right, strict=True)):
+                raise Wrong(key, message)
+            if all(f in (r, 0) for f, r in zip(found.tolist(), right, strict=True)):
+                raise Wrong(key, message)
+        _tokens(found, right, {}, text)
+
+
+@tokenise.part("an unknown word is 1")
+def _(answer, given):
+    words, text = _vocabulary(given), "a red aubergine under a lamp"
+    wanted = _numbered(text, words, 8)
+    skipped = [i for i in wanted if i > 1] + [0, 0, 0]
+    slips = {
+        "unknown is 0": ([i * (i != 1) for i in wanted], "'aubergine' became 0: to the model it is not there. Unknown "
+                         "words are 1."),
+        "unknown left out": (skipped, "'aubergine' was left out, and the words after it moved up: put a 1 there."),
+        "cut at the unknown": (wanted[:2] + [0] * 6, "The text ends at 'aubergine': put a 1 there and go on."),
+        "-1": ([-1 if i == 1 else i for i in wanted], "'aubergine' became -1, which no embedding has: it is 1."),
+        "after the list": (
+            [len(words) + 2 if i == 1 else i for i in wanted],
+            "'aubergine' got a number after the last word's: an unknown word is 1.",
+        ),
+    }  # fmt: skip
+    try:
+        found = answer(text, list(words), 8)
+    except (ValueError, KeyError, IndexError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise Wrong("unknown raises", f"'aubergine' is not in the list, and ended in {said}. It is 1.") from None
+    _tokens(found, wanted, slips, text)
+
+
+@tokenise.part("the empty text is all zeros")
+def _(answer, given):
+    words = _vocabulary(given)
+    slips = {"empty is unknown": ([1, 0, 0, 0], "The empty text has no word: all zeros. ''.split(' ') gives ['']; "
+                                  "''.split() gives nothing.")}  # fmt: skip
+    try:
+        found = answer("", list(words), 4)
+    except (ValueError, IndexError, RuntimeError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise Wrong("empty raises", f"The empty text ended in {said}. It is the null condition: all zeros.") from None
+    _tokens(found, [0] * 4, slips, "")
+
+
+@tokenise.part("a text of `length` words fits, a longer one is a ValueError")
+def _(answer, given):
+    words = _vocabulary(given)
+    try:
+        found = answer("a big red circle", list(words), 4)
+    except ValueError:
+        raise Wrong("too strict", "Four words do fit into a length of 4: refuse only more.") from None
+    _tokens(found, _numbered("a big red circle", words, 4), {}, "a big red circle")
+    try:
+        found = answer("a big red circle under", list(words), 4)
+    except ValueError:
+        return
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise Wrong("another error", f"Five words into a length of 4 ended in {said}. Raise ValueError.") from None
+    size = tuple(found.shape) if isinstance(found, Tensor) else found
+    raise Wrong(
+        "cut silently",
+        f"Five words into a length of 4 gave {size}: a prompt that is cut says something else. Raise ValueError.",
+    )
+
+
+# --- 08.2 ---
+
+
+@pool.part("the mean of the words where the mask is true")
+def _(answer, given):
+    n = 4  # B = L = D: every wrong axis fits
+    words, mask = given.normal(n, n, n), torch.arange(n) < 1 + torch.arange(n)[:, None]
+    mask = mask[torch.randperm(n, generator=given.generator)]
+    kept = words * mask[..., None]
+    total, count = kept.sum(1), mask.sum(1).double()
+    slips = {
+        "mean over all": (kept.mean(1), "Padding counts in the mean: divide by the words that are there, not by L."),
+        "mask ignored": (words.mean(1), "The mask is ignored: padding is in the mean."),
+        "sum": (total, "That is the sum: divide by the number of words, or long prompts weigh more."),
+        "root": (total / count.sqrt()[:, None], "You divide by the root of the number of words: a mean divides by it."),
+        "inverted": (
+            (words * ~mask[..., None]).sum(1) / (n - count).clamp(min=1)[:, None],
+            "The mask is inverted: it is true where a word is.",
+        ),
+        "divided by columns": (total / count, "The number of words (B,) lined up with the channels: make it (B, 1)."),
+        "mask over channels": (
+            (words * mask[:, None]).sum(1) / count[:, None],
+            "The mask (B, L) lined up with the channels: give it a last axis, (B, L, 1).",
+        ),
+        "mask over words and channels": (
+            (words * mask).sum(1) / count[:, None],
+            "The mask (B, L) lined up with words and channels, one mask for the whole batch: make it (B, L, 1).",
+        ),
+        "all the batch's words": (total / count.sum(), "You divide by the words of the whole batch: count each row's."),
+        "largest": (words.masked_fill(~mask[..., None], -torch.inf).amax(1), "That is the largest, not the mean."),
+        "first word": (words[:, 0], "That is the first word alone."),
+        "over channels": (kept.mean(2), "The mean goes over the channels: it goes over the words, axis 1."),
+        "one vector for all": (
+            (kept.sum((0, 1)) / count.sum()).expand(n, n),
+            "All texts got one vector: the mean goes over the words of each, not over the batch.",
+        ),
+    }
+    found = answer(words, mask)
+    same(found, total / count[:, None], slips, "the vectors", 1e-5)
+
+
+@pool.part("padding changes nothing, whatever stands in it")
+def _(answer, given):
+    words, mask = given.normal(3, 5, 2), torch.arange(5) < torch.tensor([[1], [3], [4]])
+    first = answer(words, mask)
+    more = torch.cat([words.masked_fill(~mask[..., None], 1e6), torch.full((3, 2, 2), -1e6, dtype=torch.float64)], 1)
+    found = answer(more, torch.cat([mask, torch.zeros(3, 2, dtype=torch.bool)], 1))
+    is_tensor(found, (3, 2), "the vectors")
+    if not close(found, first, 1e-5):
+        raise Wrong("padding leaks", f"With 1e6 in the padding the vectors moved by {(found - first).abs().max():.3g}.")
+
+
+@pool.part("no word at all: exactly 0, and a gradient without NaN")
+def _(answer, given):
+    words, mask = given.normal(3, 4, 2).requires_grad_(), torch.arange(4) < torch.tensor([[2], [0], [4]])
+    found = answer(words, mask)
+    if isinstance(found, Tensor) and found.shape == (3, 2) and found[1].isnan().any():
+        raise Wrong("empty is NaN", "The empty prompt became NaN: 0 / 0. It is the null condition and must work.")
+    is_tensor(found, (3, 2), "the vectors")
+    if (found[1] != 0).any():
+        raise Wrong("empty is not 0", f"The empty prompt became {found[1].tolist()}: it must be 0.")
+    if not found.requires_grad:
+        raise Wrong("no gradient", "No gradient reaches the words: leave out detach, no_grad, numpy and new tensors.")
+    (gradient,) = torch.autograd.grad(found.sum(), words)
+    if not gradient.isfinite().all():
+        raise Wrong(
+            "gradient is NaN",
+            "The vector is right, but its gradient at the empty prompt is NaN: one dropped caption would ruin the "
+            "weights. Divide by count.clamp(min=1) in place of mending the 0 / 0 afterwards.",
+        )
+    share = mask / mask.sum(1, keepdim=True).clamp(min=1)
+    same(gradient, share[..., None].expand(3, 4, 2).double(), {}, "the gradient by the words", 1e-5)
+
+
+# --- 08.3 ---
+
+
+class Projection:
+    """A linear map that an answer may call, and what it was called on. Its bias is not 0."""
+
+    def __init__(self, width: int, out: int, given):
+        self.weight, self.bias, self.calls = given.normal(out, width) / width**0.5, given.normal(out), []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.calls.append(x)
+        return linear(x, self.weight, self.bias)
+
+
+def _attended(x, words, mask, q, kv) -> tuple[Tensor, dict]:
+    """What cross-attention gives, by torch's routine, and what slips would: key -> (value, what to tell)."""
+    queries, (keys, values) = q(x), kv(words).chunk(2, -1)
+    scores = queries @ keys.mT / queries.shape[-1] ** 0.5
+    seen = mask[:, None]
+
+    def weighed(logits, dim=-1):
+        return torch.softmax(logits, dim)
+
+    hidden = scores.masked_fill(~seen, -torch.inf)
+    slips = {
+        "mask ignored": (weighed(scores) @ values, "Padding is read like words: put -inf where the mask is false, "
+                         "before the softmax."),
+        "mask multiplied": (
+            (weighed(scores) * seen) @ values,
+            "The mask is multiplied after the softmax: padding has taken its share, and the weights no longer add up "
+            "to 1. Put -inf there before the softmax.",
+        ),
+        "scores multiplied": (
+            weighed(scores * seen) @ values,
+            "A score times 0 is 0, not -inf: exp(0) = 1, and padding is still read.",
+        ),
+        "inverted": (
+            weighed(scores.masked_fill(seen, -torch.inf)).nan_to_num() @ values,
+            "The mask is inverted: it is true where a word is.",
+        ),
+        "not scaled": (
+            weighed(hidden * queries.shape[-1] ** 0.5) @ values,
+            "The scores are not divided by the root of W: with wide vectors the softmax takes one word alone.",
+        ),
+        "divided by W": (
+            weighed(hidden / queries.shape[-1] ** 0.5) @ values,
+            "The scores are divided by W; it is its root.",
+        ),
+        "softmax over patches": (
+            weighed(scores, 1) * seen @ values,
+            "The softmax goes over the patches: each patch shares its attention among the *words*, the last axis.",
+        ),
+        "keys read": (weighed(hidden) @ keys, "What is read are the keys: weights times values."),
+        "halves exchanged": (
+            weighed((queries @ values.mT / queries.shape[-1] ** 0.5).masked_fill(~seen, -torch.inf)) @ keys,
+            "Keys and values are exchanged: the first half of kv(words) are the keys.",
+        ),
+        "no softmax": (scores * seen @ values, "No softmax: the scores become weights that add up to 1 by it."),
+        "added to x": (
+            x + scaled_dot_product_attention(queries, keys, values, attn_mask=seen),
+            "x is added: return what is read from the words alone; the block adds it.",
+        ),
+        "even": (
+            (values * mask[..., None]).sum(1, keepdim=True).expand(x.shape) / mask.sum(1)[:, None, None],
+            "Every patch reads every word alike: the weights must depend on the patch, through q(x).",
+        ),
+    }  # fmt: skip
+    if x.shape == words.shape:
+        back = q(words) @ kv(x)[..., : x.shape[-1]].mT / x.shape[-1] ** 0.5
+        theirs = kv(x)[..., x.shape[-1] :]
+        told = "Each *word* attends to the patches: queries come from the picture, keys and values from the words."
+        for i, logits in enumerate((back, back.masked_fill(~seen, -torch.inf))):
+            slips[f"turned {i}"] = (weighed(logits) @ theirs, told)
+        rows = weighed(scores) @ values * mask[..., None]
+        slips["mask on queries"] = (rows, "The mask goes over the words, the last axis of the scores, not the patches.")
+        slips["words attend to words"] = (
+            scaled_dot_product_attention(q(words), keys, values, attn_mask=seen),
+            "The queries come from the words: then the picture is not looked at. Take q(x).",
+        )
+    return scaled_dot_product_attention(queries, keys, values, attn_mask=seen), slips
+
+
+def _some_words(given, b: int, n: int, w: int, m: int, c: int):
+    """Patches, words, and a mask with at least one word and one padding in each row; two projections."""
+    count = given.whole(1, m, b)
+    count[0], count[1] = 1, m - 1
+    return given.normal(b, n, w), given.normal(b, m, c), torch.arange(m) < count[:, None], Projection(
+        w, w, given
+    ), Projection(c, 2 * w, given)  # fmt: skip
+
+
+@read_words.part("as torch's attention, where every wrong axis fits")
+def _(answer, given):
+    x, words, mask, q, kv = _some_words(given, 3, 5, 5, 5, 5)
+    wanted, slips = _attended(x, words, mask, q, kv)
+    found = answer(x, words, mask, q, kv)
+    if isinstance(found, Tensor) and found.shape == x.shape and (found.isnan().all(2) == ~mask).all():
+        raise Wrong("mask on queries", "NaN where the mask is false: it goes over the words, the last axis of the "
+                    "scores, not over the patches.")  # fmt: skip
+    try:
+        same(found, wanted, slips, "what the patches read")
+    except Wrong as wrong:
+        raise Wrong("turned" if wrong.key.startswith("turned") else wrong.key, wrong.message) from None
+
+
+@read_words.part("other shapes: 6 patches of width 4, 3 words of width 7")
+def _(answer, given):
+    x, words, mask, q, kv = _some_words(given, 2, 6, 4, 3, 7)
+    wanted, slips = _attended(x, words, mask, q, kv)
+    same(answer(x, words, mask, q, kv), wanted, slips, "what the patches read")
+
+
+@read_words.part("one word: every patch reads its value; padding has no influence, nor gradient")
+def _(answer, given):
+    x, words, _, q, kv = _some_words(given, 2, 6, 4, 3, 7)
+    mask, words = torch.tensor([[False, True, False]] * 2), words.requires_grad_()
+    found = answer(x, words, mask, q, kv)
+    same(found, kv(words)[:, 1:2, 4:].expand(2, 6, 4).detach(), {}, "what the patches read of one word")
+    if not found.requires_grad:
+        raise Wrong("no gradient", "No gradient reaches the words: leave out detach and no_grad.")
+    (gradient,) = torch.autograd.grad(found.square().sum(), words)
+    if (leak := gradient[:, ::2].abs().max().item()) > 1e-10:
+        raise Wrong("padding leaks", f"Padding leaks: gradient {leak:.2g} to a word that is not there.")
+
+
+# --- 08.4 ---
+
+
+class Recorded(MixtureDenoiser):
+    """The exact model of four classes, and the rows it was asked for."""
+
+    def __init__(self, given):
+        means, spread = 2 * given.normal(8, 2), given.uniform(0.2, 0.6, 8, 2)
+        mixture = GaussianMixture(given.uniform(0.5, 1.5, 8), means, torch.diag_embed(spread**2), torch.arange(8) % 4)
+        super().__init__(mixture, VP())
+        self.rows, self.null_asked = 0, False
+
+    def __call__(self, x_t, t, cond=None):
+        self.rows += len(x_t)
+        self.null_asked |= cond is None or bool((torch.as_tensor(cond) == self.null).any())
+        return super().__call__(x_t, t, cond)
+
+    def log_gradient(self, x, t, cond) -> Tensor:
+        """grad log p_t(x | cond), by autograd on the density, row by row."""
+        alpha, sigma = self.schedule(t)
+        noisy, rows = self.mixture.diffuse(alpha, sigma), []
+        for point, label in zip(x, cond.tolist(), strict=True):
+            point = point[None].clone().requires_grad_()
+            of = noisy if label == self.null else noisy.given(label)
+            rows.append(torch.autograd.grad(of.log_prob(point).sum(), point)[0])
+        return torch.cat(rows)
+
+
+T = torch.tensor(0.4, dtype=torch.float64)
+
+
+def _both(found, shape) -> Prediction:
+    if not (hasattr(found, "x0") and hasattr(found, "eps")):
+        kind = "None: is the return missing?" if found is None else f"a {type(found).__name__}"
+        raise Wrong("no prediction", f"Samplers take a Prediction(x0, eps); you return {kind}.")
+    is_tensor(found.eps, shape, "eps")
+    is_tensor(found.x0, shape, "x0")
+    return found
+
+
+def _mixed(strong: Tensor, weak: Tensor, null: Tensor, scale: float) -> dict:
+    """What slips would give: key -> (value, what to tell)."""
+    return {
+        "null and away": (null + scale * (strong - weak), "You start from the null and push away from `away` too: "
+                          "`away` takes the null's place, at both."),
+        "away ignored": (null + scale * (strong - null), "That is guidance from the null: `away` has no effect."),
+        "exchanged": (strong + scale * (weak - strong), "Exchanged: it draws what it should avoid."),
+        "one too much": (strong + scale * (strong - weak), "The scale is counted from 0 here: scale 1 must be the "
+                         "model itself, so start from `away`, not from `cond`."),
+        "cond and away averaged": (
+            (1 - scale) * (null + weak) / 2 + scale * strong,
+            "The null and `away` are averaged: `away` takes the null's place.",
+        ),
+        "both pushed": (
+            null + scale * (strong - null) - scale * (weak - null) / 2, "Two pushes are mixed: there is one, from "
+            "`away` to `cond`.",
+        ),
+        "subtracted": (strong - scale * weak, "The weights must add up to 1: scale and 1 - scale."),
+        "scaled alone": (scale * strong, "The prediction is only multiplied: `away` is not in it."),
+        "added": (weak + scale * (strong + weak), "`away` is added: the difference strong - weak is what is scaled."),
+        "not guided": (strong, "That is the model under `cond`: the scale has no effect."),
+        "the push alone": (scale * (strong - weak), "That is the push alone: it is added to the prediction of `away`."),
+        "averaged": ((strong + weak) / 2, "That is the mean of the two: the scale has no effect."),
+    }  # fmt: skip
+
+
+@negative.part("four classes, exact: scale times the score of cond, less (scale - 1) times that of away")
+def _(answer, given):
+    model, x = Recorded(given), given.normal(6, 2)
+    cond = given.whole(0, 4, 6)
+    away, scale = (cond + given.whole(1, 4, 6)) % 4, 3.0
+    alpha, sigma = model.schedule(T)
+    score = scale * model.log_gradient(x, T, cond) - (scale - 1) * model.log_gradient(x, T, away)
+    strong, weak, null = (MixtureDenoiser.__call__(model, x, T, c) for c in (cond, away, None))
+    found = _both(answer(model, x, T, cond, away, scale), (6, 2))
+    same(found.eps, -sigma * score, _mixed(strong.eps, weak.eps, null.eps, scale), "eps", 1e-7)
+    slips = {
+        "x0 not guided": (strong.x0, "eps is guided and x0 is not: a sampler uses both."),
+        "x0 is eps": (-sigma * score, "x0 and eps are the same numbers: guide each by its own two predictions."),
+    } | _mixed(strong.x0, weak.x0, null.x0, scale)
+    same(found.x0, (x + sigma**2 * score) / alpha, slips, "x0", 1e-7)
+
+
+@negative.part("scale 1 and 0, and the null as what to avoid, which is classifier-free guidance")
+def _(answer, given):
+    model, x = Recorded(given), given.normal(4, 2)
+    cond, away = torch.tensor([0, 1, 2, 3]), torch.tensor([1, 2, 3, 0])
+    for scale, other in ((1.0, away), (0.0, away), (2.0, torch.full((4,), model.null))):
+        score = scale * model.log_gradient(x, T, cond) - (scale - 1) * model.log_gradient(x, T, other)
+        found = _both(answer(model, x, T, cond, other, scale), (4, 2))
+        same(found.eps, -model.schedule(T)[1] * score, {}, f"eps at scale {scale:g}", 1e-7)
+
+
+@negative.part("prompts of several tokens, and no more calls than two")
+def _(answer, given):
+    cond, away = given.whole(0, 9, 3, 5), given.whole(0, 9, 3, 5)
+
+    class Tokens:
+        schedule, null, rows = VP(), torch.zeros(5, dtype=torch.long), 0
+
+        def __call__(self, x_t, t, cond=None):
+            self.rows += len(x_t)
+            c = torch.zeros(len(x_t), 1) if cond is None else cond.double().mean(1, keepdim=True)
+            return Prediction.from_x0(x_t + c, x_t, *self.schedule(t))
+
+    model, x = Tokens(), given.normal(3, 2)
+    found = _both(answer(model, x, T, cond, away, 2.5), (3, 2))
+    ends = 2.5 * cond.double().mean(1, keepdim=True) - 1.5 * away.double().mean(1, keepdim=True)
+    same(found.x0, x + ends, {}, "x0", 1e-7)
+    if model.rows > 6:
+        raise Wrong("too many calls", f"{model.rows} rows went through the model for 3 samples: two each are enough.")
+
+
+# --- 08.5 ---
+
+GRIDS = ((6, 4, 4), (5, 5, 5), (3, 6, 3), (4, 4, 8), (6, 4, 9), (3, 3, 3))  # colours, shapes, how many
+
+
+def _held(answer, colours: int, shapes: int, n: int, seed: int) -> Tensor:
+    """A mask of an answer, of the right shape and type."""
+    try:
+        found = answer(colours, shapes, n, torch.Generator().manual_seed(seed))
+    except ValueError as error:
+        raise Wrong("refuses what can be done", f"{n} of {colours} x {shapes} can be held out: {error}") from None
+    if not isinstance(found, Tensor):
+        kind = "None: is the return missing?" if found is None else f"a {type(found).__name__}"
+        raise Wrong("no tensor", f"The mask must be a tensor ({colours}, {shapes}); you return {kind}.")
+    if tuple(found.shape) != (colours, shapes):
+        raise Wrong("shape", f"The mask must have shape ({colours}, {shapes}); yours has {tuple(found.shape)}.")
+    if found.dtype != torch.bool:
+        raise Wrong("dtype", f"The mask is {found.dtype}; make it torch.bool, so that ~mask is what is trained on.")
+    return found
+
+
+def _masks(answer, given, each: int = 8) -> list[tuple[Tensor, int]]:
+    """Masks of every grid for several seeds, and how many each should hold out."""
+    seeds = given.whole(0, 10**6, each).tolist()
+    return [(_held(answer, *grid, seed), grid[2]) for grid in GRIDS for seed in seeds]
+
+
+@hold_out.part("exactly n combinations are held out")
+def _(answer, given):
+    masks = _masks(answer, given)
+    held = [int(mask.sum()) for mask, _ in masks]
+    if all(count == mask.numel() - n for count, (mask, n) in zip(held, masks, strict=True)):
+        raise Wrong("inverted", "The mask is true for what is kept: true means held out.")
+    off = {count - n for count, (_, n) in zip(held, masks, strict=True)}
+    if off in ({1}, {-1}):
+        raise Wrong("off by one", f"{held[0]} are held out where {masks[0][1]} were asked for, and so everywhere.")
+    for count, (_, n) in zip(held, masks, strict=True):
+        if count != n:
+            raise Wrong("count", f"{count} are held out where {n} were asked for. Can a cell be drawn twice?")
+
+
+@hold_out.part("every colour and every shape keeps two partners at least")
+def _(answer, given):
+    kept = [~mask for mask, _ in _masks(answer, given)]
+    for axis, what in ((1, "colour"), (0, "shape")):
+        least = [int(mask.sum(axis).min()) for mask in kept]
+        if sum(n == 0 for n in least) > len(kept) / 4:
+            message = f"All of one {what} is held out: then it fails because that {what} was never seen."
+            raise Wrong(f"a whole {what}", message)
+    for axis, what, other in ((1, "colour", "shape"), (0, "shape", "colour")):
+        if (least := min(int(mask.sum(axis).min()) for mask in kept)) < 2:
+            message = f"A {what} is left with {least} of the {other}s: leave it two, or the net cannot tell them apart."
+            raise Wrong("few partners", message)
+
+
+@hold_out.part("at most one of each colour, while n is no more than the colours")
+def _(answer, given):
+    for mask, n in _masks(answer, given):
+        if n <= len(mask) and (most := int(mask.sum(1).max())) > 1:
+            raise Wrong(
+                "two of a colour",
+                f"{most} combinations of one colour are held out, though {n} of {len(mask)} colours would do: spread "
+                "them.",
+            )
+
+
+@hold_out.part("by the generator: other seeds give other masks, the same seed the same")
+def _(answer, given):
+    masks = [_held(answer, 6, 4, 4, seed) for seed in range(10)]
+    if any(not torch.equal(mask, _held(answer, 6, 4, 4, seed)) for seed, mask in enumerate(masks)):
+        raise Wrong("not from the generator", "The same seed gave two masks: draw with generator=generator.")
+    if all(torch.equal(mask, masks[0]) for mask in masks):
+        raise Wrong("one mask for every seed", "Ten seeds gave one mask: then a result may be that mask's. Draw it.")
+    if not torch.stack(masks).any(0).sum() > 12:
+        raise Wrong("few cells", "Over ten seeds half of the cells are never held out: mix both colours and shapes.")
+
+
+@hold_out.part("what cannot be done is a ValueError")
+def _(answer, given):
+    for colours, shapes, n in ((4, 4, 9), (3, 3, 4), (6, 2, 1), (2, 5, 1), (6, 4, 25), (6, 4, 13)):
+        try:
+            answer(colours, shapes, n, torch.Generator().manual_seed(0))
+        except ValueError:
+            continue
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            raise Wrong("another error", f"{n} of {colours} x {shapes} ended in {said}: raise ValueError.") from None
+        raise Wrong(
+            "no ValueError",
+            f"{n} of {colours} x {shapes} cannot be held out with two partners left for each: raise ValueError. At "
+            "most min(colours (shapes - 2), shapes (colours - 2)) can.",
+        )
