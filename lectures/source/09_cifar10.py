@@ -17,10 +17,10 @@
 # After this lecture you can
 #
 # - read a table of results, and say what is missing in it;
-# - write a training loss without its four classical mistakes, and a moving average of weights that is right from the first step;
+# - write a training loss without its four classical mistakes, and a moving average of weights;
 # - train the CIFAR-10 recipe in twenty lines;
-# - compute a Fréchet distance, and say what a number of it is worth;
-# - ask whether samples are copies, with a test that could answer yes.
+# - compute a Fréchet distance, and say what it is worth;
+# - test for copies, with a control.
 #
 # **Before:** lectures 02 (samplers), 05 (U-Net), 07 (guidance). **Time:** two hours with the exercises; the notebook runs some minutes on two cores.
 # **Papers:** [NCSN](https://arxiv.org/abs/1907.05600), [ADM](https://arxiv.org/abs/2105.05233), [EDM](https://arxiv.org/abs/2206.00364),
@@ -75,7 +75,7 @@ print(claims.measure("9.1"))
 # The first table is right, for models without labels; with labels BigGAN is better, in a row that the slide leaves out. In the second *every column is mislabelled*: guidance took the FID from 23.24 to 7.72, and the inception
 # score from 58 to 173. The slide also leaves out recall, which says what guidance costs: it falls from .60 to .42.
 #
-# What has happened on CIFAR-10 since:
+# CIFAR-10 since then:
 
 # %%
 table(lecture09.published("cifar10"), ["model", "setting", "FID"])
@@ -317,12 +317,12 @@ for w in measured["windows"]:
 # %% [markdown]
 # **The number that decides** is the distance, and it is U-shaped: 34 without guidance, 10.6 at $\gamma = 2$, 63 at 5. Recall falls all the way. A classifier recognises up to .95, and .83 of *real* pictures: the samples are more typical than real ones.
 #
-# "Guidance 2" alone is no number. A guided step costs two calls: in ten calls there is time for five guided steps, which are too few. Or for seven steps of which three are guided. Which three? In the middle (16) or at the end (21), not at the start (41). Kynkäänniemi et al. (2024) found this on far larger models.
+# "Guidance 2" alone is no number. A guided step costs two calls: in ten calls there is time for five guided steps, which are too few. Or for seven steps of which three are guided. Which three? In the middle (16), not at the start (41). Kynkäänniemi et al. (2024) found this on far larger models.
 # And the sweep is of the net after twenty minutes; the card in part 4 is of today's.
 #
 # ## 7. Copies?
 #
-# **Claim.** A model that draws well might only remember. Do samples stand nearer to training pictures than pictures do that it never saw?
+# **Claim.** A model that draws well might only remember. Are samples nearer to training pictures than fresh pictures are?
 #
 # ### Exercise 09.3: Nearest neighbours (13 minutes, 1 point)
 # Write `copied(samples, train, held_out)` for features (S, D), (N, D), (H, D): the median distance of the samples to their nearest training picture, divided by the same for held-out pictures. Copies give 0, fresh pictures about 1.
@@ -428,20 +428,19 @@ ax.invert_yaxis()
 # %% [markdown]
 # - *Space.* Latents of f = 2 lose next to nothing and are a third of the numbers. What an autoencoder of f = 4 blurs, no second stage brings back (lecture 06).
 # - *Optimizer.* Muon's steps cost a quarter more and get further.
-# - *U-Net or DiT.* The DiT must learn first that pixels have neighbours. Its strength, growth with size and days, cannot show here.
+# - *U-Net or DiT.* The DiT must first learn that pixels have neighbours; its strength, size and days, cannot show here.
 # - *Path.* Flow matching is no worse and perhaps better: seeds differ by a few.
 #
 # **Vary it.**
 #
 # - In the loop of part 2, put one of the four mistakes back. How soon would you notice from the loss? From the samples?
 # - `average = lambda ema, model, step: update_ema(ema, model, step, 0.9)`: is .999 too long for so few steps?
-# - `lecture09.drawn(10, 3, 7, scale=2.0, interval=(0.006, 0.557))` guides steps 4 to 6 of 7.
 #
 # **Take away.**
 #
 # - A distance without its features, number of samples, calls, guidance and floor is not a number.
 # - A test needs a control for which it gives the other answer.
-# - Loss range, broadcast, noise scale, target, average: check them on closed forms before you train for hours.
+# - Range, broadcast, noise scale, target, average: check them on closed forms before you train for hours.
 #
 # Next: [lecture 10](10_quiz_and_capstone.ipynb), a quiz over all lectures, and from words to pictures on your own.
 
