@@ -122,7 +122,8 @@ _ = ax.legend()
 shapes = data.load("shapes:1")
 tokens_of, generator = Tokenizer(*shapes.vocabulary()), torch.Generator().manual_seed(0)
 net = build("dit", shapes.shape, width=96, patch=4, tokenizer=tokens_of, text_mode="cross")
-model = Denoiser(net, VP(), "edm", data.std(shapes))
+spread = data.std(shapes)
+model = Denoiser(net, VP(), "edm", spread)
 ema, optimizer, losses = copy.deepcopy(model).eval(), torch.optim.Adam(model.parameters(), lr=1e-3), []
 for step in range(1, (3 if SMOKE else 800) + 1):
     pictures, captions = shapes.batch(32, generator)
@@ -132,8 +133,7 @@ for step in range(1, (3 if SMOKE else 800) + 1):
     eps = torch.randn(pictures.shape, generator=generator)
     alpha, sigma = (v.view(-1, 1, 1, 1) for v in model.schedule(t))
     guess = model(alpha * pictures + sigma * eps, t, tokens).x0
-    weight = 1 + (data.std(shapes) * alpha / sigma) ** 2  # EDM's, of an error in x0, times a constant
-    loss = (weight * (guess - pictures) ** 2).mean() / data.std(shapes) ** 2
+    loss = ((1 + (spread * alpha / sigma) ** 2) * (guess - pictures) ** 2).mean() / spread**2  # EDM's weight
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -206,7 +206,7 @@ for name, net, tokeniser in (("trained here", ema, tokens_of), ("shipped", shipp
         print(f"{name}, scale {scale:g}: " + ", ".join(f"{k} {right[k]:.2f}" for k in ("colour", "shape", "size", "place")))
 
 # %% [markdown]
-# **The number that decides** is the share that a checker, which knows no net, reads back as asked. Guidance raises all four; what it costs, variety, this number does not see (lecture 09).
+# **The number that decides** is the share that a checker, which knows no net, reads back as asked. Guidance makes more of what a net knows; what it has not learned, guidance does not add. What it costs, variety, this number does not see (lecture 09).
 #
 # ## 3. What could prove it wrong?
 #
