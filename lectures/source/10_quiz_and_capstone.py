@@ -118,7 +118,7 @@ _ = ax.legend()
 #
 # All parts are there: tokens and cross-attention (08), a path and a sampler (02), guidance (07). First a model. This loop trains a small diffusion transformer on one coloured shape a picture; a caption is dropped once in ten times, so that there is a model without it to be guided from.
 
-# %% alt="Eight pictures for one prompt each, from a net that was trained in this notebook."
+# %% alt="The training loss falls."
 shapes = data.load("shapes:1")
 tokens_of, generator = Tokenizer(*shapes.vocabulary()), torch.Generator().manual_seed(0)
 net = build("dit", shapes.shape, width=96, patch=4, tokenizer=tokens_of, text_mode="cross")
@@ -139,7 +139,9 @@ for step in range(1, (3 if SMOKE else 800) + 1):
     optimizer.step()
     update_ema(ema, model, step)
     losses.append((step, loss.item()))
-_ = plot.losses(losses[:: max(1, len(losses) // 200)], title="a reader of captions")
+ax = plot.losses(losses[:: max(1, len(losses) // 200)], title="a reader of captions")
+ax.yaxis.set_major_formatter("{x:g}")
+ax.yaxis.set_minor_formatter("{x:.1g}")
 
 # %% [markdown]
 # ### Exercise 10.2: Text to image (30 minutes, 6 points)
@@ -179,22 +181,22 @@ picture_of = check.text_to_image(text_to_image).answer or package_draw
 # **Predict before you run.** Which fails first in the short training: colour, shape, size or place?
 # <details><summary>Answer</summary>Shape. A colour is the mean of some pixels, and the first thing learned; a triangle differs from a cross at its edges, in few pixels of 16 x 16.</details>
 
-# %% alt="One noise, eight prompts in a row: a picture appears step by step, by the shipped model, with guidance 3."
+# %% alt="One noise, eight prompts in a row: a picture appears step by step, by the shipped model, with guidance 2."
 run = pretrained.folder("shapes")
 shipped, read = checkpoint.load(run), tokenizer_of(checkpoint.read_config(run))
 PROMPTS = ["a big red circle", "a small yellow cross", "a blue square above a green circle", "a white triangle at the top left"]
-PROMPTS += ["two things", "a purple cross left of a yellow square", "a huge emerald box", ""]
+PROMPTS += ["a purple cross left of a yellow square", "a big green triangle on the right", "a tiny white circle", ""]
 with torch.no_grad():
-    noise, tokens = samplers.start(shipped, (1, 3, 16, 16), torch.Generator().manual_seed(1)).expand(8, -1, -1, -1), read(PROMPTS[:4] + [""] + PROMPTS[5:])
-    guided = Guided(shipped, 3.0)
-    times, x, guesses = shipped.schedule.grid(2 if SMOKE else 20), noise, []
+    x = samplers.start(shipped, (1, 3, 16, 16), torch.Generator().manual_seed(1)).expand(8, -1, -1, -1)
+    guided, times, guesses, tokens = Guided(shipped, 2.0), shipped.schedule.grid(2 if SMOKE else 20), [], read(PROMPTS)
     for now, after in zip(times[:-1], times[1:], strict=True):
         x0, eps = guided(x, now, tokens)
-        x = shipped.schedule(after)[0] * x0 + shipped.schedule(after)[1] * eps
+        alpha, sigma = shipped.schedule(after)
+        x = alpha * x0 + sigma * eps
         guesses.append(x0)
-keep = torch.linspace(0, len(guesses) - 1, 6).round().long().tolist()
+keep = torch.linspace(0, len(guesses) - 1, 7).round().long().tolist()
 fig, ax = plt.subplots(figsize=(8, 5.2), layout="constrained")
-_ = plot.grid(torch.stack([guesses[i] for i in keep], 1).flatten(0, 1), 6, ax, "the model's guess of x0, from much noise to none", row_labels=PROMPTS[:4] + ["(no words)"] + PROMPTS[5:7] + ["(no words)"])
+_ = plot.grid(torch.stack([guesses[i] for i in keep], 1).flatten(0, 1), 7, ax, "the guess of x0, from much noise to none", row_labels=[p or "(no words)" for p in PROMPTS])
 
 # %%
 n = 8 if SMOKE else 200
