@@ -94,7 +94,7 @@ def transfer(content, look, strength):
     return coder.decode(torch.lerp(features, move(features, coder.encode(look)), strength)).clamp(-1, 1)
 
 
-strengths = torch.linspace(0, 1, 3 if SMOKE else 9).tolist()
+strengths = torch.linspace(0, 1, 3 if SMOKE else 8).tolist()
 frames = [torch.cat([transfer(temple, flower, s), transfer(flower, temple, s)], 3) for s in strengths]
 frames = [plot.to_uint8(f)[0] for f in frames + frames[-2:0:-1]]
 print(moved)

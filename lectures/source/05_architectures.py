@@ -89,6 +89,7 @@ for depth in range(1, 5 if SMOKE else 17):
     shown = ax.imshow(logs, vmin=-6, vmax=0, cmap="viridis")
     _ = fig.colorbar(shown, ax=ax, label="log10 of the gradient", shrink=0.7)
     _ = ax.set(title=f"{depth} layers: {int((field > 0).any(0).sum())} pixels", xticks=[], yticks=[])
+    _ = ax.spines[:].set_visible(True)
     frames.append(fig)
 plot.gif(frames, [250] * (len(frames) - 1) + [2000])
 
@@ -350,12 +351,13 @@ for ax in axes:
     _ = ax.set_xticks(lecture05.DETAIL, [f"{s:g}" for s in lecture05.DETAIL.tolist()])
     _ = ax.legend(fontsize=8)
 _ = axes[0].set_ylabel("squared error of x0")
+_ = axes[0].set_yticks([0.001, 0.01, 0.1], ["0.001", "0.01", "0.1"])
 print(detail, narrow, sep="\n")
 
 # %% [markdown]
 # ## 5. Does it matter? Agreement at a distance
 #
-# Pictures of 8x8, empty but for small patches in two opposite corners, both white or both black, by one toss of a coin. A net that sees one patch of four pixels knows the sign $s$ with signal-to-noise $m = 4/\sigma^2$: in units of its noise it sees $y = \sqrt{m}\,s + Z$.
+# Pictures of 8x8, empty but for small patches in the two upper corners, both white or both black, by one toss of a coin. A net that sees one patch of four pixels knows the sign $s$ with signal-to-noise $m = 4/\sigma^2$: in units of its noise it sees $y = \sqrt{m}\,s + Z$.
 #
 # ### Exercise 05.6: The least error of a sign (16 minutes, 3 points)
 # The best guess of $s = \pm 1$ is $\tanh(\sqrt{m}\,y)$, and its mean squared error is $\text{mmse}(m) = 1 - \mathbb{E}\tanh(m + \sqrt{m}\,Z)$, $Z$ normal. Write `sign_mmse(m)`, by numbers, to three digits or better.
@@ -379,7 +381,7 @@ bound = check.sign_mmse(sign_mmse).answer or distant.mmse
 print(f"at m = 1: one patch {bound(1.0):.3f}, both patches {bound(2.0):.3f}")
 
 # %% [markdown]
-# Some tenths of an error: who cares? Sampling does. We train a CNN of 4 layers (it sees 9 pixels), CNNs of 8 and 20, a U-Net and a DiT, each *until it has learned*: until the error of the sign at $m = 1$ has come four fifths of the way from one
+# Some tenths of an error: who cares? Sampling does. We train plain stacks of 4 convolutions (they see 9 pixels), 8 and 20, a U-Net and a DiT, each *until it has learned*: until the error of the sign at $m = 1$ has come four fifths of the way from one
 # patch's bound to that of both, or for 20,000 steps. Then we draw, and ask in what share of the samples the two signs agree.
 #
 # **Predict before you run.** The share for 4 layers? And which of the others need how many steps?
@@ -396,6 +398,8 @@ for key, label in (("one", "sees one patch"), ("both", "sees both")):
     _ = ax.axhline(far.detail[key], color="k", linestyle=":")
     _ = ax.text(1, far.detail[key], label, transform=ax.get_yaxis_transform(), ha="right", va="bottom")
 _ = ax.set(xscale="log", xlabel="steps of training", ylabel="squared error of the sign, m = 1", ylim=(0.15, 0.8))
+ax.minorticks_off()
+_ = ax.set_xticks([250, 500, 1000, 3000, 10000, 20000], ["250", "500", "1,000", "3,000", "10,000", "20,000"])
 _ = ax.legend()
 for i, name in enumerate(far.detail["names"]):
     print(f"{name}: signs agree in {far.detail['match'][:, i].mean():.2f}, steps {far.detail['steps'][name]}")
