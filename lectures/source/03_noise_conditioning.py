@@ -262,9 +262,9 @@ d, root = 512, (2 * 512) ** 0.5
 x = start(tools.Embedded(d), (20 if SMOKE else 150, d), generator)
 delta = root * (x.square().mean(1).sqrt() / Linear().t_max - 1)
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-for target, marker, factor in (("v", "s", math.exp(math.pi / 2)), ("flow", "^", 1.0)):
+for target, marker, colour, factor in (("v", "s", 1, math.exp(math.pi / 2)), ("flow", "^", 2, 1.0)):
     left = root * lecture03.drawn(d, target, True, x, 6 if SMOKE else 60)[:, 2:].square().mean(1).sqrt()
-    _ = axes[0].plot(delta, left, marker, markersize=3, label=f"blind {target}")
+    _ = axes[0].plot(delta, left, marker, color=plot.COLOURS[colour], markersize=3, label=f"blind {target}")
     _ = axes[0].plot([-2.5, 0, 2.5], [0, 0, 2.5 * factor], color="0.4", linewidth=1)
 _ = axes[0].set(xlabel="first noise too long by, times sqrt(2 d)", ylabel="noise left, times sqrt(2 d)")
 for j, (name, marker) in enumerate(zip(lecture03.TARGETS[:3], "os^", strict=True)):
