@@ -249,7 +249,7 @@ for target in lecture03.TARGETS:
         middle = length + (s - t) / 2 * k(target, t, length) * length
         length = length + (s - t) * k(target, (s + t) / 2, middle) * middle
     off = (length - times[-1]) / (1e-4 * times[0])
-    print(f"{target}: too long by delta at first, by {off.item():.2f} delta at the end")
+    print(f"{target}: too long by {off.item():.2f} delta")
 
 # %% [markdown]
 # The first noise is wrong by chance, by $\delta \approx 1/\sqrt{2d}$. So a blind model should leave noise in proportion to that in each empty coordinate, but only where the first noise was
