@@ -64,7 +64,7 @@ def snapshots(model, draw, marks: tuple[int, ...], seed: int, look) -> Tensor:
 def digits_grid(smoke: bool) -> dict:
     """Train {blind, told} x {eps, v, flow} on the digits: pixel Frechet distances and geometric means of denoising
     errors, each (seeds, 2, targets, marks)."""
-    seeds, marks, batch = tools.repeats(smoke), (1, 2) if smoke else (375, 750, 1500, 3000), 128
+    seeds, marks, batch = tools.repeats(smoke), (1, 2) if smoke else (250, 500, 1000, 2000), 128
     train_set, held_out = tools.pictures("digits", gpu_size=8)
     real, again = held_out.at(torch.arange(len(held_out))), train_set.at(torch.arange(len(held_out)))
     shape = (seeds, 2, len(LEARNED), len(marks))
@@ -105,7 +105,7 @@ def on_digits(smoke: bool, target: str) -> Outcome:
 
 
 def blind_photos(smoke: bool) -> Outcome:
-    seeds, marks, batch = tools.repeats(smoke), (1, 2) if smoke else (100, 200, 400, 800), 4 if smoke else 32
+    seeds, marks, batch = tools.repeats(smoke), (1, 2) if smoke else (75, 150, 300, 600), 4 if smoke else 32
     train_set, held_out = tools.pictures("photos")
     x0, _ = held_out.batch(8 if smoke else 256, torch.Generator().manual_seed(0))
     errors, sizes = torch.zeros(seeds, 2, len(marks), len(LEVELS)), [0, 0]

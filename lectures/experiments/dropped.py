@@ -17,8 +17,8 @@ from minidiff.schedules import VP
 from .tools import Outcome, device, fit, named, pictures, ratio_interval, repeats, seeded, wide
 
 RATES = (0.02, 0.1, 0.2, 0.5)
-SCALES = (1.0, 1.5, 2.0, 3.0)
-STEPS = 3000
+SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)
+STEPS = {False: 3000, True: 800}  # of an MLP, of a U-Net
 
 
 class Flat(MLP):
@@ -31,9 +31,13 @@ class Flat(MLP):
         return super().forward(x.flatten(1), c_noise, cond).view_as(x)
 
 
+def large(digits) -> bool:
+    return digits.shape[1] > 16
+
+
 def network(digits, seed: int):
-    """An MLP in cpu mode, a U-Net in gpu mode, where the pictures are photographs."""
-    if digits.shape[1] > 16:
+    """An MLP for digits, a U-Net in gpu mode, where the pictures are photographs."""
+    if large(digits):
         return build("unet", digits.shape, len(digits.classes), seed, width=wide(32))
     return seeded(lambda: Flat(torch.Size(digits.shape), len(digits.classes), 128), seed)
 
@@ -41,8 +45,8 @@ def network(digits, seed: int):
 @functools.cache
 def sweep(smoke: bool) -> torch.Tensor:
     """The Frechet distance (classifier features) of guided samples, (seeds, rates, scales)."""
-    seeds, (steps, n, calls) = repeats(smoke), (4, 30, 2) if smoke else (STEPS, 500, 12)
     digits, held_out = pictures("digits")
+    seeds, (steps, n, calls) = repeats(smoke), (4, 30, 2) if smoke else (STEPS[large(digits)], 500, 12)
     judge = classifier.fit(digits, steps=5, device=device()) if smoke else classifier.for_data(digits, device())
     real = classifier.extract(judge, held_out.at(torch.arange(len(held_out))))[0]
     labels, found = torch.arange(n) % 10, torch.zeros(seeds, len(RATES), len(SCALES))
@@ -67,7 +71,7 @@ def half_is_worse(smoke: bool) -> Outcome:
     rows = zip(RATES, found[..., 0].mean(0).tolist(), best.mean(0).tolist(), at, strict=True)
     return Outcome(
         mean, low, high, seeds=len(found), device=device(),
-        data=f"{named(digits)}, {'U-Net' if digits.shape[1] > 16 else 'MLP of width 128'}, {STEPS} steps of 128, "
+        data=f"{named(digits)}, {'U-Net' if large(digits) else 'MLP of width 128'}, {STEPS[large(digits)]} steps of 128, "
         "features of a classifier",
         notes="rate, Frechet distance at gamma 1, the least, at gamma: "
         + "; ".join(f"{r:g} {a:.3f} {b:.3f} {g:g}" for r, a, b, g in rows),

@@ -218,7 +218,7 @@ print(dropped, closer, sep="\n\n")
 # **The number that decides** is the share near a mode, diffusion less the GAN with R1. Nothing in diffusion can collapse: each data point is noised and guessed, whatever the others do. (Longer training and better GANs do much better than these two. That they
 # *needed* a decade of such remedies is part of what happened.)
 #
-# # The ten lectures
+# ## The ten lectures
 #
 # A stop for each: one picture, one sentence.
 #
@@ -299,7 +299,7 @@ _ = ax.set(xlabel="million operations for one picture of 32x32")
 
 # %% [markdown]
 # ## 06 Several stages
-# Compress first, then model what is left, $p(x) = \int p(z)\,p(x\mid z)\,dz$: below 16 numbers a digit and a Gaussian of them, in [lecture 06](06_several_stages.ipynb) autoencoders, codebooks and diffusion in their latents.
+# Compress first, then model what is left, $p(x) = \int p(z)\,p(x\mid z)\,dz$: below with 16 numbers a digit and a Gaussian for them, in [lecture 06](06_several_stages.ipynb) with autoencoders, codebooks, and diffusion of their latents.
 
 # %% alt="Rows of digits: real ones, the same from 16 numbers, and new ones drawn from a Gaussian of those numbers."
 digits = torch.tensor(load_digits().data / 8 - 1).float()
@@ -333,7 +333,7 @@ prompts = ["a big red circle", "a small blue square at the top left", "a red squ
 run = folder("shapes")
 cond = tokenizer_of(checkpoint.read_config(run))(prompts).repeat_interleave(2 if SMOKE else 8, 0)
 x = generate(checkpoint.load(run), len(cond), cond=cond, scale=2.0, steps=3 if SMOKE else 12)
-fig, ax = plt.subplots(figsize=(9, 2.6), layout="constrained")
+fig, ax = plt.subplots(figsize=(12, 2.9), layout="constrained")
 _ = plot.grid(x, len(cond) // 3, ax, "gamma = 2", prompts)
 
 # %% [markdown]
@@ -349,7 +349,7 @@ _ = plot.grid(x, 10, ax, "airplane, automobile, bird, cat, deer, dog, frog, hors
 
 # %% [markdown]
 # ## 10 Quiz and capstone
-# Each claim of the lecture had a prediction before it was measured, all verdicts are in the [ledger](CLAIMS.md), and lecture 10 asks what you would have said.
+# Each claim of the lecture had a prediction before it was measured, all verdicts are in the [ledger](CLAIMS.md), and [lecture 10](10_quiz_and_capstone.ipynb) asks what you would have said.
 
 # %% alt="Bars: for each lecture how many of its claims the data support, contradict or leave undecided."
 rows = list(claims.ledger().values())

@@ -86,7 +86,7 @@ def frame(x: torch.Tensor, sigma: float):
     std = (0.05**2 + sigma**2) ** 0.5
     _ = plot.density(eight_gaussians(std), ax, f"noise sigma = {sigma:.2f}", limit=1.5, n=100)
     _ = plot.score_field(lambda x: pull(x, mixture.weights, mixture.means, std), ax, limit=1.5, n=17)
-    _ = ax.scatter(*x.T, s=4, color="black", linewidths=0, zorder=3)
+    _ = ax.scatter(*x.T, s=12, color="white", edgecolors="black", linewidths=0.6, zorder=3)
     return fig
 
 
@@ -215,6 +215,17 @@ def train(loss, steps: int) -> tuple:
     return net, errors
 
 
+# %%
+def logarithmic(ax, x: list | None = None, **labels) -> None:
+    """Logarithmic axes with plain numbers; of x, if its ticks are given, as well."""
+    _ = ax.set(yscale="log", xscale="linear" if x is None else "log", **labels)
+    ax.yaxis.set_major_formatter("{x:g}")
+    if x is not None:
+        _ = ax.set_xticks(x, [f"{tick:,}" for tick in x])
+    ax.minorticks_off()
+    _ = ax.legend()
+
+
 # %% alt="The error of three score networks against training steps, each trained by another loss: all fall, sliced most slowly."
 losses = {
     "implicit": lambda fn, x0, eps, v: ism(fn, x0 + sigma * eps),
@@ -225,8 +236,7 @@ learned = {name: train(loss, 20 if SMOKE else 1500) for name, loss in losses.ite
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 for (name, (_, errors)), marker in zip(learned.items(), "os^", strict=True):
     _ = ax.plot(*zip(*errors, strict=True), marker + "-", label=name)
-_ = ax.set(yscale="log", xlabel="training steps of 512 points", ylabel="squared error of the score, relative")
-_ = ax.legend()
+logarithmic(ax, xlabel="training steps of 512 points", ylabel="squared error of the score, relative")
 
 # %% alt="The exact score field at noise 0.3 and those learned by three losses: alike where there is data."
 fig, axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
@@ -253,10 +263,7 @@ fig, ax = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
 for i, (name, marker) in enumerate(zip(lecture01.LOSSES, "os^", strict=True)):
     _ = ax.errorbar(sizes, *spread(far[:, :, i]), label=name, fmt=marker + "-", capsize=3)
 _ = ax.plot(sizes, far[:, 0].mean() * (sizes[0] / torch.tensor(sizes)).sqrt(), "k:", label="n^(-1/2)")
-_ = ax.set(xscale="log", yscale="log", xlabel="points n", ylabel="distance to the explicit minimiser")
-_ = ax.set_xticks(sizes, [f"{n:,}" for n in sizes])
-ax.minorticks_off()
-_ = ax.legend()
+logarithmic(ax, sizes, xlabel="points n", ylabel="distance to the explicit minimiser")
 print(one)
 
 # %% [markdown]
@@ -277,11 +284,7 @@ fig, ax = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
 for i, (name, marker) in enumerate((("implicit", "o"), ("sliced", "s"), ("explicit", "D"))):
     _ = ax.errorbar(dims, *spread(ratios[:, :, i]), label=name, fmt=marker + "-", capsize=3)
 _ = ax.axhline(1, color="k", linestyle=":", label="denoising")
-_ = ax.set(xscale="log", yscale="log", xlabel="dimension", ylabel="time of a step, in denoising steps")
-_ = ax.set_xticks(dims, [str(d) for d in dims])
-_ = ax.set_yticks([1, 10, 100], ["1", "10", "100"])
-ax.minorticks_off()
-_ = ax.legend()
+logarithmic(ax, dims, xlabel="dimension", ylabel="time of a step, in denoising steps")
 print(cost)
 
 # %% [markdown]
@@ -294,7 +297,7 @@ print(cost)
 # %% alt="The loss falls and levels off above 0."
 net = build("mlp", (2,), width=96, seed=0)
 ema, optimizer, losses = copy.deepcopy(net), torch.optim.Adam(net.parameters(), lr=2e-3), []
-for step in range(20 if SMOKE else 3000):
+for step in range(20 if SMOKE else 2000):
     x0 = mixture.sample(512, generator)
     eps, level = torch.randn(x0.shape, generator=generator), torch.rand(512, 1, generator=generator)
     sigma = 0.02 * 100**level  # from 0.02 to 2, each scale as often
@@ -306,7 +309,7 @@ for step in range(20 if SMOKE else 3000):
     update_ema(ema, net, step + 1)  # a running mean of the weights: it is what draws
     losses.append((step, loss.item()))
 model = Denoiser(ema, path, "eps", 0.5)  # (x_t, t) -> x0, eps: the scaling and the level as above
-_ = plot.losses(losses[:: max(1, len(losses) // 300)], title="one network for all levels")
+_ = plot.losses(losses[:: max(1, len(losses) // 300)], title="one network for all levels").set(yscale="linear")
 
 # %% [markdown]
 # **Claim.** The loss is an average over $p_\sigma$. Where there is next to no data next to nothing is learnt, and the network will say *something* there.
@@ -338,8 +341,7 @@ steps, log_p, errors = where.detail["steps"], where.detail["log_p"], where.detai
 fig, ax = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
 for i, (n, marker) in enumerate(zip(steps, "os^", strict=False)):
     _ = ax.errorbar(log_p, *spread(errors[:, i]), label=f"{n} steps", fmt=marker + "-", capsize=3)
-_ = ax.set(yscale="log", xlabel="log density (mean of a tenth of the square)", ylabel="relative squared error")
-_ = ax.legend()
+logarithmic(ax, xlabel="log density, in nats (mean of a tenth of the square)", ylabel="relative squared error")
 print(where)
 
 # %% [markdown]
@@ -390,10 +392,11 @@ def annealed_langevin(model, x, times, steps, step_size, generator):
 
 
 # %%
-package = lambda m, x, times, steps, a, g: samplers.last(samplers.langevin(m, x, times, None, steps, a, g))  # noqa: E731
-anneal = check.annealed_langevin(annealed_langevin).answer or package
+anneal = check.annealed_langevin(annealed_langevin).answer
+anneal = anneal or (lambda m, x, times, n, a, g: samplers.last(samplers.langevin(m, x, times, None, n, a, g)))
 times, x = path.time(-2 * torch.logspace(0, -1.5, 10).log()), torch.randn(1500, 2, generator=generator)
-ours, theirs = (f(exact, x[:9], times, 2, 0.2, torch.Generator().manual_seed(1)) for f in (anneal, package))
+ours = anneal(exact, x[:9], times, 2, 0.2, torch.Generator().manual_seed(1))
+theirs = samplers.last(samplers.langevin(exact, x[:9], times, None, 2, 0.2, torch.Generator().manual_seed(1)))
 print("as the package's:", torch.allclose(ours, theirs, atol=1e-4))
 
 # %% [markdown]
@@ -429,13 +432,13 @@ print(langevin)
 # <details><summary>Answer</summary>A hill: nearly 0 at little noise, a peak where the modes begin to merge, and 0 again where noise hides both.</details>
 
 # %% alt="Weighted Fisher divergence between two weightings against noise: many orders of magnitude below its peak at small noise."
-blind = claims.measure("1.5")
+weights = claims.measure("1.5")
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
-_ = ax.plot(blind.detail["noise"], blind.detail["curve"], marker="o")
+_ = ax.plot(weights.detail["noise"], weights.detail["curve"], marker="o")
 _ = ax.set(xscale="log", yscale="log", xlabel="noise sigma", ylabel="sigma^2 x Fisher divergence")
 _ = ax.set_xticks([0.03, 0.1, 0.3, 1, 3, 10], ["0.03", "0.1", "0.3", "1", "3", "10"])
 ax.minorticks_off()
-print(blind)
+print(weights)
 
 # %% [markdown]
 # A network trained at $\sigma = 0.03$ alone could have the wrong weights at no measurable excess of loss. That is what "train on all time steps" buys, and it is a statement about the *data* as much as about networks: one level would do for a distribution with one mode.

@@ -118,11 +118,12 @@ _ = ax.legend()
 #
 # All parts are there: tokens and cross-attention (08), a path and a sampler (02), guidance (07). First a model. This loop trains a small diffusion transformer on one coloured shape a picture; a caption is dropped once in ten times, so that there is a model without it to be guided from.
 
-# %% alt="Eight pictures for one prompt each, from a net that was trained in this notebook."
+# %% alt="The training loss falls."
 shapes = data.load("shapes:1")
 tokens_of, generator = Tokenizer(*shapes.vocabulary()), torch.Generator().manual_seed(0)
 net = build("dit", shapes.shape, width=96, patch=4, tokenizer=tokens_of, text_mode="cross")
-model = Denoiser(net, VP(), "edm", data.std(shapes))
+spread = data.std(shapes)
+model = Denoiser(net, VP(), "edm", spread)
 ema, optimizer, losses = copy.deepcopy(model).eval(), torch.optim.Adam(model.parameters(), lr=1e-3), []
 for step in range(1, (3 if SMOKE else 800) + 1):
     pictures, captions = shapes.batch(32, generator)
@@ -132,14 +133,15 @@ for step in range(1, (3 if SMOKE else 800) + 1):
     eps = torch.randn(pictures.shape, generator=generator)
     alpha, sigma = (v.view(-1, 1, 1, 1) for v in model.schedule(t))
     guess = model(alpha * pictures + sigma * eps, t, tokens).x0
-    weight = 1 + (data.std(shapes) * alpha / sigma) ** 2  # EDM's, of an error in x0, times a constant
-    loss = (weight * (guess - pictures) ** 2).mean() / data.std(shapes) ** 2
+    loss = ((1 + (spread * alpha / sigma) ** 2) * (guess - pictures) ** 2).mean() / spread**2  # EDM's weight
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
     update_ema(ema, model, step)
     losses.append((step, loss.item()))
-_ = plot.losses(losses[:: max(1, len(losses) // 200)], title="a reader of captions")
+ax = plot.losses(losses[:: max(1, len(losses) // 200)], title="a reader of captions")
+ax.yaxis.set_major_formatter("{x:g}")
+ax.yaxis.set_minor_formatter("{x:.1g}")
 
 # %% [markdown]
 # ### Exercise 10.2: Text to image (30 minutes, 6 points)
@@ -179,22 +181,22 @@ picture_of = check.text_to_image(text_to_image).answer or package_draw
 # **Predict before you run.** Which fails first in the short training: colour, shape, size or place?
 # <details><summary>Answer</summary>Shape. A colour is the mean of some pixels, and the first thing learned; a triangle differs from a cross at its edges, in few pixels of 16 x 16.</details>
 
-# %% alt="One noise, eight prompts in a row: a picture appears step by step, by the shipped model, with guidance 3."
+# %% alt="One noise, eight prompts in a row: a picture appears step by step, by the shipped model, with guidance 2."
 run = pretrained.folder("shapes")
 shipped, read = checkpoint.load(run), tokenizer_of(checkpoint.read_config(run))
 PROMPTS = ["a big red circle", "a small yellow cross", "a blue square above a green circle", "a white triangle at the top left"]
-PROMPTS += ["two things", "a purple cross left of a yellow square", "a huge emerald box", ""]
+PROMPTS += ["a purple cross left of a yellow square", "a big green triangle on the right", "a tiny white circle", ""]
 with torch.no_grad():
-    noise, tokens = samplers.start(shipped, (1, 3, 16, 16), torch.Generator().manual_seed(1)).expand(8, -1, -1, -1), read(PROMPTS[:4] + [""] + PROMPTS[5:])
-    guided = Guided(shipped, 3.0)
-    times, x, guesses = shipped.schedule.grid(2 if SMOKE else 20), noise, []
+    x = samplers.start(shipped, (1, 3, 16, 16), torch.Generator().manual_seed(1)).expand(8, -1, -1, -1)
+    guided, times, guesses, tokens = Guided(shipped, 2.0), shipped.schedule.grid(2 if SMOKE else 20), [], read(PROMPTS)
     for now, after in zip(times[:-1], times[1:], strict=True):
         x0, eps = guided(x, now, tokens)
-        x = shipped.schedule(after)[0] * x0 + shipped.schedule(after)[1] * eps
+        alpha, sigma = shipped.schedule(after)
+        x = alpha * x0 + sigma * eps
         guesses.append(x0)
-keep = torch.linspace(0, len(guesses) - 1, 6).round().long().tolist()
+keep = torch.linspace(0, len(guesses) - 1, 7).round().long().tolist()
 fig, ax = plt.subplots(figsize=(8, 5.2), layout="constrained")
-_ = plot.grid(torch.stack([guesses[i] for i in keep], 1).flatten(0, 1), 6, ax, "the model's guess of x0, from much noise to none", row_labels=PROMPTS[:4] + ["(no words)"] + PROMPTS[5:7] + ["(no words)"])
+_ = plot.grid(torch.stack([guesses[i] for i in keep], 1).flatten(0, 1), 7, ax, "the guess of x0, from much noise to none", row_labels=[p or "(no words)" for p in PROMPTS])
 
 # %%
 n = 8 if SMOKE else 200
@@ -206,7 +208,7 @@ for name, net, tokeniser in (("trained here", ema, tokens_of), ("shipped", shipp
         print(f"{name}, scale {scale:g}: " + ", ".join(f"{k} {right[k]:.2f}" for k in ("colour", "shape", "size", "place")))
 
 # %% [markdown]
-# **The number that decides** is the share that a checker, which knows no net, reads back as asked. Guidance raises all four; what it costs, variety, this number does not see (lecture 09).
+# **The number that decides** is the share that a checker, which knows no net, reads back as asked. Guidance makes more of what a net knows; what it has not learned, guidance does not add. What it costs, variety, this number does not see (lecture 09).
 #
 # ## 3. What could prove it wrong?
 #

@@ -197,6 +197,17 @@ def _(answer, given):
     same(modes, sum(n >= 10 for n in _COUNTS), slips, "the number of modes")
 
 
+@modes_found.part("three modes and 30 points: a mode counts from 1.25 points on")
+def _(answer, given):
+    means = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    x = given.uniform(3, 4, 30, 2)
+    x[:2], x[-1] = means[1] + 0.001, means[2]
+    modes, share = _pair(answer(x, means, 0.01))
+    slips = {"rounded down": (2, "One point counts though 1.25 are asked: divide with /, not with //.")}
+    same(modes, 1, slips, "the number of modes")
+    same(share, 0.1, {}, "the share", 1e-6)
+
+
 # --- 00.4 ---
 
 _SAMPLERS = ("ddim", "euler", "heun", "dpmpp_2m")

@@ -90,9 +90,9 @@ def _(answer, given):
 # --- fields whose derivatives are known ---
 
 
-def _linear(given) -> tuple[Tensor, Tensor]:
-    """A (3, 3), not symmetric, and b (3,)."""
-    return given.normal(3, 3), given.normal(3)
+def _linear(given, dim: int = 3) -> tuple[Tensor, Tensor]:
+    """A (dim, dim), not symmetric, and b (dim,)."""
+    return given.normal(dim, dim), given.normal(dim)
 
 
 def _curved(x: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ def _slope(x: Tensor, v: Tensor, h: float = 1e-5) -> Tensor:
 
 def _learns(answer, given, wanted, slips, x: Tensor, *rest) -> None:
     """The gradient of the loss by the field's matrix A, where the field is A x + b."""
-    A, b = _linear(given)
+    A, b = _linear(given, x.shape[1])
     A.requires_grad_()
     loss = answer(lambda y: y @ A.T + b, x, *rest)
     if not isinstance(loss, Tensor) or not loss.requires_grad:
@@ -165,7 +165,7 @@ def _(answer, given):
 
 @ism_loss.part("the trace can be learned through")
 def _(answer, given):
-    x, eye = given.normal(4, 3), torch.eye(3, dtype=torch.float64)
+    x, eye = given.normal(4, 2), torch.eye(2, dtype=torch.float64)
     slips = {
         "trace detached": (lambda s: s.T @ x, _DETACHED.format("the trace")),
         "square detached": (lambda s: 4 * eye, "The loss is right but its gradient misses 1/2 |s|^2: nothing that fn "
@@ -223,7 +223,7 @@ def _(answer, given):
 
 @ssm_loss.part("the derivative can be learned through")
 def _(answer, given):
-    x, v = given.normal(4, 3), given.normal(4, 3)
+    x, v = given.normal(4, 2), given.normal(4, 2)
 
     def square(s):
         return ((s * v).sum(1, keepdim=True) * v).T @ x
@@ -424,7 +424,7 @@ def _(answer, given):
 
 @annealed_langevin.part("the move along the score: a / 2, with a = step_size sigma^2")
 def _(answer, given):
-    big, step_size = 1e9, 0.2
+    big, step_size = 1e9, 0.35
     _, moves, _, noise = _walk(answer, given, lambda x, sigma: torch.full_like(x, big), step_size=step_size)
     sigma = noise.repeat_interleave(3)[: len(moves)]
     right = -step_size * sigma / 2  # a / 2 times -eps / sigma

@@ -65,7 +65,15 @@ def _after(answer, given, step: int, slips, **options) -> None:
                       "is kept."),
         "plus": (decay * old + new, "The weights do not add up to 1: decay of ema and 1 - decay of the model."),
     }  # fmt: skip
-    same(_flat(ema.parameters()), _averaged(old, new, decay), slips(old, new) | usual, "the parameters of ema")
+    found = _flat(ema.parameters())
+    kept = ((found - new) / (old - new)).mean()
+    last = {
+        "another decay": (
+            _averaged(old, new, kept),
+            f"At step {step} you keep {kept:.4f} of ema: {decay:.4f} is right.",
+        ),
+    }
+    same(found, _averaged(old, new, decay), slips(old, new) | usual | last, "the parameters of ema")
 
 
 @update_ema.part("after the first step ema has gone 9/11 of the way to the model")

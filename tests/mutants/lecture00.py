@@ -102,6 +102,8 @@ WRONG = {
             _modes(share="(count * (count >= len(x) / (8 * len(means)))).sum().item() / near.sum().item()"),
             "of the near ones",
         ),
+        "rounded down": (_modes(least="count >= len(x) // (8 * len(means))"), "rounded down"),
+        "ten points": (_modes(least="count >= 10"), "value"),
         "a count": (_modes(share="near.sum().item()"), "a count"),
         "far": (_modes(share="1 - near.double().mean().item()"), "far"),
         "mean over all pairs": (_modes(share="(d < 3 * std).double().mean().item()"), "per mode"),

@@ -116,6 +116,7 @@ WRONG = {
         "last alone": (_ism(step="term"), "last dimension"),
         "a row": (_ism(result=_GRAD.format("s[:, 0].sum()") + f".sum(1) + {_HALF}"), "column"),
         "whole batch": (_ism(_GRAD.format("s[:, i].sum()") + "[:, i].sum()"), "batch"),
+        "three dimensions": (_ism().replace("range(x.shape[1])", "range(3)"), "raised"),
         "trace detached": (_ism("torch.autograd.grad(s[:, i].sum(), x, retain_graph=True)[0][:, i]"), "trace detached"),
         "graph freed": (_ism("torch.autograd.grad(s[:, i].sum(), x)[0][:, i]"), "raised"),
         "field detached": (_ism(result="trace + 0.5 * s.detach().square().sum(1)"), "square detached"),
@@ -182,6 +183,7 @@ WRONG = {
     "annealed_langevin": {
         "reversed": (_anneal("times.flip(0)"), "levels reversed"),
         "constant a": (_anneal(a="step_size * torch.ones_like(sigma)"), "a = step_size"),
+        "own step size": (_anneal(a="0.2 * sigma**2"), "value"),
         "a by sigma": (_anneal(a="step_size * sigma"), "one sigma short"),
         "first level": (_anneal(ask="model(x, times[0]).eps"), "first level only"),
         "first sigma in the score": (_anneal(score="-eps / model.schedule(times[0])[1]"), "first sigma"),

@@ -146,6 +146,11 @@ def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
     return x.clip(-1, 1)
 """,
         "heun": _but("dpmpp_2m", "heun"),
+        "one at a time": _DRAW.replace("def text_to_image", "def one") + """
+import torch
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    return torch.cat([one(model, tokeniser, [p], shape, scale, steps, generator) for p in prompts])
+""",
     },
     "controls": {"the other two": _controls(c4="e", c6="h"),
                  "in capitals": _controls(c1="A")},
