@@ -56,7 +56,7 @@ WIDTHS = {"modulate": 44, "add": 46}  # as many parameters, to 2%
 
 def adagn_or_addition(smoke: bool) -> Outcome:
     """A U-Net with labels whose embedding sets the second norm of each block (AdaGN), or is added before it."""
-    seeds, steps = tools.repeats(smoke), 3 if smoke else 500
+    seeds, steps = tools.repeats(smoke), 3 if smoke else 400
     train_set, held_out = pictures("digits")
     x0, labels = (
         v.to(device()) for v in held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))

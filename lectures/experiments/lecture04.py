@@ -77,7 +77,7 @@ def style_gan(train_set, steps: int, seed: int) -> GAN:
 
 def mixed_styles(smoke: bool) -> Outcome:
     """Mix pairs of styles, the last of three layers from the other: whose colours has the mixture, and whose layout?"""
-    seeds, (steps, n) = repeats(smoke), (2, 20) if smoke else (600, 1000)
+    seeds, (steps, n) = repeats(smoke), (2, 20) if smoke else (1200, 1000)
     train_set, _ = pictures("photos")
     shares, nets = [], []
     for seed in range(seeds):
