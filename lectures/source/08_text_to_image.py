@@ -452,7 +452,7 @@ for name, apart in (("spacetime attention", False), ("no look through time", Tru
     sora = train(Denoiser(net, VP(), "x0", sigma_data=0.21), film, 2 if SMOKE else 700, times=noisy_lognormal_times)
     films[name] = draw(sora, moving.TOKENIZER(captions), steps=2 if SMOKE else 16, shape=(3, 16, 16, 16))[-1][1]
 for name, clip in films.items():
-    print(f"{name:20}" + ", ".join(f"{k} {v:.2f}" for k, v in moving.followed(clip, captions).items()))
+    print(f"{name:21}" + ", ".join(f"{k} {v:.2f}" for k, v in moving.followed(clip, captions).items()))
 
 # %% alt="Animation of four clips in three rows: drawn by a rule, by spacetime attention, and by the control, which jumps every four frames."
 rows = torch.stack([clip[:4] for clip in films.values()])  # (3, 4, 3, frames, 16, 16)
