@@ -24,7 +24,7 @@ def clips(n: int, generator=None) -> tuple[Tensor, list[str]]:
     which = torch.randint(len(PROMPTS), (n,), generator=generator)
     colour, shape = which // (len(SHAPES) * len(DIRECTIONS)), which // len(DIRECTIONS) % len(SHAPES)
     way = torch.tensor(list(DIRECTIONS.values()))[which % len(DIRECTIONS)][:, None]  # (n, 1, 2)
-    middle = 0.5 + 0.44 * (torch.rand(n, 1, 2, generator=generator) - 0.5) * (way == 0)  # aside: only the frames tell
+    middle = 0.4 + 0.2 * torch.rand(n, 1, 2, generator=generator)
     along = (torch.arange(FRAMES) / (FRAMES - 1) - 0.5)[:, None] / 2  # a quarter of the picture before and after
     centre, radius = middle + way * along, torch.full((n * FRAMES,), 0.17)
     cover = coverage(shape.repeat_interleave(FRAMES), radius, centre.flatten(0, 1), SIZE).view(n, 1, FRAMES, SIZE, SIZE)
