@@ -24,10 +24,12 @@ CELLS = {
 
 
 def defined(code: str, name: str):
-    """What a cell defines by that name, with nothing else defined."""
+    """What a cell defines by that name, with nothing else defined: a tuple where an exercise's answer has parts."""
     names = {"__name__": "answer"}
     exec(compile(code, "answer", "exec"), names)
-    return names[name]
+    parts = next((e.names for e in check.EXERCISES.values() if e.name == name), (name,))
+    answer = tuple(names[part] for part in parts if part in names)
+    return answer if len(answer) > 1 else names[name]
 
 
 def test_every_exercise_stands_in_a_lecture():

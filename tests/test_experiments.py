@@ -2,18 +2,33 @@
 
 import pytest
 import torch
-from experiments import divergences, lecture03, lecture04, lecture05, lecture07, lecture08, moving, tools
+from experiments import (
+    blind,
+    conditioning,
+    distant,
+    divergences,
+    latents,
+    lecture03,
+    lecture04,
+    lecture07,
+    lecture08,
+    moving,
+    stacks,
+    tools,
+)
 
 from minidiff import data
 from minidiff.data.toys import eight_gaussians
+from minidiff.denoise import Denoiser
 from minidiff.measure.nets import parameters
 from minidiff.nets import DiT
 from minidiff.nets.text import TextEncoder
-from minidiff.oracles import MixtureDenoiser
+from minidiff.oracles import GaussianMixture, MixtureDenoiser
+from minidiff.samplers import ddim, last
 from minidiff.schedules import Linear
 
 
-@pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
+@pytest.mark.parametrize("prediction", ["eps", "v", "flow", "x0"])
 def test_embedded_told_is_the_exact_denoiser(prediction, generator):
     """In the plane it is the mixture's own; in more dimensions the plane is unchanged and the rest is noise alone."""
     x_t, t = torch.randn(50, 2, generator=generator), torch.tensor(0.4)
@@ -24,6 +39,53 @@ def test_embedded_told_is_the_exact_denoiser(prediction, generator):
         torch.testing.assert_close(x0[:, :2], exact.x0, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(eps[:, 2:], rest / 0.4, rtol=1e-4, atol=1e-4)
         assert x0[:, 2:].abs().max() < 1e-4 if dim > 2 else True
+
+
+def test_embedded_with_a_spread_is_a_mixture_in_all_dimensions(generator):
+    """The same eight Gaussians as a GaussianMixture in five dimensions; blind, the mean over its levels."""
+    plane = eight_gaussians()
+    means = torch.cat([plane.means, torch.zeros(8, 3)], 1)
+    whole = GaussianMixture(torch.ones(8), means, 0.05**2 * torch.eye(5).expand(8, 5, 5))
+    x_t, model = torch.randn(20, 5, generator=generator), tools.Embedded(5, "flow", blind=True, spread=0.05)
+    found = tools.Embedded(5, "flow", spread=0.05)(x_t, torch.tensor(0.4))
+    exact = MixtureDenoiser(whole, Linear())
+    for a, b in zip(found, exact(x_t, torch.tensor(0.4)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+    log_p = torch.stack([whole.diffuse(1 - t, t).log_prob(x_t) for t in model.times])
+    flow = torch.stack([p.eps - p.x0 for p in (exact(x_t, t) for t in model.times)])
+    mean = (torch.softmax(log_p, 0)[..., None] * flow).sum(0)
+    blind = model(x_t, torch.tensor(0.7))
+    torch.testing.assert_close(blind.eps - blind.x0, mean, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("target, times", [("flow", 1.0), ("v", 4.81), ("x0", 0.0)])
+def test_what_becomes_of_a_misread_level(target, times, generator):
+    """In many dimensions, started 1% too long at t = .9: x0 loses it, flow keeps it, v multiplies it (by e^(pi/2) from
+    t = 1, by a little less from .9)."""
+    model = tools.Embedded(2000, target, blind=True, levels=4000)
+    x = torch.randn(1, 2000, generator=generator)
+    x = 0.9 * 1.01 * x / x.square().mean().sqrt()
+    x[:, :2] = torch.tensor([0.8, 0.0])  # on its way to a mode
+    grid = torch.cat([torch.linspace(0.9**0.25, 0.01**0.25, 150) ** 4, torch.zeros(1)])
+    left = last(ddim(model, x, grid))[:, 2:].square().mean().sqrt().item() / (0.9 * 0.01)
+    assert left == pytest.approx(times, rel=0.15, abs=0.1)
+
+
+def test_told_and_blind_nets_have_about_equal_parameters():
+    """To 2%."""
+    for dim, width in ((2, 128), (64, 256), (192, 512)):
+        blind_net, told = (blind.Net(dim, which, width) for which in (False, True))
+        assert 1 < parameters(told) / parameters(blind_net) < 1.02
+    one = blind.Net(2, False)
+    assert one(torch.ones(3, 2), torch.zeros(3)).equal(one(torch.ones(3, 2), torch.ones(3)))
+
+
+def test_a_raw_denoiser_gives_no_level_away(generator):
+    """A blind net under Raw says the same at every time; under Denoiser, which scales its input, it does not."""
+    net, x = blind.Net(2, False), torch.randn(4, 2, generator=generator)
+    early, late = torch.tensor(0.2), torch.tensor(0.8)
+    raw, scaled = blind.Raw(net, Linear(), "flow"), Denoiser(net, Linear(), "flow")
+    assert raw.output(x, early).equal(raw.output(x, late)) and not scaled.output(x, early).equal(scaled.output(x, late))
 
 
 def test_embedded_posterior_by_simulation(generator):
@@ -51,18 +113,18 @@ def test_blind_embedded_averages_over_the_posterior():
 
 def test_half_and_half_has_its_map(generator):
     x0 = torch.zeros(4000, 1, 8, 8)
-    x, eps, noise_map = lecture04.half_and_half(x0, torch.full((4000,), 0.5), generator, 2.0)
+    x, eps, noise_map = conditioning.half_and_half(x0, torch.full((4000,), 0.5), generator, 2.0)
     torch.testing.assert_close(x, noise_map * eps)
     assert set(noise_map.unique().tolist()) == {0.5, 1.0}
     assert ((noise_map == 1.0).flatten(1).sum(1) == 32).all()
     assert noise_map[:, 0, 0, 0].mean() == pytest.approx(0.75, abs=0.02)  # either half, either side
-    assert lecture04.half_and_half(x0, torch.full((4000,), 0.5), generator, 1.0)[2].unique().tolist() == [0.5]
+    assert conditioning.half_and_half(x0, torch.full((4000,), 0.5), generator, 1.0)[2].unique().tolist() == [0.5]
 
 
 def test_conditionings_have_about_equal_parameters():
     """To half a per cent, as lecture 04 says."""
     sizes = {
-        c: parameters(DiT(1, 8, None, 64, 4, conditioning=c, mlp_ratio=r)) for c, r in lecture04.MLP_RATIOS.items()
+        c: parameters(DiT(1, 8, None, 64, 4, conditioning=c, mlp_ratio=r)) for c, r in conditioning.MLP_RATIOS.items()
     }
     assert max(sizes.values()) / min(sizes.values()) < 1.005
 
@@ -72,12 +134,12 @@ def test_mmse_by_simulation(generator):
     for m in (0.5, 1.0, 4.0):
         s = 2.0 * torch.randint(2, (400_000,), generator=generator) - 1
         x = s + torch.randn(s.shape, generator=generator) / m**0.5
-        assert (torch.tanh(m * x) - s).square().mean().item() == pytest.approx(lecture05.mmse(m), abs=0.005)
+        assert (torch.tanh(m * x) - s).square().mean().item() == pytest.approx(distant.mmse(m), abs=0.005)
 
 
 def test_pairs_agree(generator):
-    x, sign = lecture05.pairs(500, generator)
-    left, right = (x[(slice(None), 0, *place)].mean((1, 2)) for place in lecture05.PATCHES)
+    x, sign = distant.pairs(500, generator)
+    left, right = (x[(slice(None), 0, *place)].mean((1, 2)) for place in distant.PATCHES)
     assert torch.equal(left, sign) and torch.equal(right, sign) and 0.4 < (sign > 0).float().mean() < 0.6
     assert (x != 0).sum() == 500 * 8
 
@@ -126,6 +188,36 @@ def test_fits_by_divergence():
 def test_ways_to_read_have_about_equal_parameters():
     sizes = [parameters(lecture08.network(way, 0)) for way in lecture08.WIDTHS]
     assert max(sizes) / min(sizes) < 1.02
+
+
+def test_the_bound_on_a_likelihood_is_exact_for_the_exact_model(generator):
+    """One Gaussian with directions of little and of much variance, 6,000 draws: to a hundredth of a nat a latent."""
+    spread = torch.tensor([0.02, 0.1, 0.5, 0.9])
+    mixture = GaussianMixture(torch.ones(1), 0.3 * torch.ones(1, 4), torch.diag(spread**2)[None])
+
+    class Exact(torch.nn.Module):
+        schedule = Linear()
+
+        def __init__(self):
+            super().__init__()
+            self.where = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, x_t, t):
+            return MixtureDenoiser(mixture, self.schedule)(x_t, t)
+
+    z = mixture.sample(6000, generator)
+    assert latents.nats(Exact(), z) / 4 == pytest.approx(mixture.log_prob(z).mean().item() / 4, abs=0.01)
+
+
+def test_flops_of_a_step_are_those_of_forward_and_backward_passes():
+    """A linear layer: 2 n a b forward, and twice that backward, but once where its input needs no gradient."""
+    layer = torch.nn.Linear(5, 7)
+    with stacks.Counted() as counted:
+        layer(torch.zeros(3, 5)).sum().backward()
+    assert counted.total == 2 * (2 * 3 * 5 * 7)
+    with stacks.Counted() as counted:
+        layer(torch.zeros(3, 5, requires_grad=True)).sum().backward()
+    assert counted.total == 3 * (2 * 3 * 5 * 7)
 
 
 def test_combinations_that_are_kept_from_training():

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from minidiff import check
 from minidiff.device import replacing
 
 from .tools import Outcome, device, interval, mode, verdict
@@ -118,6 +119,7 @@ def measure(claim_id: str, write: bool | None = None) -> Record:
         with replacing(kept) as temporary:
             torch.save(record, temporary)
     _measured[claim_id] = record
+    check.measured(claim_id, record.value)
     if (write or (write is None and folder)) and mode() != "smoke":
         _write(record)
     return record

@@ -1,4 +1,4 @@
-"""Claims 7.8 and 6.9: what is small when a divergence is small, for densities of two modes on a line, by quadrature.
+"""Claims 7.8 and 7.9: what is small when a divergence is small, for densities of two modes on a line, by quadrature.
 
 One compares fits by forward and reverse KL; the other how far score matching knows the modes' weights, by noise level.
 """

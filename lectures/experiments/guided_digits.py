@@ -1,26 +1,40 @@
-"""Claims 7.10, 6.11, 6.12 and 6.14: precision and recall of guided digits against the guidance scale.
+"""Claims 7.10 to 7.12, 7.14 and 7.16: precision and recall of guided digits against the guidance scale.
 
-Four methods are compared: classifier-free, the same within an interval of noise, autoguidance, and a classifier's.
+Six methods are compared: classifier-free, the same after a third of the training and within an interval of noise,
+autoguidance, and a classifier's gradient added to the conditional and to the unconditional net.
 """
 
+import copy
 import functools
 
 import torch
 
 from minidiff import data
-from minidiff.denoise import Denoiser
+from minidiff.denoise import Denoiser, lognormal_times
 from minidiff.guidance import ClassifierGuided, Guided
 from minidiff.measure import classifier
 from minidiff.measure.report import distances
 from minidiff.nets import build
 from minidiff.samplers import dpmpp_2m, last, start
 from minidiff.schedules import VP
+from minidiff.train import new_state, train
 
 from .noisy import fit_noisy
 from .tools import Outcome, device, fit, interval, named, pictures, ratio_interval, repeats, wide
 
-SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)
-STEPS = 12
+CFG, EARLY, WITHIN, AUTO = "classifier-free", "after a third", "within an interval", "autoguidance"
+ADM, ADM_FREE = "ADM-G, conditional", "ADM-G, unconditional"
+SCALES = {
+    CFG: (0.5, 1.0, 1.5, 2.0, 3.0, 5.0),
+    EARLY: (0.5, 1.0, 1.5, 2.0, 3.0, 5.0),
+    WITHIN: (1.5, 3.0),
+    AUTO: (1.5, 3.0),
+    ADM: (0.5, 1.0, 3.0, 10.0),  # 0 is off, and that is the conditional net
+    ADM_FREE: (1.0, 3.0, 10.0),
+}
+STEPS = 10
+SAMPLES = 350
+TRAINED = 600
 NOISE = (0.3, 3.0)  # the interval, in sigma / alpha
 
 
@@ -34,48 +48,62 @@ class Unconditional:
         return self.model(x_t, t)
 
 
+def networks(digits, steps: int, seed: int) -> dict:
+    """A U-Net, the same after a third of its steps, a smaller one trained a quarter as long, and a classifier of
+    noisy digits."""
+
+    def draw(generator):
+        return digits.batch(64, generator)
+
+    def new(width):
+        net = build("unet", digits.shape, len(digits.classes), seed, width=wide(width))
+        return Denoiser(net, VP(), "edm", data.std(digits)).to(device())
+
+    model, options = new(32), {"lr": 2e-3}
+    state = new_state(model, seed)
+    batches = (draw(state.generator) for _ in range(steps))
+    for step in train(model, batches, steps, state=state, times=lognormal_times, **options):
+        if step.step == max(1, steps // 3):
+            early = copy.deepcopy(step.ema)
+    weak = fit(new(16), draw, steps // 4, seed, **options)
+    noisy = fit_noisy(digits, VP(), steps // 2, seed=seed, device=device())
+    return {"strong": step.ema, "early": early, "weak": weak, "noisy": noisy}
+
+
+def methods(strong, early, weak, noisy) -> dict:
+    """Method -> (scale -> guided Model)."""
+    within = tuple(VP().time(-2 * torch.tensor(NOISE).log()).tolist())
+    return {
+        CFG: lambda g: Guided(strong, g),
+        EARLY: lambda g: Guided(early, g),
+        WITHIN: lambda g: Guided(strong, g, interval=within),
+        AUTO: lambda g: Guided(strong, g, weak=weak),
+        ADM: lambda g: ClassifierGuided(strong, noisy, g),
+        ADM_FREE: lambda g: ClassifierGuided(Unconditional(strong), noisy, g),
+    }
+
+
 @functools.cache
 def sweep(smoke: bool) -> dict:
     """Method -> (seeds, scales, 4): precision, recall, Frechet distance (classifier features), share recognised. Real
-    digits have the key "floor".
-
-    Three nets a seed: a U-Net, a smaller one trained a quarter as long for autoguidance, and a classifier of noisy
-    digits.
-    """
-    seeds, (steps, n, calls) = repeats(smoke), (4, 30, 2) if smoke else (500, 500, STEPS)
+    digits have the key "floor"."""
+    seeds, (steps, n, calls) = repeats(smoke), (8, 30, 2) if smoke else (TRAINED, SAMPLES, STEPS)
     digits, held_out = pictures("digits")
     judge = classifier.fit(digits, steps=5, device=device()) if smoke else classifier.for_data(digits, device())
     real = classifier.extract(judge, held_out.at(torch.arange(len(held_out))))[0]
-    labels, size, out = torch.arange(n) % 10, min(n, 350), {}
+    labels, out = torch.arange(n) % 10, {}
 
     def measured(x, labels):
         features, logits = classifier.extract(judge, x)
-        frechet, precision, recall = distances(real, features, labels, size)
+        frechet, precision, recall = distances(real, features, labels, n)
         return [precision, recall, frechet, (logits.argmax(1) == labels).float().mean().item()]
 
     for seed in range(seeds):
-        models = []
-        for width, duration in ((32, steps), (16, steps // 4)):
-            net = build("unet", digits.shape, 10, seed, width=wide(width))
-            model = Denoiser(net, VP(), "edm", data.std(digits)).to(device())
-            draw = lambda generator: digits.batch(64, generator)  # noqa: E731
-            models.append(fit(model, draw, duration, seed, lr=2e-3))
-        strong, weak = models
-        noisy = fit_noisy(digits, VP(), steps, seed=seed, device=device())
-        within = tuple(VP().time(-2 * torch.tensor(NOISE).log()).tolist())
-        methods = {
-            "classifier-free": lambda g, m=strong: Guided(m, g),
-            "within an interval": lambda g, m=strong, w=within: Guided(m, g, interval=w),
-            "autoguidance": lambda g, m=strong, w=weak: Guided(m, g, weak=w),
-            "classifier (ADM-G)": lambda g, m=strong, c=noisy: ClassifierGuided(Unconditional(m), c, g),
-        }
-        x = start(strong, (n, *digits.shape), torch.Generator().manual_seed(seed), device())
-        for method, guided in methods.items():
+        nets = networks(digits, steps, seed)
+        x = start(nets["strong"], (n, *digits.shape), torch.Generator().manual_seed(seed), device())
+        for method, guided in methods(**nets).items():
             rows = []
-            for scale in SCALES:
-                if scale == 1 and "ADM" not in method and out.get("classifier-free", [])[seed:]:
-                    rows.append(out["classifier-free"][seed][0])  # all three are the model itself
-                    continue
+            for scale in SCALES[method]:
                 found = last(dpmpp_2m(guided(scale), x, VP().grid(calls), labels)).clamp(-1, 1)
                 rows.append(measured(found, labels))
             out.setdefault(method, []).append(rows)
@@ -86,60 +114,74 @@ def sweep(smoke: bool) -> dict:
 def described(smoke: bool) -> str:
     digits, held_out = pictures("digits")
     return (
-        f"{named(digits)}, U-Net of width {wide(32)}, 500 steps of 64, 500 samples, dpmpp_2m, {STEPS} steps, features "
-        f"of a classifier trained on the same, 350 a draw, {len(held_out)} held-out pictures"
+        f"{named(digits)}, U-Net of width {wide(32)}, {TRAINED} steps of 64, {SAMPLES} samples, dpmpp_2m, {STEPS} "
+        f"steps, features of a classifier trained on the same, {len(held_out)} held-out pictures"
         if not smoke
         else "smoke"
     )
 
 
-def _by_scale(values) -> str:
-    return ", ".join(f"{s:g} {v:.3f}" for s, v in zip(SCALES, values, strict=True))
+def _by_scale(values, method: str = CFG) -> str:
+    return ", ".join(f"{s:g} {v:.3f}" for s, v in zip(SCALES[method], values, strict=True))
+
+
+def at(method: str, scale: float, smoke: bool) -> torch.Tensor:
+    """The four measures of a method at a scale, (seeds, 4)."""
+    return sweep(smoke)[method][:, SCALES[method].index(scale)]
 
 
 def precision_gained(smoke: bool) -> Outcome:
     found = sweep(smoke)
-    cfg, at = found["classifier-free"], SCALES.index(3.0)
-    mean, low, high = interval((cfg[:, at, 0] - cfg[:, 0, 0]).tolist())
+    mean, low, high = interval((at(CFG, 3.0, smoke) - at(CFG, 1.0, smoke))[:, 0].tolist())
     return Outcome(
-        mean, low, high, data=described(smoke), seeds=len(cfg), device=device(),
-        notes=f"precision by gamma {_by_scale(cfg[..., 0].mean(0))} (real digits {found['floor'][..., 0].mean():.3f}); "
-        f"recognised {_by_scale(cfg[..., 3].mean(0))}",
+        mean, low, high, data=described(smoke), seeds=len(found[CFG]), device=device(),
+        notes=f"precision by gamma {_by_scale(found[CFG][..., 0].mean(0))} (real digits "
+        f"{found['floor'][..., 0].mean():.3f}); recognised {_by_scale(found[CFG][..., 3].mean(0))}",
         detail={"found": found},
     )  # fmt: skip
 
 
 def recall_lost(smoke: bool) -> Outcome:
     found = sweep(smoke)
-    cfg, at = found["classifier-free"], SCALES.index(3.0)
-    recall = cfg[..., 1].clamp(min=1e-3)  # a smoke run's may be 0
-    mean, low, high = ratio_interval((recall[:, at] / recall[:, 0]).log().tolist())
+    logs = at(CFG, 3.0, smoke)[:, 1].clamp(min=1e-3).log() - at(CFG, 1.0, smoke)[:, 1].clamp(min=1e-3).log()
+    mean, low, high = ratio_interval(logs.tolist())  # a smoke run's recall may be 0
     return Outcome(
-        mean, low, high, data=described(smoke), seeds=len(cfg), device=device(),
-        notes=f"recall by gamma {_by_scale(cfg[..., 1].mean(0))} (real digits {found['floor'][..., 1].mean():.3f}); "
-        f"Frechet distance {_by_scale(cfg[..., 2].mean(0))} (real {found['floor'][..., 2].mean():.3f})",
+        mean, low, high, data=described(smoke), seeds=len(logs), device=device(),
+        notes=f"recall by gamma {_by_scale(found[CFG][..., 1].mean(0))} (real digits "
+        f"{found['floor'][..., 1].mean():.3f}); Frechet distance {_by_scale(found[CFG][..., 2].mean(0))} (real "
+        f"{found['floor'][..., 2].mean():.3f})",
     )  # fmt: skip
 
 
 def interval_keeps_recall(smoke: bool) -> Outcome:
-    found, at = sweep(smoke), SCALES.index(3.0)
-    gained = {k: v[:, at] - found["classifier-free"][:, at] for k, v in found.items() if k != "floor"}
-    mean, low, high = interval(gained["within an interval"][:, 1].tolist())
+    gained = {k: at(k, 3.0, smoke) - at(CFG, 3.0, smoke) for k in (WITHIN, AUTO)}
+    mean, low, high = interval(gained[WITHIN][:, 1].tolist())
     return Outcome(
-        mean, low, high, data=described(smoke) + f"; interval {NOISE} of sigma / alpha",
-        seeds=len(gained["autoguidance"]), device=device(),
+        mean, low, high, data=described(smoke) + f"; interval {NOISE} of sigma / alpha", seeds=len(gained[AUTO]),
+        device=device(),
         notes="at scale 3, precision and recall less classifier-free guidance's: "
-        + ", ".join(f"{k} {v[:, 0].mean():+.3f} {v[:, 1].mean():+.3f}" for k,
-        v in gained.items() if k != "classifier-free"),
+        + ", ".join(f"{k} {v[:, 0].mean():+.3f} {v[:, 1].mean():+.3f}" for k, v in gained.items()),
     )  # fmt: skip
 
 
 def classifier_beside(smoke: bool) -> Outcome:
     found = sweep(smoke)
     best = {k: v[..., 2].min(1).values for k, v in found.items() if k != "floor"}
-    mean, low, high = ratio_interval((best["classifier (ADM-G)"] / best["classifier-free"]).log().tolist())
+    mean, low, high = ratio_interval((best[ADM] / best[CFG]).log().tolist())
     return Outcome(
-        mean, low, high, data=described(smoke), seeds=len(best["autoguidance"]), device=device(),
+        mean, low, high, data=described(smoke), seeds=len(best[CFG]), device=device(),
         notes="the least Frechet distance over the scales: " + ", ".join(f"{k} {v.mean():.3f}" for k, v in best.items())
-        + "; ADM-G recognised " + _by_scale(found["classifier (ADM-G)"][..., 3].mean(0)),
+        + "; by scale: " + "; ".join(f"{k} {_by_scale(found[k][..., 2].mean(0), k)}" for k in (ADM, ADM_FREE))
+        + f"; unconditional, recognised {_by_scale(found[ADM_FREE][..., 3].mean(0), ADM_FREE)}",
+    )  # fmt: skip
+
+
+def early_needs_more(smoke: bool) -> Outcome:
+    found = sweep(smoke)
+    best = {k: torch.tensor(SCALES[k])[found[k][..., 2].argmin(1)] for k in (EARLY, CFG)}
+    mean, low, high = interval((best[EARLY] - best[CFG]).tolist())
+    return Outcome(
+        mean, low, high, data=described(smoke) + f"; gamma of {SCALES[CFG]}", seeds=len(best[CFG]), device=device(),
+        notes="best gamma by Frechet distance: " + ", ".join(f"{k} {v.tolist()}" for k, v in best.items())
+        + f"; the early net's distance {_by_scale(found[EARLY][..., 2].mean(0), EARLY)}",
     )  # fmt: skip

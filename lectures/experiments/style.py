@@ -1,16 +1,18 @@
 """Style transfer by AdaIN (Huang and Belongie 2017), on the features of a small autoencoder that is trained here.
 
 The style of a picture is the mean and deviation of each feature channel, and AdaIN replaces them by another picture's.
+Also style mixing (Karras et al. 2019): coarse layers of a StyleGenerator with one style, fine ones with another.
 """
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
+from torch.nn.functional import leaky_relu, mse_loss
 
 from minidiff.data import Images
 from minidiff.device import to_device
 from minidiff.nets.cnn import resize
 from minidiff.nets.layers import adain
+from minidiff.stages.gan import StyleGenerator
 
 
 class StyleAutoencoder(nn.Module):
@@ -88,3 +90,19 @@ def transfer(net: StyleAutoencoder, content: Tensor, style: Tensor, strength: fl
     """Pictures (B, C, H, W) with the layout of `content` and the style of `style`; strength 0 only reconstructs."""
     features = net.encode(content)
     return net.decode(torch.lerp(features, adain(features, net.encode(style)), strength)).clamp(-1, 1)
+
+
+def mix(net: StyleGenerator, coarse: Tensor, fine: Tensor, cut: int) -> Tensor:
+    """Pictures whose first `cut` layers have the styles of the noise `coarse` (B, NOISE), the others those of `fine`."""
+    styles = [net.mapping(z / z.square().mean(1, keepdim=True).sqrt()) for z in (coarse, fine)]
+    h = net.constant.expand(len(coarse), -1, -1, -1)
+    for i, (conv, modulated) in enumerate(zip(net.convs, net.styles, strict=True)):
+        h = leaky_relu(modulated(conv(resize(h, "up") if i else h), styles[i >= cut]), 0.2)
+    return net.leave(h)
+
+
+def colour_and_layout(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Of pictures (B, C, H, W): each channel's mean (B, C), and the grey picture on a 4 x 4 grid, without its mean and
+    of length 1, (B, 16)."""
+    layout = nn.functional.adaptive_avg_pool2d(x.mean(1), 4).flatten(1)
+    return x.mean((2, 3)), nn.functional.normalize(layout - layout.mean(1, keepdim=True))

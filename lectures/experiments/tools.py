@@ -222,14 +222,15 @@ class RadialScore:
 
 
 class Embedded:
-    """Eight Gaussians in the first two of `dim` dimensions, 0 in the others, as an exact Model on the linear path.
+    """Eight Gaussians in the first two of `dim` dimensions, N(0, spread^2) in the others, as an exact Model on the linear
+    path.
 
     `blind` makes it the best model that is not told the noise level: the mean of the target a x0 + b eps over all the
     levels that x_t may have come from, by quadrature over `levels` times, which training would draw uniformly.
     """
 
-    def __init__(self, dim: int, prediction: str = "v", blind: bool = False, levels: int = 200):
-        mixture = eight_gaussians()
+    def __init__(self, dim: int, prediction="v", blind: bool = False, levels: int = 200, spread: float = 0.0):
+        mixture, self.spread = eight_gaussians(), spread
         self.means, self.var, self.dim = mixture.means, mixture.covariances[0, 0, 0].item(), dim
         self.prediction, self.blind, self.schedule = prediction, blind, Linear()
         self.times = torch.linspace(self.schedule.t_min, self.schedule.t_max, levels)
@@ -237,17 +238,21 @@ class Embedded:
     def sample(self, n: int, generator) -> Tensor:
         """(n, dim)"""
         plane = eight_gaussians().sample(n, generator)
-        return torch.cat([plane, torch.zeros(n, self.dim - 2)], 1)
+        return torch.cat([plane, self.spread * torch.randn(n, self.dim - 2, generator=generator)], 1)
 
     def at(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """log p_t(x_t) (T, B) and E[x0 | x_t, t] (T, B, dim's first two), at each of the times t (T,)."""
         alpha, sigma = (v[:, None, None] for v in self.schedule(t))
-        var = alpha**2 * self.var + sigma**2
-        away = x_t[None, :, None, :2] - alpha[..., None] * self.means  # (T, B, 8, 2)
-        log_each = -away.square().sum(-1) / (2 * var) - var.log()
-        pull = torch.softmax(log_each, 2)[..., None] * (self.means + (alpha * self.var / var)[..., None] * away)
-        rest = x_t[:, 2:].square().sum(1) / (2 * sigma[..., 0] ** 2) + (self.dim - 2) * sigma[..., 0].log()
-        return torch.logsumexp(log_each, 2) - rest, pull.sum(2)
+        var, x = alpha**2 * self.var + sigma**2, x_t[:, :2]
+        square = (
+            x.square().sum(1, keepdim=True) - 2 * alpha * (x @ self.means.T) + alpha**2 * self.means.square().sum(1)
+        )
+        log_each = -square / (2 * var) - var.log()  # (T, B, 8)
+        keep = alpha * self.var / var
+        pull = (1 - alpha * keep) * (torch.softmax(log_each, 2) @ self.means) + keep * x
+        var = (alpha**2 * self.spread**2 + sigma**2)[..., 0]
+        rest = x_t[:, 2:].square().sum(1) / (2 * var) + (self.dim - 2) * var.log() / 2
+        return torch.logsumexp(log_each, 2) - rest, pull
 
     def posterior(self, x_t: Tensor) -> Tensor:
         """P(t | x_t) over self.times, (T, B)."""
@@ -261,7 +266,8 @@ class Embedded:
         alpha, sigma = (v[:, None, None] for v in self.schedule(times))
         a, b = (v[:, None, None] for v in coefficients(self.prediction, self.schedule, times))
         plane = (weights * (a * x0 + b * (x_t[:, :2] - alpha * x0) / sigma)).sum(0)
-        rest = (weights * b / sigma).sum(0) * x_t[:, 2:]  # where x0 is 0
+        empty = (a * alpha * self.spread**2 + b * sigma) / (alpha**2 * self.spread**2 + sigma**2)
+        rest = (weights * empty).sum(0) * x_t[:, 2:]
         out = torch.cat([plane, rest], 1)
         alpha, sigma = (expand(v, x_t) for v in self.schedule(t))
         a, b = (expand(v, x_t) for v in coefficients(self.prediction, self.schedule, t))

@@ -219,9 +219,10 @@ for step in range(20 if SMOKE else 3000):
     loss.backward()
     optimizer.step()
     update_ema(ema, net, step + 1)  # a running mean of the weights: it is what draws
-    losses.append((step, loss.item()))
+    losses.append(loss.item())
 model = Denoiser(ema, path, "edm", 0.5)  # solves the 2x2 system: (x_t, t) -> x0, eps
-_ = plot.losses(losses[:: max(1, len(losses) // 300)], title="a denoiser of two rings")
+rows = [(k, sum(losses[k : k + 20]) / 20) for k in range(0, len(losses), 20)]
+_ = plot.losses(rows, title="a denoiser of two rings")
 
 # %% [markdown]
 # The loss does not go to 0: where noise is large, nobody can know $x_0$. `Denoiser.loss` in the package is these lines, for any path and target. And the
@@ -249,7 +250,7 @@ with torch.no_grad():
 # %% alt="Points on their way from noise to two rings, by the ODE in smooth lines and by the SDE in zigzag."
 exact = MixtureDenoiser(mixture, path)
 noise = torch.linspace(3 ** (1 / 7), 0.01 ** (1 / 7), 10 if SMOKE else 120) ** 7
-x = {"ODE": 3 * torch.randn(600, 2, generator=generator)}
+x = {"ODE": 3 * torch.randn(1500, 2, generator=generator)}
 x["SDE"] = x["ODE"].clone()
 paths = {name: [start] for name, start in x.items()}
 for sigma, lower in zip(noise[:-1], noise[1:], strict=True):
@@ -261,7 +262,7 @@ for sigma, lower in zip(noise[:-1], noise[1:], strict=True):
         paths[name].append(x[name])
 fig, axes = plt.subplots(1, 2, figsize=(9, 4.4), layout="constrained")
 for ax, name in zip(axes, paths, strict=True):
-    _ = plot.trajectories(paths[name], ax, f"{name}: 40 of 600 paths", limit=1.5, most=40)
+    _ = plot.trajectories(paths[name], ax, f"{name}: 12 paths", limit=1.5, most=12)
 
 # %% alt="Animation: noise streams to two rings, on the left by the ODE, on the right by the SDE."
 frames = []

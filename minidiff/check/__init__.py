@@ -6,12 +6,31 @@ for each lecture. They use the package's core, oracles and schedules; nothing us
 
 import functools
 
-from . import lecture02, lecture08
+from . import (
+    lecture00,
+    lecture01,
+    lecture02,
+    lecture03,
+    lecture04,
+    lecture05,
+    lecture06,
+    lecture07,
+    lecture08,
+    lecture09,
+    lecture10,
+)
 from .exercise import Exercise, Verdict, Wrong
+from .intervals import calibration, measured, predict
+from .lecture10 import q
 
-__all__ = ["EXERCISES", "Exercise", "Verdict", "Wrong", "progress", "verdict"]
+__all__ = [
+    "EXERCISES", "Exercise", "Verdict", "Wrong", "calibration", "measured", "predict", "progress", "q", "verdict",
+]  # fmt: skip
 
-MODULES = (lecture02, lecture08)
+MODULES = (
+    lecture00, lecture01, lecture02, lecture03, lecture04, lecture05,
+    lecture06, lecture07, lecture08, lecture09, lecture10,
+)  # fmt: skip
 EXERCISES = {e.id: e for module in MODULES for e in vars(module).values() if isinstance(e, Exercise)}
 _BY_NAME = {e.name: e for e in EXERCISES.values()}
 _seen: dict[str, Verdict] = {}

@@ -62,8 +62,9 @@ class Exercise:
     derivatives or other libraries, never the solution and never the package's own version of what is asked.
     """
 
-    def __init__(self, id: str, name: str, points: int, minutes: int, see: str):
+    def __init__(self, id: str, name: str, points: int, minutes: int, see: str, names: tuple[str, ...] = ()):
         self.id, self.name, self.points, self.minutes, self.see = id, name, points, minutes, see
+        self.names = names or (name,)  # of what the answer is made: more than one where it is a tuple of functions
         self.parts: list[tuple[str, Callable]] = []
 
     def part(self, title: str) -> Callable:

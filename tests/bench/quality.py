@@ -12,7 +12,7 @@ moving average whose width is a tenth of the training. Which batch of 16, 32 and
 levels: fewer calls do more than by their own samplers. A guided step takes two calls, so that ten calls are five
 steps, or seven of which three are guided (Kynkaanniemi et al. 2024); which three was chosen on minidiff's pretrained
 model. The others' x0 is once left as it is and once clipped, as in the samplers that come with them.
-quality.json and quality.png go to --out, the runs to --runs: a later call goes on with what is missing.
+quality.json and quality.jpg go to --out, the runs to --runs: a later call goes on with what is missing.
 """
 
 import argparse
@@ -291,7 +291,7 @@ def main() -> None:
         row = report["rows"].get(label, report["floor"])
         plot.grid(x, 8, ax, f"{label}\nFréchet {row['frechet']:.1f}")
     figure.suptitle(report["what"], fontsize=8, wrap=True)
-    plot.save(figure, options.out / "quality.png", dpi=80)
+    plot.save(figure, options.out / "quality.jpg", dpi=80)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ precision, recall, what captions ask for, and the time a picture takes.
 python tests/bench/stages.py --data shapes:2 --size 64 --name shapes64      some 35 minutes on two CPU cores
 python tests/bench/stages.py --data folder:PATH --name cifar10              PATH/class/*.jpg
 A second stage's time includes its autoencoder's. The runs are kept in --runs: a second call goes on with what is
-missing; stages_NAME.json and stages_NAME.png go to --out.
+missing; stages_NAME.json and stages_NAME.jpg go to --out.
 """
 
 import argparse
@@ -181,7 +181,7 @@ def main() -> None:
     print(report["floor"], report["autoencoders"], sep="\n")
     with replacing(options.out / f"stages_{options.name}.json") as f:
         f.write_text(json.dumps(report, indent=1) + "\n")
-    draw(report, pictures, options.out / f"stages_{options.name}.png")
+    draw(report, pictures, options.out / f"stages_{options.name}.jpg")
 
 
 if __name__ == "__main__":

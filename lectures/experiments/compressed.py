@@ -1,0 +1,141 @@
+"""Lecture 06: every prior on every autoencoder of the digits. How small may pictures become, and what draws latents best?
+
+In gpu mode the pictures are CIFAR-10's.
+"""
+
+import functools
+
+import torch
+from torch import Tensor
+
+from minidiff.measure import classifier
+from minidiff.measure.classifier import extract
+from minidiff.measure.metrics import frechet_distance, psnr
+from minidiff.nets import DiT
+from minidiff.run.config import Diffusion
+from minidiff.run.generate import generate
+from minidiff.run.models import DiffusionModel
+from minidiff.stages import GAN, Autoencoder, Causal, Latents, perceptual
+from minidiff.stages.autoencoder import reconstruct
+from minidiff.stages.latent import STD
+from minidiff.stages.priors import Gaussian, Mixture, fit
+from minidiff.stages.vq import usage
+
+from .tools import device, named, pictures, repeats, seeded, wide
+from .tools import fit as fit_denoiser
+
+FACTORS = (1, 2, 4, 8)
+PRIORS = ("N(0, I)", "Gaussian", "mixture", "GAN", "autoregressive", "diffusion")
+AE_STEPS, PRIOR_STEPS, CODES = 500, 400, 128
+
+
+@functools.cache
+def classifiers(smoke: bool):
+    """The digits, a classifier whose features distances are of, and one of another seed, for perceptual losses and for
+    stacked GANs."""
+    digits, _ = digits_and_held_out()
+    if smoke:
+        return digits, *(classifier.fit(digits, steps=2, seed=s, device=device()) for s in (0, 1))
+    return digits, *(classifier.for_data(digits, device(), s) for s in (0, 1))
+
+
+def digits_and_held_out():
+    """Or, in gpu mode, CIFAR-10 at 16x16, of which the full Gaussians can still be fitted."""
+    return pictures("digits", gpu_size=16)
+
+
+def training_pictures(n: int) -> Tensor:
+    """n of the training digits."""
+    return digits_and_held_out()[0].batch(n, torch.Generator().manual_seed(2))[0]
+
+
+def held_out() -> Tensor:
+    """The 359 digits that nothing was trained on."""
+    _, digits = digits_and_held_out()
+    return digits.at(torch.arange(len(digits)))
+
+
+def distance(x: Tensor, smoke: bool) -> float:
+    """The Frechet distance of pictures x to the held-out ones."""
+    _, judge, _ = classifiers(smoke)
+    return frechet_distance(extract(judge, x.clamp(-1, 1))[0], extract(judge, held_out())[0])
+
+
+def autoencoder(f: int, seed: int, smoke: bool, codes=None) -> Autoencoder:
+    """One trained for some seconds."""
+    digits, _, teacher = classifiers(smoke)
+    net = seeded(lambda: Autoencoder(digits.shape, f, 8 if codes else 4, wide(32), codes), seed)
+    net.use(perceptual.distance(teacher.requires_grad_(False).maps))
+    return fit_denoiser(
+        net.to(device(), memory_format=torch.channels_last),
+        lambda g: digits.batch(32, g)[0],
+        2 if smoke else AE_STEPS,
+        seed,
+        lr=2e-3,
+    )
+
+
+def prior_of(name: str, shape, seed: int):
+    """An untrained prior for latents of a shape; the diffusion's net has 16 tokens, or what there are if fewer."""
+    if name in ("N(0, I)", "Gaussian"):
+        return Gaussian(shape, full=name == "Gaussian")
+    if name == "mixture":
+        return Mixture(shape, 10, 10)
+    if name == "GAN":
+        return seeded(lambda: GAN(shape, width=wide(32)), seed)
+    if name == "autoregressive":
+        return seeded(lambda: Causal(shape, CODES, width=wide(96), depth=4), seed)
+    net = seeded(lambda: DiT(shape[0], shape[-1], None, wide(96), 4, patch=max(1, shape[-1] // 4)), seed)
+    return DiffusionModel(net, shape, Diffusion(times="uniform", sigma_data=STD))
+
+
+def pictures_of(name: str, latents: Latents, net: Autoencoder, n: int, seed: int, smoke: bool) -> Tensor:
+    """n pictures by a prior fitted to latents, and the decoder."""
+    prior, lr = prior_of(name, latents.shape, seed).to(device()), 2e-3 if name == "diffusion" else 1e-3
+    model = fit(prior, latents, net, 2 if smoke else PRIOR_STEPS, seed=seed, lr=lr)
+    return generate(model, n, steps=2 if smoke else 10, seed=seed)
+
+
+@functools.cache
+def compressed(smoke: bool) -> dict:
+    """(prior, f) -> the Frechet distance a seed, and "floor", "again" and "pictures": every prior on every autoencoder.
+
+    The tokens of the autoregressive prior come from an autoencoder of its own, with a codebook.
+    """
+    seeds, n = repeats(smoke), 10 if smoke else 1000
+    found = {"again": distance(training_pictures(n), smoke), "pictures": {("real", 1): training_pictures(8)}}
+    digits, _, _ = classifiers(smoke)
+    train_on = digits.at(torch.arange(100 if smoke else len(digits)))
+    for seed in range(seeds):
+        for f in FACTORS:
+            nets = {None: autoencoder(f, seed, smoke)}
+            if f == 2:
+                nets[CODES] = autoencoder(f, seed, smoke, CODES)
+            for codes, net in nets.items():
+                z = reconstruct(net, train_on)[1]
+                scale = 1.0 if codes else STD / z.std().item()
+                latents = Latents("latents", z, None, [], None, scale)
+                x = training_pictures(n)
+                back, index = reconstruct(net, x)
+                kind = " with codes" if codes else ""
+                found.setdefault(("floor" + kind, f), []).append(distance(back, smoke))
+                found.setdefault(("PSNR" + kind, f), []).append(psnr(x, back))
+                if codes:
+                    found.setdefault(("usage", f), []).append(usage(index, codes)[0])
+                found["pictures"].setdefault(("reconstructed" + kind, f), back[:8])
+                for name in PRIORS:
+                    if (name == "autoregressive") == bool(codes):
+                        x = pictures_of(name, latents, net, n, seed, smoke)
+                        found.setdefault((name, f), []).append(distance(x, smoke))
+                        found["pictures"].setdefault((name, f), x[:8])
+    return found
+
+
+def described(smoke: bool) -> str:
+    return (
+        f"{named(classifiers(smoke)[0])}, without labels; autoencoders of {AE_STEPS} steps of 32, priors of "
+        f"{PRIOR_STEPS} of 64; 1000 samples to {len(held_out())} held-out, 10 calls of dpmpp_2m where diffusion; "
+        "classifier features, not FID"
+        if not smoke
+        else "smoke"
+    )

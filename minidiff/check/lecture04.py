@@ -1,0 +1,354 @@
+"""Checks of lecture 04: AdaIN, adaLN-Zero, broadcasting, what norms forget, and the noise level by a rule."""
+
+import functools
+from itertools import permutations
+
+import torch
+from torch import Tensor, nn
+
+from ..data.images import photographs
+from .exercise import Exercise, Wrong, close, is_tensor, same
+
+SEE = "the section where it stands in lecture 04"
+
+adain = Exercise("04.1", "adain", 1, 8, SEE)
+ada_ln_zero = Exercise("04.2", "AdaLNZero", 4, 25, SEE)
+modulate = Exercise("04.3", "modulate", 1, 8, SEE)
+forgets = Exercise("04.4", "forgets", 1, 6, SEE)
+estimate_sigma = Exercise("04.5", "estimate_sigma", 3, 23, SEE)
+
+
+# --- 04.1 ---
+
+
+def _spread_features(given, *shape: int) -> Tensor:
+    """Features whose channels differ in mean and deviation, picture by picture."""
+    mean, std = given.normal(*shape[:2], 1, 1) * 3, given.uniform(0.5, 4.0, *shape[:2], 1, 1)
+    return mean + std * given.normal(*shape)
+
+
+def _moments(v: Tensor, axes=(2, 3)) -> tuple[Tensor, Tensor]:
+    return v.mean(axes, keepdim=True), v.std(axes, correction=0, keepdim=True)
+
+
+def _adain_slips(x: Tensor, y: Tensor) -> dict:
+    (mx, sx), (my, sy) = _moments(x), _moments(y)
+    (bx, tx), (by, ty) = _moments(x, (0, 2, 3)), _moments(y, (0, 2, 3))
+    (cx, ux), (cy, uy) = _moments(x, (1, 2, 3)), _moments(y, (1, 2, 3))
+    unit, variance = (x - mx) / sx, "A variance stands where a standard deviation must: take std, or the root of var."
+    return {
+        "variance": (sy**2 * unit + my, "The deviations come out as y's variances: std, not var."),
+        "variance of x": (sy * (x - mx) / sx**2 + my, variance),
+        "two variances": ((sy / sx) ** 2 * (x - mx) + my, variance),
+        "over the batch": (ty * (x - bx) / tx + by, "All pictures of the batch share one mean: keep the batch axis."),
+        "y over the batch": (
+            ty * unit + by,
+            "y's statistics are taken over the batch: each picture has its own style.",
+        ),
+        "over the channels": (uy * (x - cx) / ux + cy, "All channels share one mean: keep the channels' axis."),
+        "y over the channels": (uy * unit + cy, "y's statistics are taken over the channels too: keep their axis."),
+        "exchanged": (sx * (x - my) / sy + mx, "x's and y's statistics are exchanged: the result must have y's."),
+        "mean only": (x - mx + my, "The means are y's, the deviations still x's: divide by x's, multiply by y's."),
+        "not divided": (sy * (x - mx) + my, "x is not divided by its own deviation."),
+        "deviation only": (sy * unit + mx, "The deviations are y's, the means still x's."),
+        "no mean of y": (sy * unit, "y's mean is not added."),
+        "mean not removed": (sy * x / sx + my, "x's own mean is still in it: subtract it first."),
+        "mean scaled": (sy * (unit + my), "y's mean is scaled by its deviation: add it last."),
+        "normalised only": (unit, "That is x normalised: y's deviation and mean do not come in."),
+        "one style": (sy[:1] * unit + my[:1], "All pictures take the style of the first y."),
+    }
+
+
+@adain.part("each channel of each picture leaves with y's mean and deviation, and x's layout")
+def _(answer, given):
+    x, y = _spread_features(given, 4, 4, 16, 15), _spread_features(given, 4, 4, 12, 18)
+    found = answer(x, y)
+    if isinstance(found, Tensor) and found.shape == y.shape:
+        raise Wrong("y comes back", "The result has y's size: it is x that is moved to y's statistics, not y to x's.")
+    (mx, sx), (my, sy) = _moments(x), _moments(y)
+    wanted = sy * (x - mx) / sx + my
+    same(found, wanted, _adain_slips(x, y), rtol=0.01)  # either count, n or n - 1, is right
+    if ((found.mean((2, 3), keepdim=True) - my).abs() > 0.01 * sy).any():
+        raise Wrong("value", "A channel's mean is not y's.")
+    if ((found.std((2, 3), keepdim=True) / sy - 1).abs() > 0.01).any():
+        raise Wrong("value", "A channel's deviation is not y's.")
+
+
+@adain.part("a channel that is constant stays finite")
+def _(answer, given):
+    x, y = _spread_features(given, 2, 3, 6, 6), _spread_features(given, 2, 3, 5, 4)
+    x[:, 1] = 2.0
+    found = answer(x, y)
+    if isinstance(found, Tensor) and not found.isfinite().all():
+        raise Wrong("0 / 0", "A constant channel has deviation 0, and 0 / 0 is NaN: add eps below the line.")
+    same(found[:, 1], y[:, 1].mean((1, 2))[:, None, None].expand(2, 6, 6), {}, "the constant channel", 1e-6)
+
+
+# --- 04.2 ---
+
+
+class Counted(nn.Module):
+    """A branch (B, N, W) -> like x that mixes tokens and features and is not linear; counts its calls."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.mix, self.calls = nn.Linear(width, width), 0
+
+    def forward(self, h: Tensor) -> Tensor:
+        self.calls += 1
+        return torch.tanh(self.mix(h)) + 0.3 * h.mean(1, keepdim=True)
+
+
+def _block(answer, width: int, emb_dim: int):
+    """The student's block in float64, its branch, and the pieces of its modulation: (weight, bias) of `width` rows."""
+    branch = Counted(width)
+    block = answer(width, emb_dim, branch)
+    if not isinstance(block, nn.Module):
+        raise Wrong("no module", "AdaLNZero(width, emb_dim, branch) must be an nn.Module.")
+    block = block.double()
+    if not any(p is branch.mix.weight for p in block.parameters()):
+        raise Wrong("branch not registered", "The branch's weights are not among the block's, so it would not be "
+                    "trained: self.branch = branch.")  # fmt: skip
+    linears = [m for m in block.modules() if isinstance(m, nn.Linear) and m is not branch.mix]
+    pieces = [(m.weight[i : i + width], m.bias[i : i + width]) for m in linears if m.bias is not None
+              for i in range(0, m.out_features, width)]  # fmt: skip
+    if len(pieces) != 3 or any(len(b) != width or w.shape[1] != emb_dim for w, b in pieces):
+        shapes = ", ".join(f"{m.in_features} -> {m.out_features}" for m in linears) or "none"
+        raise Wrong("modulation", f"Shift, scale and gate need {emb_dim} -> 3 x {width} in all, by nn.Linear with a "
+                    f"bias; found: {shapes}.")  # fmt: skip
+    return block, branch, pieces
+
+
+@ada_ln_zero.part("it starts as the identity, to the bit")
+def _(answer, given):
+    block, branch, pieces = _block(answer, 6, 5)
+    x, emb = 3 * given.normal(4, 4, 6) + 1, given.normal(4, 5)
+    found = block(x, emb)
+    is_tensor(found, x.shape)
+    if torch.equal(found, x):
+        return
+    if any(v.any() for piece in pieces for v in piece):
+        raise Wrong("not zeroed", "The linear layer that gives shift, scale and gate must start at 0, weight and bias.")
+    if close(found, 0 * x):
+        raise Wrong("no residual", "At the start out is 0: add x.")
+    unit = (x - x.mean(2, keepdim=True)) / x.std(2, correction=0, keepdim=True)
+    if any(close(found, x + branch(v), 1e-4) for v in (unit, 0 * x, x)):
+        raise Wrong("gate starts at 1", "At the start out is x + branch: the gate must start at 0, so no 1 + there.")
+    if close(found, unit, 1e-4):
+        raise Wrong("residual of the norm", "At the start out is norm(x): what is added to the branch is x itself.")
+    off = (found - x).abs().max().item()
+    raise Wrong("not the identity", f"With all modulation 0, out must be x itself; it is off by up to {off:.3g}.")
+
+
+@ada_ln_zero.part("it can learn: the gate has a gradient from the start")
+def _(answer, given):
+    block, _, pieces = _block(answer, 6, 5)
+    (block(given.normal(4, 4, 6), given.normal(4, 5)) * given.normal(4, 4, 6)).sum().backward()
+    parameters = [p for p in block.parameters() if p.grad is not None and p.grad.any()]
+    if not parameters:
+        raise Wrong("cannot learn", "At the start every gradient of shift, scale and gate is 0, and stays 0: what "
+                    "else is 0, or detached? Zero the one linear layer alone.")  # fmt: skip
+
+
+def _modulated(x, shift, scale, gate, branch) -> Tensor:
+    return x + gate * branch(_layer_norm(x) * (1 + scale) + shift)
+
+
+def _layer_norm(x: Tensor) -> Tensor:
+    return (x - x.mean(-1, keepdim=True)) / (x.var(-1, correction=0, keepdim=True) + 1e-6).sqrt()
+
+
+_BLOCK_SLIPS = {
+    "no 1 + scale": (lambda x, h, s, g, f: x + g * f(_layer_norm(x) * s + h),
+                     "Scale 0 makes your features 0: modulate by 1 + scale."),
+    "no norm": (lambda x, h, s, g, f: x + g * f(x * (1 + s) + h), "x enters the branch without a layer norm."),
+    "norm last": (lambda x, h, s, g, f: x + g * f(_layer_norm(x * (1 + s) + h)),
+                  "The norm comes after the modulation and undoes it: norm first."),
+    "gate on x": (lambda x, h, s, g, f: x + g * (x + f(_layer_norm(x) * (1 + s) + h)), "The gate multiplies x too."),
+    "gate inside": (lambda x, h, s, g, f: x + f(g * (_layer_norm(x) * (1 + s) + h)) - f(0 * x),
+                    "The gate stands inside the branch: it multiplies what the branch puts out."),
+    "modulated after": (lambda x, h, s, g, f: x + g * (f(_layer_norm(x)) * (1 + s) + h),
+                        "Scale and shift come after the branch: they belong before it, on the norm."),
+    "shift scaled": (lambda x, h, s, g, f: x + g * f((_layer_norm(x) + h) * (1 + s)),
+                     "The shift is scaled too: multiply by 1 + scale first, then add."),
+    "no shift": (lambda x, h, s, g, f: x + g * f(_layer_norm(x) * (1 + s)), "The shift is not added."),
+    "no scale": (lambda x, h, s, g, f: x + g * f(_layer_norm(x) + h), "The scale is not used."),
+    "gate squashed": (lambda x, h, s, g, f: x + torch.tanh(g) * f(_layer_norm(x) * (1 + s) + h),
+                      "The gate is used as it is, without tanh."),
+    "norm over tokens": (lambda x, h, s, g, f: x + g * f(_layer_norm(x.transpose(1, 2)).transpose(1, 2) * (1 + s) + h),
+                         "The norm runs over the tokens: it is each token's, over its features."),
+    "norm over all": (lambda x, h, s, g, f: x + g * f(_layer_norm(x.flatten(1)).view(x.shape) * (1 + s) + h),
+                      "The norm runs over tokens and features together: it is each token's own."),
+}  # fmt: skip
+
+
+@ada_ln_zero.part("out = x + gate branch(norm(x) (1 + scale) + shift), the branch called once")
+def _(answer, given):
+    block, branch, pieces = _block(answer, 6, 5)
+    x, emb, values = 3 * given.normal(4, 4, 6) + 1, given.normal(4, 5), given.uniform(0.3, 1.5, 3, 6)
+    with torch.no_grad():
+        for (weight, bias), value in zip(pieces, values, strict=True):
+            weight.zero_(), bias.copy_(value)
+    branch.calls = 0
+    found = block(x, emb)
+    if branch.calls != 1:
+        raise Wrong("calls", f"The branch is called {branch.calls} times: once is right.")
+    is_tensor(found, x.shape)
+    for order in permutations(values):
+        if close(found, _modulated(x, *order, branch), 1e-4):
+            return
+    for key, (slip, message) in _BLOCK_SLIPS.items():
+        if any(close(found, slip(x, *order, branch), 1e-4) for order in permutations(values)):
+            raise Wrong(key, message)
+    raise Wrong("value", "Shift, scale and gate were set to vectors; out is x + gate branch(norm(x) (1 + scale) + "
+                "shift) in none of the six orders of the three.")  # fmt: skip
+
+
+@ada_ln_zero.part("each picture by its own embedding, also with as many pictures as tokens")
+def _(answer, given):
+    for b, n in ((4, 4), (3, 5)):
+        block, _, pieces = _block(answer, 6, 5)
+        with torch.no_grad():
+            for weight, bias in pieces:
+                weight.copy_(given.normal(6, 5)), bias.copy_(given.normal(6))
+        x, emb = given.normal(b, n, 6), given.normal(b, 5)
+        found, alone = block(x, emb), torch.cat([block(x[i : i + 1], emb[i : i + 1]) for i in range(b)])
+        is_tensor(found, x.shape)
+        if not close(found, alone, 1e-7):
+            raise Wrong("lined up with tokens", "A picture comes out otherwise in a batch than alone: (B, W) lined up "
+                        "with the tokens. Give shift, scale and gate the shape (B, 1, W).")  # fmt: skip
+        if close(found, block(x, 2 * emb), 1e-9):
+            raise Wrong("embedding unused", "Another embedding changes nothing.")
+
+
+# --- 04.3 ---
+
+
+def _one_by_one(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return torch.stack([torch.stack([x[b, n] * (1 + scale[b]) + shift[b] for n in range(x.shape[1])])
+                        for b in range(len(x))])  # fmt: skip
+
+
+@modulate.part("as many pictures as tokens and features: picture by picture, token by token")
+def _(answer, given):
+    x, shift, scale = given.normal(4, 4, 4), given.normal(4, 4), given.normal(4, 4)
+    h, s = shift[:, None], scale[:, None]
+    slips = {
+        "lined up with tokens": (x * (1 + scale) + shift, "At B = N nothing crashes, but token 2 of every picture got "
+                                 "picture 2's style: insert an axis."),
+        "scale lined up": (x * (1 + scale) + h, "The shift is right; the scale needs the axis too."),
+        "shift lined up": (x * (1 + s) + shift, "The scale is right; the shift needs the axis too."),
+        "transposed": (x * (1 + scale.T) + shift.T, "Shift and scale are transposed: what is missing is an axis."),
+        "axis at the end": (x * (1 + scale[..., None]) + shift[..., None], "The new axis is the last one: feature 2's "
+                            "style went to token 2. It belongs in the middle."),
+        "no 1 +": (x * s + h, "Scale 0 must leave x as it is: 1 + scale."),
+        "exchanged": (x * (1 + h) + s, "shift and scale are exchanged."),
+        "shift scaled": ((x + h) * (1 + s), "The shift is scaled too: multiply first, then add."),
+        "no shift": (x * (1 + s), "The shift is not added."),
+        "first style": (x * (1 + scale[0]) + shift[0], "All pictures got the first picture's style."),
+    }  # fmt: skip
+    same(answer(x, shift, scale), _one_by_one(x, shift, scale), slips)
+
+
+@modulate.part("other sizes: 3 pictures of 5 tokens, 5 of 1, 1 of 4")
+def _(answer, given):
+    for b, n in ((3, 5), (5, 1), (1, 4)):
+        x, shift, scale = given.normal(b, n, 6), given.normal(b, 6), given.normal(b, 6)
+        found = answer(x, shift, scale)
+        if isinstance(found, Tensor) and found.shape != x.shape:
+            raise Wrong("shape", f"x is {tuple(x.shape)} and so must be the result; yours is {tuple(found.shape)}.")
+        same(found, _one_by_one(x, shift, scale))
+
+
+# --- 04.4 ---
+
+NORMS = {
+    "none": (nn.Identity, "`none` keeps it: norm(3 x) is 3 x."),
+    "instance": (lambda: nn.InstanceNorm2d(8), "Instance norm divides each channel by its own deviation: it forgets."),
+    "group": (lambda: nn.GroupNorm(2, 8), "Group norm divides each group by the group's deviation: it forgets."),
+    "layer": (lambda: nn.LayerNorm([8, 5, 5]), "Layer norm divides by the deviation of what it norms: it forgets."),
+    "batch": (lambda: nn.BatchNorm2d(8), "Batch norm, in training, divides by the batch's deviation: norm(3 x) of a "
+              "batch that is 3 times as loud is norm(x)."),
+}  # fmt: skip
+
+
+@forgets.part("does norm(3 x) = norm(x)? Tried on the five modules, in training")
+def _(answer, given):
+    found = answer() if callable(answer) else answer
+    if not isinstance(found, dict) or set(found) != set(NORMS):
+        raise Wrong("no table", f"Return a dict with True or False for each of: {', '.join(NORMS)}.")
+    if not all(isinstance(v, bool) for v in found.values()):
+        raise Wrong("neither", "Each value is True (it forgets how loud x is) or False (it does not).")
+    x = 5 * given.normal(6, 8, 5, 5)
+    for name, (make, message) in NORMS.items():
+        norm = make().double().train()
+        if found[name] != close(norm(3 * x), norm(x), 1e-4):
+            raise Wrong(name, message)
+
+
+# --- 04.5 ---
+
+
+@functools.cache
+def _photographs() -> Tensor:
+    return photographs().double() / 127.5 - 1
+
+
+def _noisy_crops(n: int, given) -> tuple[Tensor, Tensor]:
+    """Crops (n, 3, 32, 32) of the two photographs with noise of log-uniform sigma (n,), .1 to 1."""
+    photos, size = _photographs(), 32
+    rows, columns = (given.whole(0, photos.shape[i] - size, n).tolist() for i in (2, 3))
+    clean = torch.stack([photos[i % 2, :, r : r + size, c : c + size]
+                         for i, (r, c) in enumerate(zip(rows, columns, strict=True))])  # fmt: skip
+    sigma = 0.1 * 10 ** given.uniform(0, 1, n)
+    return clean + sigma[:, None, None, None] * given.normal(*clean.shape), sigma
+
+
+_FACTORS = {
+    "sqrt 2": (2**0.5, "Your rule is right up to a constant 1.41: a difference of two pixels has twice the variance."),
+    "median": (0.6745, "Your rule is right up to a constant .674: that is the median of |z|, not the deviation of z."),
+    "mean of |x|": ((2 / torch.pi) ** 0.5, "Your rule is right up to a constant .798: the mean of |z| is not its "
+                    "deviation."),
+}  # fmt: skip
+
+
+@estimate_sigma.part("noise alone: twice as loud, twice the estimate, each picture for itself")
+def _(answer, given):
+    for channels in (3, 1):
+        loud = given.uniform(0.5, 2, 24)
+        z = loud[:, None, None, None] * given.normal(24, channels, 32, 32)
+        one, two = answer(z), answer(2 * z)
+        is_tensor(one, (24,), "the estimates"), is_tensor(two, (24,), "the estimates")
+        grown = (two / one).median().item()
+        if 3.5 < grown < 4.5:
+            raise Wrong("variance", "Twice as loud, and you say four times: that is sigma^2. Take the root.")
+        if not 1.8 < grown < 2.2:
+            raise Wrong("not in proportion", f"Twice as loud, and you say {grown:.2f} times: look at the picture.")
+        alone = torch.cat([answer(z[i : i + 1]) for i in range(3)])
+        if not close(alone, one[:3], 0.05):
+            raise Wrong("other pictures", "A picture's estimate depends on the others of its batch.")
+        if channels == 3:
+            ratio = (one / loud).median().item()
+            for key, (factor, message) in _FACTORS.items():
+                if abs(ratio / factor - 1) < 0.03:
+                    raise Wrong(key, message)
+            if not 0.8 < ratio < 1.25:
+                raise Wrong("a constant off", f"On noise of sigma 1 you say {ratio:.2f}.")
+
+
+@estimate_sigma.part("crops of photographs, sigma from .1 to 1")
+def _(answer, given):
+    x, sigma = _noisy_crops(320, given)
+    found = answer(x)
+    is_tensor(found, sigma.shape, "the estimates")
+    if (found <= 0).any():
+        raise Wrong("not positive", "An estimate of a deviation must be positive.")
+    logs, quiet = (found / sigma).log(), sigma < 0.2
+    off, low = logs.abs().median().item(), logs[quiet].median().item()
+    if off <= 0.15 and low <= 0.32:
+        return
+    if low > 0.32:
+        says = (found[quiet].median() / sigma[quiet].median() * 0.1).item()
+        raise Wrong("contrast", f"At sigma .1 you say about {says:.2f}: that is the picture's own contrast. Look where "
+                    "the picture changes slowly: at differences of neighbours.")  # fmt: skip
+    raise Wrong("far off", f"The median of |log(estimate / sigma)| is {off:.2f}; at most .15 is asked.")

@@ -1,0 +1,676 @@
+"""Checks of lecture 07: guidance with exact models, label dropout, and what is counted and compared."""
+
+import math
+from statistics import fmean, stdev
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from ..oracles import GaussianMixture, MixtureDenoiser
+from ..schedules import Cosine
+from .exercise import Exercise, Wrong, close, is_tensor, same
+
+SEE = "the section where it stands in lecture 07"
+
+cfg = Exercise("07.1", "cfg", 2, 10, SEE)
+drop = Exercise("07.2", "drop", 2, 8, SEE)
+guided_variances = Exercise("07.3", "guided_variances", 2, 20, SEE)
+with_interval = Exercise("07.4", "with_interval", 1, 10, SEE)
+classifier_guided = Exercise("07.5", "classifier_guided", 3, 18, SEE)
+precision_recall = Exercise("07.6", "precision_recall", 2, 14, SEE)
+best_scales = Exercise("07.7", "best_scales", 2, 20, SEE)
+
+
+# --- exact models and scores ---
+
+
+class Recorded:
+    """The exact model of a mixture. Keeps the condition of every row that it is asked about; null where it had none."""
+
+    def __init__(self, mixture: GaussianMixture, schedule):
+        self.model, self.schedule = MixtureDenoiser(mixture, schedule), schedule
+        self.null, self.conds = self.model.null, []
+
+    def __call__(self, x_t, t, cond=None):
+        rows = torch.full((len(x_t),), self.null) if cond is None else torch.as_tensor(cond).expand(len(x_t))
+        self.conds += rows.tolist()
+        known = torch.isin(rows, self.model.mixture.labels)
+        return self.model(x_t, t, torch.where(known, rows, self.null))
+
+
+def exact(given, labels: list[int], dim: int) -> tuple[GaussianMixture, Recorded]:
+    """A mixture of unequal weights and spreads, with two components of each label, and its model."""
+    k = 2 * len(labels)
+    root = 0.4 * given.normal(k, dim, dim)
+    spreads = root @ root.mT + 0.2 * torch.eye(dim, dtype=torch.float64)
+    mixture = GaussianMixture(given.uniform(0.5, 1.5, k), given.normal(k, dim), spreads, torch.tensor(labels * 2))
+    return mixture, Recorded(mixture, Cosine())
+
+
+def ends(mixture: GaussianMixture, schedule, x_t: Tensor, t: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+    """eps by automatic differentiation of the log density at each row's own noise: without and with its condition."""
+
+    def eps(i: int, of: GaussianMixture) -> Tensor:
+        alpha, sigma = schedule(t[i])
+        x = x_t[i : i + 1].clone().requires_grad_()
+        return -sigma * torch.autograd.grad(of.diffuse(alpha, sigma).log_prob(x).sum(), x)[0][0]
+
+    with torch.enable_grad():
+        free = torch.stack([eps(i, mixture) for i in range(len(t))])
+        return free, torch.stack([eps(i, mixture.given(int(c))) for i, c in enumerate(cond)])
+
+
+def parts_of(found, like: Tensor) -> tuple[Tensor, Tensor]:
+    """x0 and eps of a Prediction, or Wrong."""
+    if not hasattr(found, "x0") or not hasattr(found, "eps"):
+        what = "None: is the return missing?" if found is None else f"a {type(found).__name__}."
+        raise Wrong("no Prediction", f"A Prediction must come back, with both ends x0 and eps; you return {what}")
+    is_tensor(found.eps, like.shape, "eps")
+    is_tensor(found.x0, like.shape, "x0")
+    return found.x0, found.eps
+
+
+def on_one_line(x0: Tensor, eps: Tensor, x_t: Tensor, t: Tensor, schedule, free: Tensor, told: Tensor) -> None:
+    """Raise Wrong unless alpha x0 + sigma eps = x_t, where eps is known to be right. `free` and `told` are the eps of
+    the model without and with its condition."""
+    alpha, sigma = (v[:, None] for v in schedule(t))
+    for one in (free, told):
+        if close(x0, (x_t - sigma * one) / alpha, 1e-6) and not close(one, eps, 1e-6):
+            raise Wrong("x0 not guided", "eps is guided, x0 is not: together they no longer make x_t.")
+    same(x0, (x_t - sigma * eps) / alpha, {}, "x0")
+
+
+def setting(given, labels: list[int], dim: int, rows: int):
+    """A model, noisy rows with times and labels (never the largest), and eps without and with those labels."""
+    mixture, model = exact(given, labels, dim)
+    x_t, t = 1.5 * given.normal(rows, dim), given.uniform(0.2, 0.8, rows)
+    cond = torch.tensor(labels[:-1])[given.whole(0, len(labels) - 1, rows)]
+    return model, x_t, t, cond, *ends(mixture, model.schedule, x_t, t, cond)
+
+
+# --- 07.1 ---
+
+
+@cfg.part("guided by 2.5, three classes and their null")
+def _(answer, given):
+    scale = 2.5
+    model, x_t, t, cond, free, told = setting(given, [0, 1, 4], 4, 6)
+    x0, eps = parts_of(answer(model, x_t, t, cond, scale), x_t)
+    wanted = free + scale * (told - free)
+    asked = set(model.conds) - {model.null, *cond.tolist()}
+    if asked:
+        raise Wrong("null made up", f"The model was asked about condition {min(asked)}, which no row has. The null is "
+                    f"model.null, {model.null} here.")  # fmt: skip
+    if model.null not in model.conds:
+        free_rows = "The model was never asked under the null condition."
+        raise Wrong("null never asked", f"{free_rows} Its rows are torch.full_like(cond, model.null).")
+    alpha, sigma = (v[:, None] for v in model.schedule(t))
+    if close(alpha * x0 + sigma * wanted, x_t) and (close(eps, free, 1e-6) or close(eps, told, 1e-6)):
+        raise Wrong("eps not guided", "x0 is guided, eps is not: together they no longer make x_t.")
+    slips = {
+        "scale is w": (
+            told + scale * (told - free),
+            "At scale 1 this gives something else than the conditional model: you use w, with 0 as off. Here guided = "
+            "null + scale (cond - null).",
+        ),
+        "exchanged": (told + scale * (free - told), "The branches are exchanged: it moves away from the condition."),
+        "no scale": (told, "The conditional model itself comes back: the scale has no effect."),
+        "condition lost": (free, "The unconditional model itself comes back."),
+        "difference alone": (scale * (told - free), "Only the difference comes back: add it to the null's eps."),
+        "added": (free + scale * told, "scale times the conditional eps is added to the other: multiply the difference "
+                  "of the two."),
+        "averaged": ((free + scale * told) / (1 + scale), "That is an average of the two, between them. Guidance goes "
+                     "beyond the conditional one."),
+    }  # fmt: skip
+    each = torch.stack([(eps - v).abs() < 1e-6 for v in (wanted, free, told)])
+    if each.any(0).all() and not each.flatten(1).all(1).any():
+        left = 1 - each[0].double().mean().item()
+        raise Wrong("partly guided", f"{left:.0%} of the numbers are not guided, the others are: guide all channels "
+                    "and all rows.")  # fmt: skip
+    same(eps, wanted, slips, "eps")
+    on_one_line(x0, eps, x_t, t, model.schedule, free, told)
+
+
+@cfg.part("scale 1 is the conditional model, 0 the unconditional one, .5 half-way, -1 beyond it")
+def _(answer, given):
+    model, x_t, t, cond, free, told = setting(given, [0, 2], 3, 5)
+    for scale in (1.0, 0.0, 0.5, -1.0):
+        x0, eps = parts_of(answer(model, x_t, t, cond, scale), x_t)
+        same(eps, free + scale * (told - free), {}, f"eps at scale {scale:g}")
+        on_one_line(x0, eps, x_t, t, model.schedule, free, told)
+
+
+@cfg.part("each row asked about twice, at most")
+def _(answer, given):
+    model, x_t, t, cond, *_ = setting(given, [0, 1], 3, 5)
+    answer(model, x_t, t, cond, 2.0)
+    if len(model.conds) > 10:
+        raise Wrong("too many calls", f"The model saw {len(model.conds)} rows; with 5 pictures 10 are enough.")
+
+
+# --- 07.2 ---
+
+
+def labels_like(found, cond: Tensor) -> None:
+    if not isinstance(found, Tensor):
+        what = "None: is the return missing?" if found is None else f"a {type(found).__name__}."
+        raise Wrong("no tensor", f"The conditions must come back as a tensor; you return {what}")
+    if found.shape != cond.shape:
+        raise Wrong("shape", f"Shape {tuple(cond.shape)} must come back; yours has {tuple(found.shape)}.")
+    if found.dtype != cond.dtype:
+        raise Wrong("dtype", f"Conditions are whole numbers, {cond.dtype}; yours are {found.dtype}.")
+
+
+def stream(given) -> torch.Generator:
+    return torch.Generator().manual_seed(int(given.whole(0, 2**31, 1)))
+
+
+@drop.part("p = 0 drops nothing, p = 1 everything; the null is 7, labels reach 6")
+def _(answer, given):
+    cond, rng = given.whole(1, 7, 50), stream(given)
+    none, all_ = answer(cond, 7, 0.0, rng), answer(cond, 7, 1.0, rng)
+    labels_like(none, cond)
+    labels_like(all_, cond)
+    if (none != cond).all() and torch.equal(all_, cond):
+        raise Wrong("inverted", "Everything is dropped at p = 0, nothing at p = 1: the comparison is turned round.")
+    if all_.unique().numel() == 1 and all_[0] != 7:
+        raise Wrong("null made up", f"Dropped labels became {int(all_[0])}. The null is `null`, 7 here: to the network "
+                    f"{int(all_[0])} means something else.")  # fmt: skip
+    if not (all_ == 7).all():
+        raise Wrong("not all", f"At p = 1 {int((all_ != 7).sum())} of 50 labels were kept.")
+    if not torch.equal(none, cond):
+        raise Wrong("not none", f"At p = 0 {int((none != cond).sum())} of 50 labels were changed.")
+
+
+@drop.part("of 4,000 labels a tenth, within 4 standard errors; the others as they were")
+def _(answer, given):
+    cond, rng = given.whole(0, 7, 4000), stream(given)
+    first, second = answer(cond, 7, 0.1, rng), answer(cond, 7, 0.1, rng)
+    labels_like(first, cond)
+    dropped, n = first == 7, int((first == 7).sum())
+    if not torch.equal(first[~dropped], cond[~dropped]):
+        raise Wrong("labels moved", "Labels that were not dropped have changed.")
+    if n in (0, 4000):
+        raise Wrong("one toss for all", f"{n} of 4,000 were dropped: one toss decides for the whole batch. Toss for "
+                    "each row.")  # fmt: skip
+    if abs(n - 3600) <= 76:
+        raise Wrong("inverted", "90% dropped at p = .1: the comparison is turned round.")
+    if abs(n - 400) > 76:
+        raise Wrong("share", f"{n} of 4,000 were dropped at p = .1; 400 give or take 76 must be.")
+    if torch.equal(first, second):
+        raise Wrong("same rows", "Two calls in a row dropped the same rows: which ones must be random, drawn anew.")
+
+
+@drop.part("small batches: 1,000 of 5")
+def _(answer, given):
+    cond, rng = given.whole(0, 7, 5), stream(given)
+    n = sum(int((answer(cond, 7, 0.1, rng) == 7).sum()) for _ in range(1000))
+    if abs(n - 500) > 85:
+        raise Wrong("small batches", f"In 1,000 batches of 5 labels {n} were dropped at p = .1; 500 give or take 85 "
+                    "must be. A share of the batch is rounded: toss for each row.")  # fmt: skip
+
+
+@drop.part("captions of 12 words, 12 of them: a row is dropped whole or not at all")
+def _(answer, given):
+    cond, rng = given.whole(0, 7, 12, 12), stream(given)
+    rows = []
+    for _ in range(20):
+        found = answer(cond, 7, 0.5, rng)
+        labels_like(found, cond)
+        gone = found == 7
+        if not (gone.all(1) | ~gone.any(1)).all():
+            if (gone.all(0) | ~gone.any(0)).all():
+                raise Wrong("lined up with words", "Word 3 was dropped in *every* caption: the tosses (B,) lined up "
+                            "with the last axis. Give them shape (B, 1).")  # fmt: skip
+            part = gone[~gone.all(1) & gone.any(1)].double().mean().item()
+            raise Wrong("per token", f"{part:.0%} of the words of a caption were dropped: one toss a row.")
+        rows.append(gone[:, 0].double().mean().item())
+    if set(rows) <= {0.0, 1.0}:
+        raise Wrong("one toss for all", "All captions of a batch were dropped, or none: toss for each row.")
+    if abs(fmean(rows) - 0.5) > 4 * 0.5 / 240**0.5:
+        raise Wrong("share", f"{fmean(rows):.0%} of the captions were dropped at p = .5.")
+
+
+@drop.part("drawn by the generator")
+def _(answer, given):
+    cond, found, seed = given.whole(0, 7, 200), [], int(given.whole(0, 2**31, 1))
+    for other in (1, 2):
+        torch.manual_seed(other)
+        found.append(answer(cond, 7, 0.5, torch.Generator().manual_seed(seed)))
+    if not torch.equal(*found):
+        raise Wrong("generator unused", "Two generators of one seed gave different rows: pass generator=generator.")
+
+
+# --- 07.3 ---
+
+
+def by_integration(gamma: Tensor) -> Tensor:
+    """Variances (2, K) at s = 0 by the ODE, dV/ds = k V, and by the SDE, dV/ds = 2 k V - 1, from V = s = e^14, by
+    Runge-Kutta in log(1 + s)."""
+    steps, top = 700, 14.0
+
+    def slope(u, v):
+        s = math.expm1(u)
+        k = gamma / (1 + s) - (gamma - 1) / (2 + s)
+        return (1 + s) * torch.stack([k * v[0], 2 * k * v[1] - 1])
+
+    v, h = torch.full((2, len(gamma)), math.exp(top), dtype=torch.float64), -top / steps
+    for i in range(steps):
+        u = top + i * h
+        a = slope(u, v)
+        b = slope(u + h / 2, v + h / 2 * a)
+        c = slope(u + h / 2, v + h / 2 * b)
+        v = v + h / 6 * (a + 2 * b + 2 * c + slope(u + h, v + h * c))
+    return v
+
+
+def three(found, gamma: float) -> list[float]:
+    if not isinstance(found, tuple | list) or len(found) != 3:
+        raise Wrong("no three", f"Three numbers must come back at gamma {gamma:g}: sharpened, by_ode, by_sde.")
+    return [number(v, f"each of the three at gamma {gamma:g}") for v in found]
+
+
+def number(found, what: str) -> float:
+    """A finite number, or a tensor of one, as a float; else Wrong."""
+    if not hasattr(found, "__float__") or isinstance(found, bool) or torch.as_tensor(found).numel() != 1:
+        raise Wrong("no number", f"{what} must be a number; one of yours is a {type(found).__name__}.")
+    if not math.isfinite(found):
+        raise Wrong("not finite", f"{what} must be a finite number; one of yours is {float(found)}.")
+    return float(found)
+
+
+@guided_variances.part("gamma 1 is off: the three are 1, the conditional's own variance")
+def _(answer, given):
+    found = three(answer(1.0), 1.0)
+    if all(close(v, w, 1e-3) for v, w in zip(found[:2], (2 / 3, 0.5), strict=True)):
+        raise Wrong("gamma is w", "At gamma 1 (off) all three are 1: yours are at gamma 0. With w = gamma - 1 they "
+                    "would be right.")  # fmt: skip
+    for v, name in zip(found, ("sharpened", "by_ode", "by_sde"), strict=True):
+        same(v, 1.0, {}, f"{name} at gamma 1", 1e-3)
+
+
+@guided_variances.part("the sharpened density")
+def _(answer, given):
+    for gamma in (3.0, *given.uniform(1.3, 5, 2).tolist()):
+        slips = {
+            "precision": ((gamma + 1) / 2, "That is the precision: precisions add, the variance is 1 over their sum."),
+            "deviation": ((2 / (gamma + 1)) ** 0.5, "That is the deviation: its square is asked."),
+            "variances added": (gamma - 2 * (gamma - 1), "The variances are weighed: in a product of Gaussians it is "
+                                "their precisions that add."),
+        }  # fmt: skip
+        what = f"sharpened at gamma {gamma:.3g}"
+        same(three(answer(gamma), gamma)[0], 1 / (gamma - (gamma - 1) / 2), slips, what, 1e-3)
+
+
+@guided_variances.part("what the ODE and the SDE sample, by numerical integration")
+def _(answer, given):
+    gammas = torch.cat([torch.tensor([2.0, 3.0], dtype=torch.float64), given.uniform(1.3, 5, 2)])
+    for gamma, ode, sde in zip(gammas.tolist(), *by_integration(gammas).tolist(), strict=True):
+        _, by_ode, by_sde = three(answer(gamma), gamma)
+        if close(by_ode, sde, 1e-3) and close(by_sde, ode, 1e-3):
+            raise Wrong("exchanged", "by_ode and by_sde are exchanged.")
+        slips = {
+            "ODE is not sharpened": (2 / (gamma + 1), "The ODE does not sample the sharpened density: integrate k / 2 "
+                                     "for log x."),
+            "deviation": (ode**0.5, "That is the deviation by the ODE: its square is asked."),
+            "no half": (ode**2, "log x changes by *half* the integral of k."),
+        }  # fmt: skip
+        same(by_ode, ode, slips, f"by_ode at gamma {gamma:.3g}", 1e-3)
+        slips = {
+            "SDE is not ODE": (ode, "The SDE is not the ODE: it adds noise all the way, and dV/ds = 2 k V - 1."),
+            "SDE is not sharpened": (2 / (gamma + 1), "The SDE does not sample the sharpened density either: solve "
+                                     "dV/ds = 2 k V - 1."),
+            "2 gamma + 1": ((2 - 2 ** (2 - 2 * gamma)) / (2 * gamma + 1), "The integral of u^(2 gamma - 2) has "
+                            "2 gamma - 1 below, not 2 gamma + 1."),
+            "upper end alone": (2 / (2 * gamma - 1), "The lower end of the integral, u = 1, is missing."),
+            "deviation": (sde**0.5, "That is the deviation by the SDE: its square is asked."),
+        }  # fmt: skip
+        same(by_sde, sde, slips, f"by_sde at gamma {gamma:.3g}", 1e-3)
+
+
+# --- 07.4 ---
+
+
+@with_interval.part("guided where low <= t <= high, off elsewhere, row by row")
+def _(answer, given):
+    low, high, scale = 0.3125, 0.625, 3.0
+    model, x_t, _, cond, *_ = setting(given, [0, 1, 2], 7, 7)
+    t = torch.tensor([0.7, low, 0.4, 0.2, 0.5, high, 0.8], dtype=torch.float64)
+    free, told = ends(model.model.mixture, model.schedule, x_t, t, cond)
+    try:
+        x0, eps = parts_of(answer(model, x_t, t, cond, scale, low, high), x_t)
+    except RuntimeError as error:
+        if "dtype" not in str(error):
+            raise
+        raise Wrong("float32 scale", f"{error}: torch.where of two Python numbers is float32. Add .to(x_t).") from None
+    full = free + scale * (told - free)
+    inside = (low <= t) & (t <= high)
+    if not close(eps, torch.where(inside[:, None], full, told)):
+        _which_rows(eps, {"g": full, "c": told, "u": free}, inside, t, low, high)
+        columns = free + torch.where(inside, scale, 1.0) * (told - free)
+        same(eps, torch.where(inside[:, None], full, told), {
+            "lined up with columns": (columns, "Number 2 of each row was scaled by row 2's scale: (B,) lined up with "
+                                      "the last axis. Give it shape (B, 1)."),
+            "scale is w": (torch.where(inside[:, None], told + scale * (told - free), told), "Off is right. Inside, "
+                           "guided = null + scale (cond - null)."),
+        }, "eps")  # fmt: skip
+    on_one_line(x0, eps, x_t, t, model.schedule, free, told)
+
+
+def _which_rows(eps: Tensor, ways: dict[str, Tensor], inside: Tensor, t: Tensor, low: float, high: float) -> None:
+    """Raise Wrong where each row is guided ("g"), conditional ("c") or unconditional ("u"), but not the right ones."""
+    rows = ["".join(k for k, v in ways.items() if close(eps[i], v[i], 1e-6))[:1] for i in range(len(t))]
+    if "" in rows:
+        return
+    on = torch.tensor([r == "g" for r in rows])
+    if "u" in rows:
+        where = "Outside" if all(not inside[i] for i, r in enumerate(rows) if r == "u") else "In some rows"
+        raise Wrong("off is 1", f"{where} you return the unconditional model: scale 0. Off is scale 1.")
+    if on.all():
+        raise Wrong("one decision for all", "Every row is guided: each row has its own time, and decides for itself.")
+    if not on.any():
+        raise Wrong("one decision for all", "No row is guided: each row has its own time, and decides for itself.")
+    if torch.equal(on, ~inside):
+        raise Wrong("inverted", "Guided outside the interval, off inside: the condition is inverted.")
+    edge = (t == low) | (t == high)
+    if torch.equal(on, inside & ~edge) or torch.equal(on[~edge], inside[~edge]):
+        raise Wrong("ends", f"t = {low:g} and t = {high:g} themselves are inside: use <= at both ends.")
+    if torch.equal(on, t >= low) or torch.equal(on, t <= high):
+        raise Wrong("one end", "Only one end of the interval is looked at.")
+    raise Wrong("wrong rows", f"Guided rows have t = {[round(v, 4) for v in t[on].tolist()]}; the interval is {low:g} "
+                f"to {high:g}.")  # fmt: skip
+
+
+@with_interval.part("an interval that holds all times, and one that holds none")
+def _(answer, given):
+    model, x_t, t, cond, free, told = setting(given, [0, 1], 3, 4)
+    for low, high, wanted in ((0.0, 1.0, free + 1.75 * (told - free)), (0.9, 1.0, told)):
+        x0, eps = parts_of(answer(model, x_t, t, cond, 1.75, low, high), x_t)
+        same(eps, wanted, {}, f"eps with the interval {low:g} to {high:g}")
+        on_one_line(x0, eps, x_t, t, model.schedule, free, told)
+
+
+# --- 07.5 ---
+
+
+def judged(given, scale: float, dim: int = 4, rows: int = 6):
+    """A model, an exact classifier with logits shifted by a function of x, the rows, and the two gradients at them: of
+    log p(c | x_t) for every class c (rows, classes, dim), and of the logits."""
+    mixture, model = exact(given, [0, 1, 2], dim)
+    x_t, t, cond = 1.5 * given.normal(rows, dim), given.uniform(0.2, 0.8, rows), given.whole(0, 3, rows)
+    slant = given.normal(dim)
+
+    def log_joint(x, times):
+        alpha, sigma = (v.reshape(-1, 1, 1) for v in model.schedule(times.expand(len(x))))
+        away = x[:, None] - alpha * mixture.means
+        spread = alpha[..., None] ** 2 * mixture.covariances + sigma[..., None] ** 2 * torch.eye(dim).to(x)
+        pull = torch.linalg.solve(spread, away[..., None])[..., 0]
+        each = mixture.weights.log() - ((away * pull).sum(-1) + torch.linalg.slogdet(spread).logabsdet) / 2
+        return torch.stack([torch.logsumexp(each[:, mixture.labels == c], 1) for c in range(3)], 1)
+
+    def classifier(x, times):
+        return log_joint(x, torch.as_tensor(times)) + (x @ slant)[:, None]
+
+    free = ends(mixture, model.schedule, x_t, t, cond)[0]
+    each = torch.stack([ends(mixture, model.schedule, x_t, t, torch.full_like(cond, c))[1] for c in range(3)], 1)
+    sigma = model.schedule(t)[1][:, None]
+    gradients = -(each - free[:, None]) / sigma[:, None]  # Bayes: grad log p(c | x) = score given c - score
+    logits = -each / sigma[:, None] + slant
+    return model, classifier, x_t, t, cond, free, sigma, gradients, logits
+
+
+@classifier_guided.part("by Bayes' rule: an exact classifier makes the unconditional model the conditional one")
+def _(answer, given):
+    for scale in (1.0, 2.5):
+        _guided_by(answer, given, scale)
+
+
+def _guided_by(answer, given, scale: float) -> None:
+    model, classifier, x_t, t, cond, free, sigma, gradients, logits = judged(given, scale)
+    with torch.enable_grad():
+        found = answer(model, classifier, x_t, t, cond, scale)
+    x0, eps = parts_of(found, x_t)
+    mine, rows = gradients[torch.arange(len(cond)), cond], torch.arange(len(cond))
+    p = torch.log_softmax(classifier(x_t, t), 1).exp()
+    told = free - sigma * mine
+    slips = {
+        "uphill in eps": (free + scale * sigma * mine, "The sign: eps is *minus* sigma times the score, so the "
+                          "gradient is subtracted."),
+        "no sigma": (free - scale * mine, "sigma is missing: eps is minus *sigma* times the score."),
+        "sigma squared": (free - scale * sigma**2 * mine, "sigma^2 stands where sigma should."),
+        "logit": (free - scale * sigma * logits[rows, cond], "You took the gradient of the logit, not of its log "
+                  "softmax: logits may be shifted by anything that depends on x."),
+        "all classes": (free - scale * sigma * gradients.sum(1), "The gradient is of the sum over *all* classes: take "
+                        "each row's own."),
+        "probability": (free - scale * sigma * p[rows, cond, None] * mine, "You took the gradient of the probability, "
+                        "not of its logarithm."),
+        "mean over the batch": (free - scale * sigma * mine / len(cond), "The gradient is divided by the batch: sum "
+                                "over the rows, do not average."),
+        "condition counted twice": (told - scale * sigma * mine, "The model was given the condition too, so it counts "
+                                    "twice: start from model(x_t, t)."),
+        "no guidance": (free, "The unconditional model itself comes back: is the gradient used?"),
+        "gradient alone": (-scale * sigma * mine, "Only the gradient comes back: it is added to the model's eps."),
+    }  # fmt: skip
+    if scale != 1:
+        slips["no scale"] = (told, "scale has no effect.")
+    alpha = model.schedule(t)[0][:, None]
+    wanted = free - scale * sigma * mine
+    if close(eps, free, 1e-6) and close(x0, (x_t - sigma * wanted) / alpha, 1e-6):
+        raise Wrong("eps not guided", "x0 is guided, eps is not: together they no longer make x_t.")
+    same(eps, wanted, slips, f"eps at scale {scale:g}", 1e-7)
+    if close(x0, (x_t - sigma * free) / alpha, 1e-6):
+        raise Wrong("x0 not guided", "eps is guided, x0 is not: together they no longer make x_t.")
+    same(x0, (x_t - sigma * wanted) / alpha, {}, "x0", 1e-7)
+    if eps.requires_grad or x0.requires_grad or x_t.requires_grad:
+        which = "x_t itself" if x_t.requires_grad else "the result"
+        raise Wrong("graph left", f"{which} still asks for gradients: work on x_t.detach().requires_grad_(), and let "
+                    "no graph out, or it grows with every step of a sampler.")  # fmt: skip
+
+
+@classifier_guided.part("inside a sampler, where gradients are off")
+def _(answer, given):
+    model, classifier, x_t, t, cond, free, sigma, gradients, _ = judged(given, 2.0)
+    wanted = free - 2 * sigma * gradients[torch.arange(len(cond)), cond]
+    try:
+        with torch.no_grad():
+            found = answer(model, classifier, x_t, t, cond, 2.0)
+    except RuntimeError as error:
+        if "grad" not in str(error):
+            raise
+        raise Wrong("gradients off", "Samplers run under torch.no_grad(), and there your gradient fails. Put it into "
+                    "`with torch.enable_grad():`.") from None  # fmt: skip
+    same(parts_of(found, x_t)[1], wanted, {}, "eps", 1e-7)
+
+
+# --- 07.6 ---
+
+
+def apart(a: Tensor, b: Tensor) -> Tensor:
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def both(real: Tensor, fake: Tensor, share) -> Tensor:
+    """(precision, recall) from share(points, support)."""
+    return torch.stack([share(fake, real), share(real, fake)])
+
+
+def reached(k: int, how=lambda away, radius: (away <= radius).any(1)):
+    """share(points, support): of the points that lie within a support point's distance to its k-th nearest other."""
+    return lambda points, support: how(apart(points, support), _kth(support, support, k)).double().mean()
+
+
+def _kth(a: Tensor, b: Tensor, k: int) -> Tensor:
+    """From each of a to the k-th nearest of b, counted from 0."""
+    return apart(a, b).sort(1).values[:, min(k, len(b) - 1)]
+
+
+def pr_slips(real: Tensor, fake: Tensor, k: int) -> dict:
+    right = both(real, fake, reached(k))
+    near = (
+        f"The radii are {'0' if k == 1 else 'too small'}: each point is its own nearest. Take the k-th *other* point."
+    )
+    ways = {
+        "own neighbour": (reached(k - 1), near),
+        "one too many": (reached(k + 1), "The radii reach one neighbour too far."),
+        "strict": (reached(k, lambda away, r: (away < r).any(1)), "A point exactly at the radius counts: use <=."),
+        "all": (reached(k, lambda away, r: (away <= r).all(1)), "A point counts inside *any* radius, not all of them."),
+        "pairs": (reached(k, lambda away, r: away <= r), "That is the share of *pairs*: a point counts once, if it is "
+                  "inside any radius."),
+        "radii of the other set": (
+            lambda p, s: (apart(p, s) <= _kth(s, p, k - 1)).any(1).double().mean(),
+            "The radii are distances to the other set; they must be those of a set's points among themselves.",
+        ),
+        "radii around the points": (
+            lambda p, s: (apart(p, s).min(1).values <= _kth(p, p, k)).double().mean(),
+            "The radius is that of the point asked about. Precision: is the fake inside a *real* point's radius?",
+        ),
+        "k unused": (reached(1), "k has no effect: that is the result of k = 1."),
+        "k is 3": (reached(3), "k has no effect: that is the result of k = 3."),
+    }  # fmt: skip
+    slips = {
+        "exchanged": (right.flip(0), "Precision and recall are exchanged. Precision asks of the *fakes*."),
+        "precision twice": (right[[0, 0]], "Both numbers are the precision: exchange the roles for the recall."),
+    }
+    return slips | {key: (both(real, fake, share), told) for key, (share, told) in ways.items()}
+
+
+def pair_of(found) -> Tensor:
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise Wrong("no pair", "Two numbers must come back: return precision, recall.")
+    return torch.tensor([number(v, "each of the two") for v in found], dtype=torch.float64)
+
+
+def compare(answer, real: Tensor, fake: Tensor, k: int) -> None:
+    what = f"k = {k}, {len(real)} real and {len(fake)} fake points: (precision, recall)"
+    same(pair_of(answer(real, fake, k)), both(real, fake, reached(k)), pr_slips(real, fake, k), what, 1e-6)
+
+
+@precision_recall.part("everything seven times as large changes nothing")
+def _(answer, given):
+    real, fake = given.normal(25, 3), given.normal(20, 3)
+    if not close(pair_of(answer(real, fake, 3)), pair_of(answer(7 * real, 7 * fake, 3)), 1e-6):
+        raise Wrong("a fixed radius", "Seven times as large, the same points give other numbers: radii must come from "
+                    "the points.")  # fmt: skip
+
+
+@precision_recall.part("200 real and 150 fake points in six dimensions")
+def _(answer, given):
+    compare(answer, given.normal(200, 6), 0.5 + 1.4 * given.normal(150, 6), 5)
+
+
+@precision_recall.part("points on a line: real 0, 1, 2, 10; fake .4, 1.6, 3.2, 30, 31; k = 1")
+def _(answer, given):
+    real, fake = ([0.0, 1, 2, 10], [0.4, 1.6, 3.2, 30, 31])
+    compare(answer, *(torch.tensor(v, dtype=torch.float64)[:, None] for v in (real, fake)), 1)
+
+
+@precision_recall.part("a point exactly at the radius counts")
+def _(answer, given):
+    real, fake = ([[0.0, 0], [0, 2], [8, 0]], [[0.0, 4], [0, 1], [20, 0], [21, 0]])
+    compare(answer, *(torch.tensor(v, dtype=torch.float64) for v in (real, fake)), 1)
+
+
+# --- 07.7 ---
+
+SCALES = [1.05, 1.3, 1.65, 2.05, 2.55, 3.2, 4.1]
+SEEDS = [3, 4, 5, 6, 7, 8]
+PROBLEMS = 100
+
+
+class Problem:
+    """Distances by scale and seed: U-shaped with its least at one of SCALES; seeds differ more than scales do."""
+
+    def __init__(self, given):
+        self.best = int(given.whole(1, 6, 1))
+        off = torch.arange(7, dtype=torch.float64) - self.best
+        truth = 5 + given.uniform(0.09, 0.11, 1) * off.abs() ** 3
+        self.values = truth[:, None] + 2 * given.normal(1, 6) + 0.25 * given.normal(7, 6)
+        self.asked = []
+
+    def __call__(self, scale, seed) -> float:
+        try:
+            place = SCALES.index(float(scale)), SEEDS.index(int(seed))
+        except ValueError:
+            raise Wrong("not asked for", f"distance was asked about scale {scale} and seed {seed}, which are not among "
+                        "those given.") from None  # fmt: skip
+        self.asked.append(place)
+        return self.values[place].item()
+
+    def scales(self, reach) -> set[float]:
+        """Those whose mean distance beyond the least is at most reach(its row, the least row)."""
+        rows = self.values.tolist()
+        least = min(rows, key=fmean)
+        return {s for s, row in zip(SCALES, rows, strict=True) if fmean(row) - fmean(least) <= reach(row, least)}
+
+
+def paired(times: float):
+    return lambda row, least: times * stdev([a - b for a, b in zip(row, least, strict=True)])
+
+
+T = float(stats.t.ppf(0.975, len(SEEDS) - 1))
+ROOT = len(SEEDS) ** 0.5
+
+
+def listed(answer, problem: Problem) -> set[float]:
+    found = answer(problem, list(SCALES), list(SEEDS))
+    if not isinstance(found, list | tuple | set):
+        raise Wrong("no list", "A list of scales must come back.")
+    try:
+        found = {float(v) for v in found}
+    except (TypeError, ValueError):
+        raise Wrong("no list", "A list of scales, each a number, must come back.") from None
+    if found - set(SCALES):
+        strange = min(found - set(SCALES))
+        raise Wrong("not a scale", f"{strange:g} is in your list and not among the scales: positions are not scales.")
+    return found
+
+
+@best_scales.part("distance is asked once for each scale and seed")
+def _(answer, given):
+    problem = Problem(given)
+    listed(answer, problem)
+    if (missing := 42 - len(set(problem.asked))) > 0:
+        raise Wrong("not all asked", f"{missing} of 42 pairs of scale and seed were never asked: use all seeds.")
+    if len(problem.asked) > 42:
+        raise Wrong("asked twice", f"distance was called {len(problem.asked)} times for 42 pairs. Each call may train "
+                    "a network: keep what it gave.")  # fmt: skip
+
+
+@best_scales.part(f"{PROBLEMS} problems: the true best is listed nearly always, and the list is short")
+def _(answer, given):
+    problems = [Problem(given) for _ in range(PROBLEMS)]
+    lists = [listed(answer, p) for p in problems]
+    hits = fmean(SCALES[p.best] in found for p, found in zip(problems, lists, strict=True))
+    short = fmean(len(found) < 4 for found in lists)
+    if hits >= 0.9 and short >= 0.7:
+        return
+
+    def most(slip) -> bool:
+        return fmean(slip(p) == found for p, found in zip(problems, lists, strict=True)) > 0.9
+
+    numbers = (
+        f"The true best was listed in {hits:.0%} of {PROBLEMS} problems, the list was shorter than 4 in {short:.0%}"
+    )
+    if most(lambda p: {max(SCALES, key=lambda s: fmean(p.values[SCALES.index(s)].tolist()))}):
+        raise Wrong("maximum", "You return the scale of the *greatest* distance.")
+    if most(lambda p: set(SCALES)):
+        raise Wrong("all scales", f"Your list has all seven scales. {numbers}.")
+    if most(lambda p: p.scales(lambda row, least: 0.0)):
+        raise Wrong("one scale", f"You return the scale of the least mean. In {1 - hits:.0%} of these problems it was "
+                    "not the best: list all that cannot be told apart from it.")  # fmt: skip
+    if any(most(lambda p, i=i: {SCALES[int(p.values[:, i].argmin())]}) for i in range(6)):
+        raise Wrong("one seed", f"You return the best scale of one seed. {numbers}.")
+    if most(lambda p: p.scales(paired(T))) or most(lambda p: p.scales(paired(1.96))):
+        raise Wrong("deviation", f"The interval is of one seed, not of the mean: divide by the root of the number of "
+                    f"seeds. {numbers}.")  # fmt: skip
+    if most(lambda p: p.scales(paired(T / ROOT)) - p.scales(lambda row, least: 0.0)):
+        raise Wrong(
+            "best left out", "The scale of the least mean is not in your list: its difference from itself is 0."
+        )
+    if most(lambda p: set(SCALES) - p.scales(paired(T / ROOT))):
+        raise Wrong("inverted", "You list the scales that can be told from the best, not those that cannot.")
+    if short < 0.5:
+        raise Wrong("unpaired", f"Your list is long: seeds differ more than scales. Compare seed by seed, by the "
+                    f"differences. {numbers}.")  # fmt: skip
+    raise Wrong("wrong lists", f"{numbers}; 90% and 70% must be.")

@@ -1,0 +1,254 @@
+"""Answers to the exercises of lecture 04 that are wrong, with the key of their message, and others that are right."""
+
+
+def _adain(line: str, first: str = "") -> str:
+    return f"""
+import torch
+def adain(x, y, eps=1e-5):
+    mx, my = x.mean((2, 3), keepdim=True), y.mean((2, 3), keepdim=True)
+    sx, sy = x.std((2, 3), keepdim=True), y.std((2, 3), keepdim=True)
+    {first}
+    return {line}
+"""
+
+
+def _axes(axes: str, of: str = "xy") -> str:
+    x, y = (axes if v in of else "(2, 3)" for v in "xy")
+    return f"""
+def adain(x, y, eps=1e-5):
+    unit = (x - x.mean({x}, keepdim=True)) / (x.std({x}, keepdim=True) + eps)
+    return y.std({y}, keepdim=True) * unit + y.mean({y}, keepdim=True)
+"""
+
+
+def _zero(
+    out: str = "x + gate * self.branch(self.norm(x) * (1 + scale) + shift)",
+    zero: str = "nn.init.zeros_(self.style.weight), nn.init.zeros_(self.style.bias)",
+    pieces: str = "self.style(emb)[:, None].chunk(3, -1)",
+    size: str = "3 * width",
+    more: str = "",
+) -> str:
+    return f"""
+import torch
+from torch import nn
+class AdaLNZero(nn.Module):
+    def __init__(self, width, emb_dim, branch):
+        super().__init__()
+        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
+        self.style = nn.Linear(emb_dim, {size})
+        {zero}
+        {more}
+    def forward(self, x, emb):
+        shift, scale, gate = {pieces}
+        return {out}
+"""
+
+
+def _modulate(line: str) -> str:
+    return f"def modulate(x, shift, scale):\n    return {line}\n"
+
+
+def _forgets(**changed: bool) -> str:
+    right = {"none": False, "instance": True, "group": True, "layer": True, "batch": True}
+    return f"def forgets():\n    return {right | changed}\n"
+
+
+def _sigma(line: str) -> str:
+    return f"""
+import torch
+def estimate_sigma(x):
+    across = x[..., 1:] - x[..., :-1]
+    middle = across.abs().flatten(1).median(1).values
+    return {line}
+"""
+
+
+WRONG = {
+    "adain": {
+        "variance": (_adain("sy**2 * (x - mx) / (sx + eps) + my"), "variance"),
+        "both variances": (_adain("sy**2 * (x - mx) / (sx**2 + eps) + my"), "two variances"),
+        "variance of x": (_adain("sy * (x - mx) / (sx**2 + eps) + my"), "variance of x"),
+        "over the batch": (_axes("(0, 2, 3)"), "over the batch"),
+        "style over the batch": (_axes("(0, 2, 3)", "y"), "y over the batch"),
+        "over the channels": (_axes("(1, 2, 3)"), "over the channels"),
+        "style over the channels": (_axes("(1, 2, 3)", "y"), "y over the channels"),
+        "exchanged": (_adain("sx * (y - my) / (sy + eps) + mx"), "y comes back"),
+        "statistics exchanged": (_adain("sx * (x - my) / (sy + eps) + mx"), "exchanged"),
+        "mean only": (_adain("x - mx + my"), "mean only"),
+        "not divided": (_adain("sy * (x - mx) + my"), "not divided"),
+        "deviation only": (_adain("sy * (x - mx) / (sx + eps) + mx"), "deviation only"),
+        "no mean": (_adain("sy * (x - mx) / (sx + eps)"), "no mean of y"),
+        "mean not removed": (_adain("sy * x / (sx + eps) + my"), "mean not removed"),
+        "mean scaled": (_adain("sy * ((x - mx) / (sx + eps) + my)"), "mean scaled"),
+        "normalised only": (_adain("(x - mx) / (sx + eps)"), "normalised only"),
+        "one style": (_adain("sy[:1] * (x - mx) / (sx + eps) + my[:1]"), "one style"),
+        "no eps": (_adain("sy * (x - mx) / sx + my"), "0 / 0"),
+        "no keepdim": (_adain("sy * (x - x.mean((2, 3))) / (sx + eps) + my"), "raised"),
+        "in place": (_adain("x", "x.sub_(mx).div_(sx + eps).mul_(sy).add_(my)"), "changed its input"),
+        "the style itself": ("def adain(x, y, eps=1e-5):\n    return y\n", "y comes back"),
+    },
+    "AdaLNZero": {
+        "scale without 1 +": (_zero("x + gate * self.branch(self.norm(x) * scale + shift)"), "no 1 + scale"),
+        "1 + gate": (_zero("x + (1 + gate) * self.branch(self.norm(x) * (1 + scale) + shift)"), "gate starts at 1"),
+        "no gate": (_zero("x + self.branch(self.norm(x) * (1 + scale) + shift)"), "gate starts at 1"),
+        "not zeroed": (_zero(zero="pass"), "not zeroed"),
+        "weight not zeroed": (_zero(zero="nn.init.zeros_(self.style.bias)"), "not zeroed"),
+        "bias not zeroed": (_zero(zero="nn.init.zeros_(self.style.weight)"), "not zeroed"),
+        "no residual": (_zero("gate * self.branch(self.norm(x) * (1 + scale) + shift)"), "no residual"),
+        "residual of the norm": (
+            _zero("self.norm(x) + gate * self.branch(self.norm(x) * (1 + scale) + shift)"), "residual of the norm"),
+        "lined up with tokens": (_zero(pieces="self.style(emb).chunk(3, -1)"), "lined up with tokens"),
+        "both factors 0": (
+            _zero("x + self.strength * gate * self.branch(self.norm(x) * (1 + scale) + shift)",
+                  more="self.strength = nn.Parameter(torch.zeros(width))"), "cannot learn"),
+        "no gradient": (_zero(pieces="self.style(emb).detach()[:, None].chunk(3, -1)"), "cannot learn"),
+        "no norm": (_zero("x + gate * self.branch(x * (1 + scale) + shift)"), "no norm"),
+        "norm last": (_zero("x + gate * self.branch(self.norm(x * (1 + scale) + shift))"), "norm last"),
+        "gate on x": (_zero("x + gate * (x + self.branch(self.norm(x) * (1 + scale) + shift))"), "gate on x"),
+        "modulated after": (_zero("x + gate * (self.branch(self.norm(x)) * (1 + scale) + shift)"), "modulated after"),
+        "shift scaled": (_zero("x + gate * self.branch((self.norm(x) + shift) * (1 + scale))"), "shift scaled"),
+        "no shift": (_zero("x + gate * self.branch(self.norm(x) * (1 + scale))"), "no shift"),
+        "no scale": (_zero("x + gate * self.branch(self.norm(x) + shift)"), "no scale"),
+        "tanh": (_zero("x + gate.tanh() * self.branch(self.norm(x) * (1 + scale) + shift)"), "gate squashed"),
+        "norm over tokens": (
+            _zero("x + gate * self.branch(self.norm(x.mT).mT * (1 + scale) + shift)").replace(
+                "nn.LayerNorm(width, elementwise_affine=False)",
+                "lambda v: nn.functional.layer_norm(v, v.shape[-1:])"), "norm over tokens"),
+        "called twice": (
+            _zero("x + gate * (self.branch(self.norm(x) * (1 + scale) + shift) + self.branch(self.norm(x))) / 2"),
+            "calls"),
+        "two pieces": (
+            _zero("x + self.branch(self.norm(x) * scale + shift)", size="2 * width",
+                  pieces="*self.style(emb)[:, None].chunk(2, -1), 0"), "modulation"),
+        "no bias": (_zero(zero="self.style = nn.Linear(emb_dim, 3 * width, bias=False)"), "modulation"),
+        "branch in a list": (
+            _zero("x + gate * self.branch[0](self.norm(x) * (1 + scale) + shift)").replace(
+                "elementwise_affine=False), branch", "elementwise_affine=False), [branch]"), "branch not registered"),
+        "a function": ("def AdaLNZero(width, emb_dim, branch):\n    return lambda x, emb: x\n", "no module"),
+        "x alone": (_zero("x"), "raised"),
+        "embedding unused": (_zero(pieces="(self.style(0 * emb) + emb.sum() * 0)[:, None].chunk(3, -1)"),
+                             "embedding unused"),
+    },
+    "modulate": {
+        "as given": (_modulate("x * (1 + scale) + shift"), "lined up with tokens"),
+        "axis in front": (_modulate("x * (1 + scale[None]) + shift.unsqueeze(0)"), "lined up with tokens"),
+        "transposed": (_modulate("x * (1 + scale.T) + shift.T"), "transposed"),
+        "axis at the end": (_modulate("x * (1 + scale[..., None]) + shift[..., None]"), "axis at the end"),
+        "shift alone right": (_modulate("x * (1 + scale) + shift[:, None]"), "scale lined up"),
+        "scale alone right": (_modulate("x * (1 + scale[:, None]) + shift"), "shift lined up"),
+        "no 1 +": (_modulate("x * scale[:, None] + shift[:, None]"), "no 1 +"),
+        "exchanged": (_modulate("x * (1 + shift[:, None]) + scale[:, None]"), "exchanged"),
+        "shift scaled": (_modulate("(x + shift[:, None]) * (1 + scale[:, None])"), "shift scaled"),
+        "no shift": (_modulate("x * (1 + scale[:, None])"), "no shift"),
+        "first style": (_modulate("x * (1 + scale[0]) + shift[0]"), "first style"),
+        "one batch size": (_modulate("x * (1 + scale.view(4, 1, 4)) + shift.view(4, 1, 4)"), "raised"),
+        "reshaped": (
+            _modulate("(x.reshape(-1, x.shape[2]) * (1 + scale.repeat(x.shape[1], 1)) + "
+                      "shift.repeat(x.shape[1], 1)).view(x.shape)"), "lined up with tokens"),
+        "in place": (_modulate("x.mul_(1 + scale[:, None]).add_(shift[:, None])"), "changed its input"),
+    },
+    "forgets": {
+        "none": (_forgets(none=True), "none"),
+        "instance": (_forgets(instance=False), "instance"),
+        "group": (_forgets(group=False), "group"),
+        "layer": (_forgets(layer=False), "layer"),
+        "batch": (_forgets(batch=False), "batch"),
+        "turned": (_forgets(none=True, instance=False, group=False, layer=False, batch=False), "none"),
+        "one left out": ("forgets = {'none': False, 'instance': True}\n", "no table"),
+        "words": (_forgets(layer="yes"), "neither"),
+    },
+    "estimate_sigma": {
+        "constant": (_sigma("x.flatten(1).mean(1) * 0 + 0.3"), "not in proportion"),
+        "contrast": (_sigma("x.flatten(1).std(1)"), "contrast"),
+        "differences not divided": (_sigma("across.flatten(1).std(1)"), "sqrt 2"),
+        "median, not divided": (_sigma("middle / 0.6745"), "sqrt 2"),
+        "no .6745": (_sigma("middle / 2**0.5"), "median"),
+        "mean of |x|": (_sigma("x.abs().flatten(1).mean(1)"), "mean of |x|"),
+        "variance": (_sigma("across.flatten(1).var(1) / 2"), "variance"),
+        "range": (_sigma("x.flatten(1).amax(1) - x.flatten(1).amin(1)"), "a constant off"),
+        "the batch's": (_sigma("(across.std() / 2**0.5).expand(len(x))"), "other pictures"),
+        "mean of |difference|": (_sigma("across.abs().flatten(1).mean(1) / 2**0.5"), "mean of |x|"),
+        "one number": (_sigma("across.std() / 2**0.5"), "shape"),
+        "each channel's contrast": (_sigma("x.flatten(2).std(2).mean(1)"), "contrast"),
+        ".83 times": (_sigma("0.83 * across.flatten(1).std(1) / 2**0.5"), "far off"),
+    },
+}  # fmt: skip
+
+ALSO_RIGHT = {
+    "adain": {
+        "instance norm": "import torch.nn.functional as F\ndef adain(x, y, eps=1e-5):\n"
+        "    return F.instance_norm(x, eps=eps) * y.std((2, 3), keepdim=True) + y.mean((2, 3), keepdim=True)\n",
+        "by var_mean": "import torch\ndef adain(x, y, eps=1e-5):\n"
+        "    (vx, mx), (vy, my) = (torch.var_mean(v, (2, 3), keepdim=True) for v in (x, y))\n"
+        "    return (x - mx) * ((vy + eps) / (vx + eps)).sqrt() + my\n",
+        "flattened": "def adain(x, y, eps=1e-5):\n    a, b = x.flatten(2), y.flatten(2)\n"
+        "    unit = (a - a.mean(2, keepdim=True)) / (a.std(2, correction=0, keepdim=True) + eps)\n"
+        "    return (unit * b.std(2, correction=0, keepdim=True) + b.mean(2, keepdim=True)).view(x.shape)\n",
+        "lerp of a formula": _adain("my + (x - mx) * (sy / (sx + eps))"),
+    },
+    "AdaLNZero": {
+        "another order": _zero(pieces="self.style(emb)[:, None].chunk(3, -1)[::-1]"),
+        "silu": _zero(pieces="self.style(nn.functional.silu(emb)).unsqueeze(1).chunk(3, -1)"),
+        "transposed": _zero(
+            "(x.transpose(0, 1) + gate * self.branch((self.norm(x).transpose(0, 1) * (1 + scale) + shift)"
+            ".transpose(0, 1)).transpose(0, 1)).transpose(0, 1)", pieces="self.style(emb).chunk(3, -1)"),
+        "three linears": """
+import torch
+from torch import nn
+class AdaLNZero(nn.Module):
+    def __init__(self, width, emb_dim, branch):
+        super().__init__()
+        self.branch = branch
+        self.style = nn.ModuleList(nn.Linear(emb_dim, width) for _ in range(3))
+        for p in self.style.parameters():
+            nn.init.zeros_(p)
+    def forward(self, x, emb):
+        gate, shift, scale = (layer(emb)[:, None] for layer in self.style)
+        h = nn.functional.layer_norm(x, x.shape[-1:])
+        return x + gate * self.branch(h + scale * h + shift)
+""",
+    },
+    "modulate": {
+        "none axis": _modulate("x * (1 + scale[:, None]) + shift[:, None]"),
+        "einsum": "import torch\ndef modulate(x, shift, scale):\n"
+        "    return x + torch.einsum('bnw,bw->bnw', x, scale) + shift.unsqueeze(1)\n",
+        "tokens in front": _modulate("(x.transpose(0, 1) * (1 + scale) + shift).transpose(0, 1)"),
+        "addcmul": "import torch\ndef modulate(x, shift, scale):\n"
+        "    return torch.addcmul(x + shift[:, None], x, scale[:, None])\n",
+    },
+    "forgets": {
+        "a dictionary": "forgets = {'batch': True, 'layer': True, 'group': True, 'instance': True, 'none': False}\n",
+        "by trial": "import torch\nfrom torch import nn\ndef forgets():\n    x = 9 * torch.randn(4, 4, 8, 8)\n"
+        "    norms = {'none': nn.Identity(), 'instance': nn.InstanceNorm2d(4), 'group': nn.GroupNorm(2, 4),\n"
+        "             'layer': nn.LayerNorm([4, 8, 8]), 'batch': nn.BatchNorm2d(4)}\n"
+        "    return {k: bool((n(3 * x) - n(x)).abs().max() < 0.01) for k, n in norms.items()}\n",
+    },
+    "estimate_sigma": {
+        "median of differences": _sigma("middle / 0.6745 / 2**0.5"),
+        "deviation of differences": _sigma("across.flatten(1).std(1) / 2**0.5"),
+        "Immerkaer": """
+import torch
+def estimate_sigma(x):
+    kernel = torch.tensor([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]).to(x)[None, None]
+    found = torch.nn.functional.conv2d(x.flatten(0, 1)[:, None], kernel).abs()
+    return found.view(len(x), -1).mean(1) * (torch.pi / 2) ** 0.5 / 6
+""",
+        "Haar": """
+def estimate_sigma(x):
+    fine = (x[..., ::2, ::2] - x[..., 1::2, ::2] - x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 2
+    return fine.abs().flatten(1).median(1).values / 0.6745
+""",
+        "least local variance": """
+import torch
+def estimate_sigma(x):
+    blocks = x.unfold(2, 4, 4).unfold(3, 4, 4).flatten(4).var(-1)
+    return blocks.flatten(1).quantile(0.25, 1).sqrt() * 1.1
+""",
+        "against a blur": """
+import torch
+def estimate_sigma(x):
+    rest = x - torch.nn.functional.avg_pool2d(x, 3, 1, 1)
+    return rest[..., 1:-1, 1:-1].flatten(1).std(1) / (8 / 9) ** 0.5
+""",
+    },
+}  # fmt: skip

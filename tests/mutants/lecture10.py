@@ -1,0 +1,158 @@
+"""Wrong answers to the exercises of lecture 10, each with the key of its message, and others that are right."""
+
+from minidiff.check.lecture10 import DATA, QUESTIONS
+
+
+def _quiz(answers: dict) -> str:
+    return f"def quiz():\n    return {answers!r}\n"
+
+
+def _value(wrong: str, question: dict):
+    """A foreseen wrong answer as a student would give it."""
+    if "options" in question:
+        return wrong
+    parts = [float(part) for part in wrong.split(", ")]
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def _controls(**chosen) -> str:
+    right = {int(n): letters[0] for n, letters in DATA["controls"].items()}
+    return f"def controls():\n    return {right | {int(k[1:]): v for k, v in chosen.items()}!r}\n"
+
+
+_DRAW = """
+from minidiff import samplers
+from minidiff.guidance import Guided
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens = tokeniser(prompts)
+    x = samplers.start(model, (len(prompts), *shape), generator)
+    times = model.schedule.grid(steps)
+    guided = Guided(model, scale)
+    x = samplers.last(samplers.dpmpp_2m(guided, x, times, tokens))
+    return x.clamp(-1, 1)
+"""
+
+
+def _but(old: str, new: str) -> str:
+    assert old in _DRAW
+    return _DRAW.replace(old, new)
+
+
+def _predicted(entries: str) -> str:
+    return f"def predictions():\n    return {entries}\n"
+
+
+RIGHT = {n: question["right"][0] for n, question in enumerate(QUESTIONS, 1)}
+_TURNED = """
+class Turned:
+    def __init__(self, model, scale): self.model, self.scale, self.schedule = model, scale, model.schedule
+    def __call__(self, x, t, cond):
+        if self.scale == 1: return self.model(x, t, cond)
+        return self.model(x, t, cond).lerp(self.model(x, t), self.scale)
+"""
+_TEN = "{f'7.{i}': (0.5, 1.5) for i in range(1, 11)}"
+
+WRONG = {
+    "quiz": {
+        f"{n}, {wrong}": (_quiz({n: _value(wrong, question)}), f"{n}: {wrong}")
+        for n, question in enumerate(QUESTIONS, 1)
+        for wrong in question["wrong"]
+    } | {
+        "something else": (_quiz({2: 99}), "2: other"),
+        "no letter": (_quiz({1: "z"}), "1: other"),
+        "no such question": (_quiz({25: "a"}), "no answers"),
+        "a list": (_quiz(["a", "b"]), "no answers"),
+        "too many numbers": (_quiz({8: (0.5, 0.5)}), "8: other"),
+    },
+    "text_to_image": {
+        "no condition": (_but("times, tokens", "times"), "condition lost"),
+        "one prompt for all": (_but("tokens = tokeniser(prompts)", "tokens = tokeniser(prompts[:1] * len(prompts))"),
+                               "one prompt for all"),
+        "one text": (_but("tokeniser(prompts)", "tokeniser(prompts[0])"), "one prompt"),
+        "first row for all": (_but("tokens = tokeniser(prompts)", "tokens = tokeniser(prompts)[:1]"), "tokens"),
+        "start of 1": (
+            _but("x = samplers.start(model, (len(prompts), *shape), generator)",
+                 "import torch; x = torch.randn((len(prompts), *shape), generator=generator)"),
+            "start",
+        ),
+        "grid without 0": (_but("grid(steps)", "grid(steps)[:-1]"), "a veil of noise"),
+        "half a grid": (_but("grid(steps)", "grid(steps)[:4]"), "a veil of noise"),
+        "a last step left out": (_but("samplers.last(samplers.dpmpp_2m(guided, x, times, tokens))",
+                                      "list(samplers.dpmpp_2m(guided, x, times, tokens))[-2]"), "a veil of noise"),
+        "guided the other way": (_TURNED + _but("Guided(model, scale)", "Turned(model, scale)"), "guided away"),
+        "no guidance": (_but("Guided(model, scale)", "model"), "no guidance"),
+        "turned order": (_but("tokeniser(prompts)", "tokeniser(prompts[::-1])"), "other scenes"),
+        "not clamped": (_but("x.clamp(-1, 1)", "x"), "out of range"),
+        "rescaled": (_but("x.clamp(-1, 1)", "x / x.abs().max().clamp(min=1)"), "rescaled"),
+        "in [0, 1]": (_but("x.clamp(-1, 1)", "(x.clamp(-1, 1) + 1) / 2"), "in [0, 1]"),
+        "own noise": (_but("(len(prompts), *shape), generator)", "(len(prompts), *shape))"), "random"),
+        "a seed of its own": (
+            _but("tokens = tokeniser(prompts)",
+                 "import torch; tokens = tokeniser(prompts); generator = torch.Generator().manual_seed(0)"),
+            "one seed",
+        ),
+        "one noise": (
+            _but("x = samplers.start(model, (len(prompts), *shape), generator)",
+                 "x = samplers.start(model, (1, *shape), generator).repeat(len(prompts), 1, 1, 1)"),
+            "one noise",
+        ),
+        "always 50 steps": (_but("grid(steps)", "grid(50)"), "steps"),
+        "the grid upwards": (
+            _but("x = samplers.last(samplers.dpmpp_2m(guided, x, times, tokens))",
+                 "for t, s in zip(times[1:-1].flip(0), times[:-2].flip(0)):\n        x0, eps = guided(x, t, tokens)\n"
+                 "        x = x0 + model.schedule(s)[1] * eps"),
+            "wrong way",
+        ),
+        "one picture": (_but("x.clamp(-1, 1)", "x[0].clamp(-1, 1)"), "shape"),
+        "bytes as a list": (_but("x.clamp(-1, 1)", "x.tolist()"), "shape"),
+    },
+    "controls": {
+        f"{n}: {letter}": (_controls(**{f"c{n}": letter}), f"{n}: {letter}")
+        for n, right in DATA["controls"].items()
+        for letter in DATA["experiments"]
+        if letter not in right
+    } | {"none": (_controls(c4="z"), "4: other"), 
+         "left out": ("def controls():\n    return {1: 'a'}\n", "2: no answer")},
+    "predictions": {
+        "nine": (_predicted(_TEN.replace("11", "10")), "too few"),
+        "turned": (_predicted(_TEN.replace("(0.5, 1.5)", "(1.5, 0.5)")), "no interval"),
+        "a point": (_predicted(_TEN.replace("(0.5, 1.5)", "(1, 1)")), "no interval"),
+        "a number": (_predicted(_TEN.replace("(0.5, 1.5)", "1.0")), "no interval"),
+        "everything": (_predicted(_TEN.replace("0.5", "-float('inf')")), "no interval"),
+        "nothing": (_predicted(_TEN.replace("0.5", "float('nan')")), "no interval"),
+        "no claim": (_predicted("{f'claim {i}': (0, 1) for i in range(12)}"), "no claim"),
+        "a list": (_predicted("[(0, 1)] * 10"), "no answers"),
+    },
+}  # fmt: skip
+
+ALSO_RIGHT = {
+    "quiz": {
+        "in words": _quiz(
+            RIGHT | {n: question["options"][question["right"][0]] for n, question in enumerate(QUESTIONS, 1)
+                     if "options" in question} | {8: "1/2", 7: "3, -2", 17: "Identity", 2: 17, 18: [25.3, 8.87]}
+        ),
+    },
+    "text_to_image": {
+        "ddim, by hand": """
+import torch
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens, times = tokeniser(prompts), model.schedule.grid(steps)
+    x = model.schedule(times[0])[1] * torch.randn(len(prompts), *shape, generator=generator)
+    for t, s in zip(times[:-1], times[1:]):
+        both = model(torch.cat([x, x]), t, torch.cat([tokens, torch.zeros_like(tokens)]))
+        (x0, n0), (e, n) = both.x0.chunk(2), both.eps.chunk(2)
+        alpha, sigma = model.schedule(s)
+        x = alpha * (n0 + scale * (x0 - n0)) + sigma * (n + scale * (e - n))
+    return x.clip(-1, 1)
+""",
+        "heun": _but("dpmpp_2m", "heun"),
+        "one at a time": _DRAW.replace("def text_to_image", "def one") + """
+import torch
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    return torch.cat([one(model, tokeniser, [p], shape, scale, steps, generator) for p in prompts])
+""",
+    },
+    "controls": {"the other two": _controls(c4="e", c6="h"),
+                 "in capitals": _controls(c1="A")},
+    "predictions": {"any numbers": _predicted("{f'7.{i}': (-1e6 * i, 5) for i in range(1, 15)}")},
+}  # fmt: skip

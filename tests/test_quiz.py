@@ -1,0 +1,135 @@
+"""The quiz: its right answers are what the package computes, its questions stand in the lecture; and predictions."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from experiments import lecture09
+from torch import nn
+
+from minidiff import check
+from minidiff.check import intervals
+from minidiff.check.lecture10 import DATA, QUESTIONS, judged
+from minidiff.oracles import GaussianMixture, MixtureDenoiser
+from minidiff.schedules import EDM, Cosine
+
+SOURCE = Path(__file__).parents[1] / "lectures" / "source" / "10_quiz_and_capstone.py"
+
+
+def right(n: int, answer) -> bool:
+    return judged(n, answer)[0] == "right"
+
+
+def gaussian(variance: float) -> GaussianMixture:
+    return GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.full((1, 1, 1), variance)).to(
+        torch.zeros(0).double()
+    )
+
+
+def receptive_field(layers: int) -> int:
+    net = nn.Sequential(*[nn.Conv1d(1, 1, 3, padding=1, bias=False) for _ in range(layers)])
+    for layer in net:
+        nn.init.ones_(layer.weight)
+    x = torch.zeros(1, 1, 99, requires_grad=True)
+    return int((torch.autograd.grad(net(x)[0, 0, 49], x)[0] != 0).sum())
+
+
+def sharpened_variance(gamma: float) -> float:
+    """Of p_cond^gamma p_uncond^(1 - gamma), by a sum over a grid."""
+    x = torch.linspace(-20, 20, 4001, dtype=torch.float64)[:, None]
+    log_p = gamma * gaussian(1.0).log_prob(x) + (1 - gamma) * gaussian(2.0).log_prob(x)
+    return (torch.softmax(log_p, 0) * x[:, 0] ** 2).sum().item()
+
+
+def ode_variance(gamma: float) -> float:
+    """Of what the guided ODE makes of a point, squared: by fine steps of Euler's method, with exact scores."""
+    x, start, path = torch.tensor([[1e3]], dtype=torch.float64), 1e3, EDM()
+    models = [MixtureDenoiser(gaussian(v), path) for v in (2.0, 1.0)]
+    sigmas = torch.logspace(3, -4, 4000, dtype=torch.float64)
+    for sigma, lower in zip(sigmas[:-1], sigmas[1:], strict=True):
+        out, known = (m.mixture.denoise(x, torch.ones(1), sigma.reshape(1)).eps for m in models)
+        x = x - (sigma - lower) * (out + gamma * (known - out))
+    return (x.item() / start) ** 2 * start**2
+
+
+def test_right_answers_are_what_the_package_computes():
+    assert right(2, torch.empty(4096, 4096, device="meta").numel() / 1e6)
+    assert right(8, sharpened_variance(3)) and right(9, ode_variance(3))
+    fields = {layers: receptive_field(layers) for layers in (1, 5, 16)}
+    assert right(11, "2L + 1") and all(seen == 2 * layers + 1 for layers, seen in fields.items())
+    assert right(12, 16) and receptive_field(15) < 32 <= fields[16]
+    tokens = {p: nn.functional.unfold(torch.zeros(1, 1, 64, 64), p, stride=p).shape[-1] for p in (1, 2, 4)}
+    assert right(13, tokens[2]) and right(14, (tokens[2] / tokens[4]) ** 2) and right(15, 4096**2 / 512**2)
+    row = next(r for r in lecture09.published("ncsn_cifar10") if r["model"] == "NCSN")
+    assert right(18, (float(row["FID"]), float(row["inception score"])))
+    noise = torch.randn(20_000, 3072, generator=torch.Generator().manual_seed(0))
+    assert right(22, 1 / math.sqrt(2 * 3072))
+    assert noise.square().mean(1).sqrt().std().item() == pytest.approx(1 / math.sqrt(2 * 3072), rel=0.03)
+    t = Cosine().time(torch.zeros(1, dtype=torch.float64))  # alpha = sigma
+    alpha, sigma = Cosine()(t)
+    x0, eps = torch.randn(2, 100_000, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    loss = (gaussian(1.0).denoise(alpha * x0 + sigma * eps, alpha, sigma).eps - eps).square().mean().item()
+    assert right(23, 0.5) and loss == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_score_from_a_denoiser_is_as_the_quiz_says():
+    x, sigma = torch.randn(5, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64), torch.tensor(0.7)
+    denoised = gaussian(2.0).posterior_mean(x, torch.ones(1), sigma)
+    assert torch.allclose((denoised - x) / sigma**2, gaussian(2.0).diffuse(1.0, 0.7).score(x))
+    assert right(16, "(D - x) / sigma^2") and right(16, "c")
+
+
+@pytest.mark.parametrize("n", range(1, 25))
+def test_each_foreseen_wrong_answer_has_a_hint_of_its_own(n):
+    question = QUESTIONS[n - 1]
+    hints = {judged(n, wrong) for wrong in question["wrong"]}
+    assert len(hints) == len(question["wrong"]) >= 2 and not any(key == "right" for key, _ in hints)
+    assert all(right(n, answer) for answer in question["right"])
+    assert not any(
+        right(n, thing) for thing in (None, "", [], {}, "no", float("nan"), float("inf"), object(), True, "1/0")
+    )
+
+
+def test_the_questions_stand_in_the_lecture_and_experiments_too():
+    text = SOURCE.read_text(encoding="utf-8")
+    for n, question in enumerate(QUESTIONS, 1):
+        assert f"{n}. {question['question']}" in text
+        assert all(f"({k}) {v}" in text for k, v in question.get("options", {}).items())
+    assert all(f"{n}. {claim}" in text for n, claim in DATA["claims"].items())
+    assert all(f"- {k}: {v}" in text for k, v in DATA["experiments"].items())
+
+
+def test_one_answer_at_a_time(capsys):
+    assert check.q(8, "1/2").ok and check.q(8, torch.tensor(0.5)).points == 1
+    wrong = check.q(8, 0.25)
+    assert not wrong.ok and wrong.key == "0.25" and wrong.answer is None
+    assert capsys.readouterr().out.startswith(
+        "Question 8: right\nQuestion 8: right\nQuestion 8: That is what the guided ODE"
+    )
+    for n in (0, 25, "8", 1.5):
+        with pytest.raises(ValueError, match="there is no question"):
+            check.q(n, 1)
+
+
+def test_a_part_of_the_quiz_has_a_part_of_the_points():
+    found = check.verdict("quiz", {1: "b", 2: 16.8, 3: "a"})
+    assert (found.points, found.ok, found.key) == (2, False, "3: a")
+    assert "2 of 24 points" in found.text and "no answer yet: 4, 5" in found.text
+
+
+def test_predictions_come_first_and_are_counted(capsys, monkeypatch):
+    monkeypatch.setattr(intervals, "_predicted", {})
+    monkeypatch.setattr(intervals, "_measured", {})
+    assert check.calibration() is None
+    for i in range(10):
+        check.predict(f"7.{i}", 0.0, 1.0 if i < 9 else 0.1)
+    for wrong in ((1, 1), (2, 1), (0, math.inf), (math.nan, 1), ("a", "b")):
+        with pytest.raises(ValueError, match="claim 7.1: "):
+            check.predict("7.1", *wrong)
+    for i in range(10):
+        check.measured(f"7.{i}", 0.5)
+    with pytest.raises(ValueError, match="claim 7.3 was measured already: 0.5"):
+        check.predict("7.3", 0, 1)
+    assert check.calibration() == 0.9
+    assert capsys.readouterr().out.endswith("9 of 10 held: your intervals are too wide for 50%\n")
