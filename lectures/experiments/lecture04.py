@@ -220,7 +220,7 @@ CLAIMS = [
         "4.3",
         "A style is global: with two noise levels in one picture it loses to a map of them",
         STYLE,
-        "told as a style the error of eps is at least 1.05 times that told as a map",
+        "with the level as a style the error of eps is at least 1.05 times that with a map",
         "error of eps, style over map, half the picture at twice the noise",
         (1.05, INF),
         style_or_map,

@@ -420,11 +420,14 @@ print("                  sees of 32   MFLOP at 32   GFLOP at 256   error at .05,
 for name, make in lecture05.family(32).items():
     small, large = count(make(), (3, 32, 32)) / 1e6, count(lecture05.family(256)[name](), (3, 256, 256)) / 1e9
     print(f"{name:16} {seen.detail['sides'][name]:10}   {small:11.1f}   {large:12.1f}   {at[name]:20.2f}")
+bench = lecture05.two_minutes_each()["nets"]
+ratio = bench["encoder_decoder"]["errors"][0] / bench["unet"]["errors"][0]
+print(f"digits, EDM's target, noise .02: encoder-decoder over U-Net {ratio:.2f}")
 
 # %% [markdown]
 # The marks hold, with corrections: a plain CNN is limited only without norms over space, and expensive only where it must be deep; a DiT preserves details if its tokens are wide enough.
 #
-# `tests/bench/nets.py` trained all nets for two minutes each on digits. There the encoder-decoder is no worse at little noise. The size of the pictures is not the reason: those nets predict EDM's target, and its skip carries the details around the bottleneck.
+# The last line is from `tests/bench/nets.py`, which trained all nets for two minutes each on digits. There the encoder-decoder is hardly worse at little noise: those nets predict EDM's target, and its skip carries the details around the bottleneck.
 #
 # **Vary it.**
 #
