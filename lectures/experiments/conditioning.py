@@ -22,7 +22,7 @@ LEVELS = torch.logspace(-1.3, 0.7, 9)
 
 
 def compare_conditionings(smoke: bool) -> Outcome:
-    seeds, steps = tools.repeats(smoke, 5), 3 if smoke else 400
+    seeds, steps = tools.repeats(smoke), 3 if smoke else 400
     train_set, held_out = pictures("digits")
     x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
     errors, sizes, like = torch.zeros(seeds, len(MLP_RATIOS), len(LEVELS)), {}, train_set.shape[:2]
@@ -56,7 +56,7 @@ WIDTHS = {"modulate": 44, "add": 46}  # as many parameters, to 2%
 
 def adagn_or_addition(smoke: bool) -> Outcome:
     """A U-Net with labels whose embedding sets the second norm of each block (AdaGN), or is added before it."""
-    seeds, steps = tools.repeats(smoke), 3 if smoke else 400
+    seeds, steps = tools.repeats(smoke), 3 if smoke else 250
     train_set, held_out = pictures("digits")
     x0, labels = (
         v.to(device()) for v in held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))

@@ -173,10 +173,10 @@ def draw_from(kept: Tensor, batch: int):
 @functools.cache
 def control(smoke: bool) -> dict[int, float]:
     """Training pictures -> share of suspects among the samples of a net trained on as few, and on many: digits, equally
-    long, so that each of the few is seen 768 times; in gpu mode CIFAR-10, of which 500 are few, seen 2,560 times."""
+    long, so that each of the few is seen 512 times; in gpu mode CIFAR-10, of which 500 are few, seen 2,560 times."""
     train, held_out = pictures("digits")
     everything, fresh = (p.at(torch.arange(len(p))).float() for p in (train, held_out))
-    few, batch, steps = (500, 256, 5000) if mode() == "gpu" else (100, 64, 40 if smoke else 1200)
+    few, batch, steps = (500, 256, 5000) if mode() == "gpu" else (100, 64, 40 if smoke else 800)
     shares = {}
     for n in (few, len(everything) if mode() == "gpu" else 1000):
         kept = everything[:n]

@@ -21,7 +21,7 @@ from minidiff.stages import GAN, StackedGAN
 from .tools import Outcome, device, mode, named, pictures, ratio_interval, repeats, seeded, wide
 from .tools import fit as fit_model
 
-STEPS, BATCH, WIDTH, SIZE, R1 = 300, 64, 32, 32, 10.0  # steps of the stack
+STEPS, BATCH, WIDTH, SIZE, R1 = 200, 64, 32, 32, 10.0  # steps of the stack
 CLASSES = len(scenes.COLOURS)
 
 

@@ -250,69 +250,84 @@ class Projection:
 def _attended(x, words, mask, q, kv) -> tuple[Tensor, dict]:
     """What cross-attention gives, by torch's routine, and what slips would: key -> (value, what to tell)."""
     queries, (keys, values) = q(x), kv(words).chunk(2, -1)
+    slips = _masked_wrongly(queries, keys, values, mask[:, None]) | _weighed_wrongly(x, queries, keys, values, mask)
+    if x.shape == words.shape:
+        slips |= _turned(x, words, mask, q, kv)
+    return scaled_dot_product_attention(queries, keys, values, attn_mask=mask[:, None]), slips
+
+
+def _masked_wrongly(queries, keys, values, seen) -> dict:
     scores = queries @ keys.mT / queries.shape[-1] ** 0.5
-    seen = mask[:, None]
-
-    def weighed(logits, dim=-1):
-        return torch.softmax(logits, dim)
-
-    hidden = scores.masked_fill(~seen, -torch.inf)
-    slips = {
-        "mask ignored": (weighed(scores) @ values, "Padding is read like words: put -inf where the mask is false, "
-                         "before the softmax."),
+    return {
+        "mask ignored": (
+            torch.softmax(scores, -1) @ values,
+            "Padding is read like words: put -inf where the mask is false, before the softmax.",
+        ),
         "mask multiplied": (
-            (weighed(scores) * seen) @ values,
+            (torch.softmax(scores, -1) * seen) @ values,
             "The mask is multiplied after the softmax: padding has taken its share, and the weights no longer add up "
             "to 1. Put -inf there before the softmax.",
         ),
         "scores multiplied": (
-            weighed(scores * seen) @ values,
+            torch.softmax(scores * seen, -1) @ values,
             "A score times 0 is 0, not -inf: exp(0) = 1, and padding is still read.",
         ),
         "inverted": (
-            weighed(scores.masked_fill(seen, -torch.inf)).nan_to_num() @ values,
+            torch.softmax(scores.masked_fill(seen, -torch.inf), -1).nan_to_num() @ values,
             "The mask is inverted: it is true where a word is.",
         ),
-        "not scaled": (
-            weighed(hidden * queries.shape[-1] ** 0.5) @ values,
-            "The scores are not divided by the root of W: with wide vectors the softmax takes one word alone.",
+    }
+
+
+def _weighed_wrongly(x, queries, keys, values, mask) -> dict:
+    seen, root = mask[:, None], queries.shape[-1] ** 0.5
+    scores = queries @ keys.mT / root
+    hidden = scores.masked_fill(~seen, -torch.inf)
+    exchanged = (queries @ values.mT / root).masked_fill(~seen, -torch.inf)
+    found = {
+        "not scaled": torch.softmax(hidden * root, -1) @ values,
+        "divided by W": torch.softmax(hidden / root, -1) @ values,
+        "softmax over patches": torch.softmax(scores, 1) * seen @ values,
+        "keys read": torch.softmax(hidden, -1) @ keys,
+        "halves exchanged": torch.softmax(exchanged, -1) @ keys,
+        "no softmax": scores * seen @ values,
+        "added to x": x + scaled_dot_product_attention(queries, keys, values, attn_mask=seen),
+        "even": (values * mask[..., None]).sum(1, keepdim=True).expand(x.shape) / mask.sum(1)[:, None, None],
+    }
+    return {key: (value, _WEIGHED[key]) for key, value in found.items()}
+
+
+_WEIGHED = {
+    "not scaled": "The scores are not divided by the root of W: with wide vectors the softmax takes one word alone.",
+    "divided by W": "The scores are divided by W; it is its root.",
+    "softmax over patches": "The softmax goes over the patches: each patch shares its attention among the *words*, the "
+    "last axis.",
+    "keys read": "What is read are the keys: weights times values.",
+    "halves exchanged": "Keys and values are exchanged: the first half of kv(words) are the keys.",
+    "no softmax": "No softmax: the scores become weights that add up to 1 by it.",
+    "added to x": "x is added: return what is read from the words alone; the block adds it.",
+    "even": "Every patch reads every word alike: the weights must depend on the patch, through q(x).",
+}
+
+
+def _turned(x, words, mask, q, kv) -> dict:
+    """Where patches and words have one shape: each in the other's place."""
+    (keys, values), (of_x, read) = kv(words).chunk(2, -1), kv(x).chunk(2, -1)
+    back, seen = q(words) @ of_x.mT / x.shape[-1] ** 0.5, mask[:, None]
+    scores = q(x) @ keys.mT / x.shape[-1] ** 0.5
+    told = "Each *word* attends to the patches: queries come from the picture, keys and values from the words."
+    return {
+        "turned 0": (torch.softmax(back, -1) @ read, told),
+        "turned 1": (torch.softmax(back.masked_fill(~seen, -torch.inf), -1) @ read, told),
+        "mask on queries": (
+            torch.softmax(scores, -1) @ values * mask[..., None],
+            "The mask goes over the words, the last axis of the scores, not the patches.",
         ),
-        "divided by W": (
-            weighed(hidden / queries.shape[-1] ** 0.5) @ values,
-            "The scores are divided by W; it is its root.",
-        ),
-        "softmax over patches": (
-            weighed(scores, 1) * seen @ values,
-            "The softmax goes over the patches: each patch shares its attention among the *words*, the last axis.",
-        ),
-        "keys read": (weighed(hidden) @ keys, "What is read are the keys: weights times values."),
-        "halves exchanged": (
-            weighed((queries @ values.mT / queries.shape[-1] ** 0.5).masked_fill(~seen, -torch.inf)) @ keys,
-            "Keys and values are exchanged: the first half of kv(words) are the keys.",
-        ),
-        "no softmax": (scores * seen @ values, "No softmax: the scores become weights that add up to 1 by it."),
-        "added to x": (
-            x + scaled_dot_product_attention(queries, keys, values, attn_mask=seen),
-            "x is added: return what is read from the words alone; the block adds it.",
-        ),
-        "even": (
-            (values * mask[..., None]).sum(1, keepdim=True).expand(x.shape) / mask.sum(1)[:, None, None],
-            "Every patch reads every word alike: the weights must depend on the patch, through q(x).",
-        ),
-    }  # fmt: skip
-    if x.shape == words.shape:
-        back = q(words) @ kv(x)[..., : x.shape[-1]].mT / x.shape[-1] ** 0.5
-        theirs = kv(x)[..., x.shape[-1] :]
-        told = "Each *word* attends to the patches: queries come from the picture, keys and values from the words."
-        for i, logits in enumerate((back, back.masked_fill(~seen, -torch.inf))):
-            slips[f"turned {i}"] = (weighed(logits) @ theirs, told)
-        rows = weighed(scores) @ values * mask[..., None]
-        slips["mask on queries"] = (rows, "The mask goes over the words, the last axis of the scores, not the patches.")
-        slips["words attend to words"] = (
+        "words attend to words": (
             scaled_dot_product_attention(q(words), keys, values, attn_mask=seen),
             "The queries come from the words: then the picture is not looked at. Take q(x).",
-        )
-    return scaled_dot_product_attention(queries, keys, values, attn_mask=seen), slips
+        ),
+    }
 
 
 def _some_words(given, b: int, n: int, w: int, m: int, c: int):
