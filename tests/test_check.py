@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+import zlib
 from pathlib import Path
 
 import jupytext
@@ -39,7 +40,7 @@ def test_every_exercise_stands_in_a_lecture():
         assert (metadata["points"], metadata["minutes"]) == (exercise.points, exercise.minutes), id
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("id", check.EXERCISES)
 def test_solutions_pass(id, seed):
     exercise = check.EXERCISES[id]
@@ -47,17 +48,20 @@ def test_solutions_pass(id, seed):
     assert verdict.ok and verdict.points == exercise.points, verdict.text
 
 
-@pytest.mark.parametrize("seed", [0, 5])
+def seed_of(name: str, which: str) -> int:
+    """A seed for each answer: together they try many."""
+    return zlib.crc32(f"{name}: {which}".encode())
+
+
 @pytest.mark.parametrize("name, which, code", RIGHT, ids=[f"{name}: {which}" for name, which, _ in RIGHT])
-def test_other_right_answers_pass(name, which, code, seed):
-    verdict = check.verdict(name, defined(code, name), seed)
+def test_other_right_answers_pass(name, which, code):
+    verdict = check.verdict(name, defined(code, name), seed_of(name, which))
     assert verdict.ok, verdict.text
 
 
-@pytest.mark.parametrize("seed", [0, 7])
 @pytest.mark.parametrize("name, which, code, key", WRONG, ids=[f"{name}: {which}" for name, which, *_ in WRONG])
-def test_mutants_die_by_their_own_message(name, which, code, key, seed):
-    verdict = check.verdict(name, defined(code, name), seed)
+def test_mutants_die_by_their_own_message(name, which, code, key):
+    verdict = check.verdict(name, defined(code, name), seed_of(name, which))
     assert verdict.key == key and verdict.points == 0, verdict.text
 
 

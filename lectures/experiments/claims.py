@@ -128,6 +128,8 @@ def measure(claim_id: str, write: bool | None = None) -> Record:
 def _measure(claim: Claim) -> Record:
     began = time.monotonic()
     found = claim.experiment(mode() == "smoke")
+    assert found.low <= found.value <= found.high, f"{claim.id}: {found.value} is not in its interval"
+    assert found.seeds >= 2 or found.low == found.high, f"{claim.id}: an interval needs two seeds"
     values = {
         "id": claim.id, "statement": claim.statement, "where": claim.where, "prediction": claim.prediction,
         "quantity": claim.quantity, "predicted": claim.predicted, "value": found.value,
