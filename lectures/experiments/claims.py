@@ -174,12 +174,16 @@ def device_name(device: torch.device) -> str:
 
 
 def every_row() -> dict[str, dict[str, dict]]:
-    """The records by id and mode, as they stand in claims.json, judged by what the claims say today."""
+    """The records by id and mode, as they stand in claims.json, judged by what the claims say today. One of an earlier
+    design, that has not been measured anew in its mode, keeps the verdict it had."""
     rows, claims = json.loads(LEDGER.read_text(encoding="utf-8")) if LEDGER.exists() else {}, registry()
-    return {
-        k: {which: judged(row, claims[k]) if k in claims else row for which, row in by_mode.items()}
-        for k, by_mode in rows.items()
-    }
+
+    def today(row: dict, claim: Claim | None) -> dict:
+        if claim is None or row.get("why_anew", "") != claim.why_anew:
+            return {"says": row["predicted"], "met": ""} | row
+        return judged(row, claim)
+
+    return {k: {which: today(row, claims.get(k)) for which, row in by_mode.items()} for k, by_mode in rows.items()}
 
 
 def ledger() -> dict[str, dict]:
@@ -225,7 +229,7 @@ def markdown(rows: dict[str, dict[str, dict]]) -> str:
         "| claim | statement | measured | the words hold | verdict | we predicted | |",
         "|---|---|---|---|---|---|---|",
     ]
-    each = [(r, "" if which == "cpu" else f", {which} mode") for row in rows.values() for which, r in row.items()]
+    each = [(r, _which(r, which)) for row in rows.values() for which, r in row.items()]
     for r, which in each:
         cells = [r["id"] + which, r["statement"], _number(r), _range(r["says"]), f"**{r['verdict']}**"]
         lines.append(f"| {' | '.join([*cells, _range(r['predicted']), r['met']])} |")
@@ -248,6 +252,13 @@ def markdown(rows: dict[str, dict[str, dict]]) -> str:
                 f"Measured anew because {old['replaced']}"
             )
     return "\n".join(lines) + "\n"
+
+
+def _which(row: dict, mode: str) -> str:
+    """What a row says after the claim's id: its mode, and whether the design is another than today's."""
+    claim = registry().get(row["id"])
+    earlier = claim is not None and row.get("why_anew", "") != claim.why_anew
+    return ("" if mode == "cpu" else f", {mode} mode") + (", an earlier design" if earlier else "")
 
 
 def _number(row: dict) -> str:
