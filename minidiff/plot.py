@@ -22,6 +22,7 @@ STYLE = {
     "legend.fontsize": 9, "legend.frameon": False, "lines.linewidth": 1.8, "lines.markersize": 5,
     "axes.edgecolor": "0.3", "xtick.color": "0.3", "ytick.color": "0.3", "xtick.labelcolor": "black",
     "ytick.labelcolor": "black", "axes.formatter.useoffset": False, "image.interpolation": "nearest",
+    "figure.max_open_warning": 0,  # an animation draws many
 }  # fmt: skip
 
 
