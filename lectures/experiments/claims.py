@@ -116,6 +116,7 @@ def measure(claim_id: str, write: bool | None = None) -> Record:
     folder = os.environ.get("MINIDIFF_RECORDS") if mode() != "smoke" else None
     kept = folder and Path(folder) / f"{claim_id} {mode()} {_experiments()}.pt"
     record = torch.load(kept, weights_only=False) if kept and kept.exists() else _measure(claims[claim_id])
+    record = Record(**judged(vars(record), claims[claim_id]))  # what it says may have been edited since
     if kept:
         with replacing(kept) as temporary:
             torch.save(record, temporary)
