@@ -25,9 +25,7 @@ from renaming import renamed
 from minidiff.device import replacing
 
 HERE = Path(__file__).parent
-SETUP = """# Does this cell fail? Then the course is not beside this notebook (Colab, a download). Run before it:
-#   !git clone ADDRESS minidiff && pip install -e ./minidiff    (ADDRESS: where you have the notebook from)
-#   %cd minidiff/lectures
+SETUP = """# If this fails, the course is not beside this notebook. Run first: !git clone ADDRESS minidiff && pip install -e ./minidiff  then  %cd minidiff/lectures
 import sys
 
 sys.path.insert(0, "..")  # for lectures/student
