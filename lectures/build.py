@@ -129,7 +129,6 @@ def keep_outputs(source: Path) -> None:
 # --- student notebooks ---
 
 BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
-SETUP = 'import sys\n\nsys.path.insert(0, "..")  # the course\'s experiments are in the folder above'
 
 
 def student(source: Path):
