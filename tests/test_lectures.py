@@ -95,7 +95,7 @@ def test_new_names_and_imports_are_taken_over_with_the_outputs(source, capsys):
     edited = source.read_text()
     for old, new in (
         (r"from experiments import claims", "from experiments import ledger"),
-        (r"\bclaims\.(measure|ledger|mode)", r"ledger.\1"),
+        (r"\bclaims\.(measure|ledger|mode|summary)", r"ledger.\1"),
         (r"\bfig\b", "figure"),
         (r"from minidiff\.data\.toys", "from minidiff.toys"),
         (r"# # Lecture 01", "# # The first lecture"),

@@ -27,7 +27,8 @@ from .tools import Outcome, device, interval, mode, verdict
 __all__ = ["Claim", "Outcome", "Record", "interval", "ledger", "measure", "mode", "registry", "verdict"]
 
 LEDGER = Path(__file__).parents[1] / "claims.json"
-UNMEASURED = ("04", "05", "06", "09")  # lectures whose new experiments are still to be measured: notebooks without outputs
+# lectures whose new experiments are still to be measured: notebooks without outputs
+UNMEASURED = ("04", "05", "06", "09")
 
 
 @dataclass(frozen=True)

@@ -338,7 +338,7 @@ def _(answer, given):
 
 @estimate_sigma.part("crops of photographs, sigma from .1 to 1")
 def _(answer, given):
-    x, sigma = _noisy_crops(320, given)
+    x, sigma = _noisy_crops(640, given)
     found = answer(x)
     is_tensor(found, sigma.shape, "the estimates")
     if (found <= 0).any():

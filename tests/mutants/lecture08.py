@@ -155,10 +155,6 @@ WRONG = {
             _pool("words.sum(1) / (words != 0).any(2).sum(1, keepdim=True)", "words.mul_(mask[..., None])"),
             "changed its input",
         ),
-        "words that are not 0": (
-            _pool("(words * mask[..., None]).sum(1) / ((words * mask[..., None]) > 0).any(2).sum(1, keepdim=True)"),
-            "value",
-        ),
         "keepdim": (_pool(f"{_KEPT}.sum(1, keepdim=True) / count[..., None].clamp(min=1)"), "shape"),
     },
     "read_words": {
