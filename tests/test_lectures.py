@@ -107,7 +107,7 @@ def test_new_names_and_imports_are_taken_over_with_the_outputs(source, capsys):
         build.build_text(source)
     assert build.sync_all([source]) == 0 and build.agrees(source)
     said = capsys.readouterr().out
-    assert "code cell 1: claims.mode -> ledger.mode\n" in said and "fig -> figure" in said
+    assert "code cell 2: claims.mode -> ledger.mode\n" in said and "fig -> figure" in said
     assert "# The first lecture" in notebook.read_text()
     assert outputs == [c.outputs for c in build.nbformat.read(notebook, 4).cells if c.cell_type == "code"]
     before = notebook.read_text()
