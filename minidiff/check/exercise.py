@@ -138,6 +138,20 @@ def told(error: Exception, answer) -> str:
     return f"Your line {own[-1].lineno}{f', {line!r},' if line else ''} ended in {said}"
 
 
+def refuses(call: Callable, what: str) -> tuple[bool, object]:
+    """Whether an answer's call ends in a ValueError, as it must, and what it returned if not. Raises Wrong for another
+    exception."""
+    try:
+        return False, call()
+    except ValueError:
+        return True, None
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise Wrong("another error", f"{what} ended in {said}. Raise ValueError.") from None
+
+
 def is_tensor(found, shape: tuple[int, ...], what: str = "the result") -> None:
     """Raise Wrong unless `found` is a float64 tensor of this shape, without NaN or infinity. Inputs are float64."""
     if not isinstance(found, Tensor):
