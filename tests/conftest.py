@@ -1,3 +1,4 @@
+import contextlib
 import os
 import shutil
 import signal
@@ -55,6 +56,24 @@ def quick_teachers(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         quick_classifiers(patch, tmp_path_factory.mktemp("data"))
         yield
+
+
+@pytest.fixture
+def no_file_beyond():
+    """`with no_file_beyond(size):` files may not grow beyond so many bytes, as little as if the disk were full there.
+    For the body alone: pytest's own output may be a longer file, and it writes before fixtures end."""
+    resource = pytest.importorskip("resource")
+
+    @contextlib.contextmanager
+    def limit(size: int):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit
 
 
 @pytest.fixture

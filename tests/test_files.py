@@ -56,21 +56,11 @@ def test_files_are_for_whom_the_umask_says(write, umask, mode, tmp_path):
         os.umask(before)
 
 
-@pytest.fixture
-def full_disk():
-    """No file may grow beyond 50 kB, as little as if the disk were full there."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-def test_what_a_full_disk_does_not_take(write, full_disk, tmp_path):
+def test_what_a_full_disk_does_not_take(write, no_file_beyond, tmp_path):
     (tmp_path / "x.dat").write_text("old")
     words = r"x.dat could not be written \(.+\): what was there before is untouched"
-    with pytest.raises(OSError, match=words), replacing(tmp_path / "x.dat") as temporary:
+    with no_file_beyond(50_000), pytest.raises(OSError, match=words), replacing(tmp_path / "x.dat") as temporary:
         write(temporary)
     assert os.listdir(tmp_path) == ["x.dat"] and (tmp_path / "x.dat").read_text() == "old"
 
