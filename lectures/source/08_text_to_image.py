@@ -467,7 +467,7 @@ _ = plot.grid(drawn[:2, :, ::2].transpose(1, 2).flatten(0, 1), 8, None, "every s
 #
 # ## 9. Your own prompts
 #
-# Sliders where a kernel runs; else the picture of the first prompt. The words it knows are in `WORDS`.
+# Sliders where a kernel runs, else the first prompt's picture. The words it knows are in `WORDS`.
 
 # %% alt="Eight big green crosses, drawn by the net that comes with the package."
 play.sliders(shipped, lecture08.TOKENIZER, (3, 16, 16), "a big green cross")
