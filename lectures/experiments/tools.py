@@ -7,6 +7,7 @@ import functools
 import itertools
 import json
 import os
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -72,7 +73,11 @@ def in_parallel(one, *lists) -> list:
     calls = list(itertools.product(*lists))
     if mode() != "cpu":
         return [one(*call) for call in calls]
-    with parallel_config("loky", inner_max_num_threads=1, max_nbytes=None):  # None: arrays are writable, as here
+    with (
+        parallel_config("loky", inner_max_num_threads=1, max_nbytes=None),  # None: arrays are writable, as here
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "A worker stopped")  # one that had grown by 300 MB is replaced by another
         return Parallel(cpu_count(), batch_size=1, pre_dispatch="all")(delayed(one)(*call) for call in calls)
 
 
