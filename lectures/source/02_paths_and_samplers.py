@@ -229,7 +229,7 @@ rows = [(k, sum(losses[k : k + 20]) / 20) for k in range(0, len(losses), 20)]
 _ = plot.losses(rows, title="a denoiser of two rings")
 
 # %% [markdown]
-# The loss falls little: the target is nearly all $x_0$ at large noise, all $\epsilon$ at little noise, what nobody can know there. `Denoiser.loss` in the package is these
+# The loss falls little: the target is nearly all $x_0$ at large noise, all $\epsilon$ at little noise, just what cannot be known there. `Denoiser.loss` in the package is these
 # lines, for any path and target. The exact model of this mixture says how far our net is from the best one:
 
 # %%
