@@ -314,8 +314,8 @@ def number(found, what: str) -> float:
 def _(answer, given):
     found = three(answer(1.0), 1.0)
     if all(close(v, w, 1e-3) for v, w in zip(found[:2], (2 / 3, 0.5), strict=True)):
-        raise Wrong("gamma is w", "At gamma 1 (off) all three are 1: yours are at gamma 0. With w = gamma - 1 they "
-                    "would be right.")  # fmt: skip
+        raise Wrong("gamma is w", "At gamma 1 (off) all three are 1; yours are those of gamma 2. You take gamma for "
+                    "w, which is gamma - 1.")  # fmt: skip
     slips = {
         "sharpened": {"first factor": (2.0, "The exponents are gamma and 1 - gamma: the slide's density has the factor "
                                        "p(x|c) once more.")},
