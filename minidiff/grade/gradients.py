@@ -1,5 +1,7 @@
 """Functions of autograd whose forward, backward, or both are computed on the other side of a socket."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor
 
@@ -24,16 +26,16 @@ class Product(torch.autograd.Function):
     of its `k` inputs, None where the results do not depend on it; and the number under which this is kept in turn."""
 
     @staticmethod
-    def forward(peer, box: dict, again: bool, k: int, call: Tensor, *tensors):
+    def forward(peer, box: SimpleNamespace, again: bool, k: int, call: Tensor, *tensors):
         reply, found = peer.ask({"do": "vjp", "call": int(call), "again": again}, list(tensors[k:]))
-        box["needs"] = reply["needs"]
+        box.needs = reply["needs"]
         products = [None if form is None else found[form["tensor"]] for form in reply["value"]]
         return *products, torch.tensor(reply["call"])
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.peer, box, _, _, _, *tensors = inputs
-        ctx.needs = box["needs"]
+        ctx.needs = box.needs
         ctx.save_for_backward(output[-1], *tensors)
         ctx.mark_non_differentiable(*(v for i, v in enumerate(output) if v is not None and i not in ctx.needs))
 
@@ -50,7 +52,7 @@ class Product(torch.autograd.Function):
 
 def products(peer, call: Tensor, inputs, vectors) -> tuple:
     """The gradients by the inputs of a call, and through them by whatever they depend on."""
-    return Product.apply(peer, {}, torch.is_grad_enabled(), len(inputs), call, *inputs, *vectors)[:-1]
+    return Product.apply(peer, SimpleNamespace(), torch.is_grad_enabled(), len(inputs), call, *inputs, *vectors)[:-1]
 
 
 def _each_row(function, plain: int, info, in_dims, inputs):
@@ -79,17 +81,18 @@ class Tied(torch.autograd.Function):
 
 class Asked(torch.autograd.Function):
     """A call; of its tensors the first `n` are arguments, the others hidden inputs. Its results, and the number under
-    which it is kept. The other side is asked in here, so that torch.func's transforms find the call."""
+    which it is kept. The other side is asked in here, so that torch.func's transforms find the call. (A box is where a
+    call leaves what is no tensor; a dictionary would be copied by those transforms.)"""
 
     @staticmethod
-    def forward(peer, box: dict, n: int, *tensors):
-        box["reply"], found = peer.ask(box["body"], list(tensors[:n]))
-        return *found[: box["reply"]["count"]], torch.tensor(box["reply"]["call"])
+    def forward(peer, box: SimpleNamespace, n: int, *tensors):
+        box.reply, found = peer.ask(box.body, list(tensors[:n]))
+        return *found[: box.reply["count"]], torch.tensor(box.reply["call"])
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.peer, box, ctx.n, *tensors = inputs
-        ctx.inputs, ctx.needs, ctx.results = box["body"]["needs"], box["reply"]["needs"], len(output) - 1
+        ctx.inputs, ctx.needs, ctx.results = box.body["needs"], box.reply["needs"], len(output) - 1
         kept = [output[-1], *(tensors[i] for i in ctx.inputs), *tensors[ctx.n :], *(output[i] for i in ctx.needs)]
         ctx.save_for_backward(*kept)
         ctx.save_for_forward(*kept)
@@ -113,10 +116,10 @@ class Asked(torch.autograd.Function):
         """J v, as the product of v with the derivative of J^T u by u."""
         call, inputs, outputs = Asked._saved(ctx)
         tangents = [tangents[3:][i] for i in ctx.inputs] + list(tangents[3 + ctx.n :])
-        vectors, box = [torch.zeros_like(v) for v in outputs], {}
+        vectors, box = [torch.zeros_like(v) for v in outputs], SimpleNamespace()
         *_, call = Product.apply(ctx.peer, box, True, len(inputs), call, *inputs, *vectors)
         both = [*inputs, *vectors]
-        ahead = [torch.zeros_like(inputs[i]) if tangents[i] is None else tangents[i] for i in box["needs"]]
+        ahead = [torch.zeros_like(inputs[i]) if tangents[i] is None else tangents[i] for i in box.needs]
         found = products(ctx.peer, call, both, ahead)[len(inputs) :]
         found = dict(zip(ctx.needs, found, strict=True))
         return *(found.get(i) for i in range(ctx.results)), None
