@@ -61,9 +61,10 @@ def read(path: Path) -> Submission:
             broken.append(text)
             found.problems.append(f"code cell {n} is left out: {in_words(tree)}")
         else:
-            statements += [Statement(node, of) for whole in tree.body for node, of in single(whole, text)]
-    if len(statements) > MOST_STATEMENTS:
-        raise ValueError(f"{path.name} has more than {MOST_STATEMENTS} statements outside functions")
+            if len(statements) + len(tree.body) > MOST_STATEMENTS:
+                raise ValueError(f"{path.name} has more than {MOST_STATEMENTS} statements outside functions")
+            lines = text.split("\n")
+            statements += [Statement(node, own) for whole in tree.body for node, own in single(whole, lines)]
     notebook = Notebook(statements, broken)
     for exercise in EXERCISES.values():
         if program := notebook.program(exercise, found.problems):
@@ -100,23 +101,22 @@ def parsed(cell: str) -> tuple[str, ast.Module | Exception]:
     return text, ValueError(f"more than {MOST_MAGICS} magics")
 
 
-def single(node: ast.stmt, text: str) -> list[tuple[ast.stmt, str]]:
+def single(node: ast.stmt, lines: list[str]) -> list[tuple[ast.stmt, str]]:
     """A statement and its text. Of an import one for each name, for one that fails must not cost the others."""
     if not isinstance(node, IMPORTS):
-        return [(node, segment(text, node))]
+        return [(node, segment(lines, node))]
     parts = [type(node)(**{**dict(ast.iter_fields(node)), "names": [alias]}) for alias in node.names]
     return [(part, ast.unparse(part)) for part in parts]
 
 
-def segment(text: str, node: ast.stmt) -> str:
-    """The text of a statement, decorators included."""
-    lines = text.split("\n")[: node.end_lineno]
+def segment(lines: list[str], node: ast.stmt) -> str:
+    """The text of a statement in a cell's lines, decorators included."""
     start, column = node.lineno, node.col_offset
     if decorators := getattr(node, "decorator_list", None):
         start, column = decorators[0].lineno, 0
-    lines[-1] = lines[-1].encode()[: node.end_col_offset].decode()
-    lines = lines[start - 1 :]
-    return "\n".join([lines[0].encode()[column:].decode(), *lines[1:]])
+    own = lines[start - 1 : node.end_lineno]
+    own[-1] = own[-1].encode()[: node.end_col_offset].decode()  # the parser counts bytes
+    return "\n".join([own[0].encode()[column:].decode(), *own[1:]])
 
 
 def blocks(node: ast.stmt) -> Iterator[ast.stmt]:

@@ -22,7 +22,7 @@ def code_cells(path: Path) -> list[str]:
         raise ValueError(f"{name} is empty")
     text = decoded(data)
     found = of_notebook(text, name) if name.lower().endswith(".ipynb") else of_script(text)
-    cells = [re.sub(r"\r\n?", "\n", cell).encode("utf-8", "replace").decode() for cell in found]
+    cells = [one_ending(cell).encode("utf-8", "replace").decode() for cell in found]
     if sum(map(len, cells)) > MOST_CODE:
         raise ValueError(f"{name} has more than {MOST_CODE // 2**20} MB of code")
     return cells
@@ -99,4 +99,9 @@ def of_notebook(text: str, name: str) -> list[str]:
 
 def of_script(text: str) -> list[str]:
     """The parts of a .py, cut where a line starts with # %%."""
-    return re.split(r"^# ?%%.*$", text.replace("\r", ""), flags=re.MULTILINE)
+    return re.split(r"^# ?%%.*$", one_ending(text), flags=re.MULTILINE)
+
+
+def one_ending(text: str) -> str:
+    """A text whose lines end in \\n."""
+    return re.sub(r"\r\n?", "\n", text)
