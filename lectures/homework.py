@@ -149,7 +149,8 @@ RUN_AUTOGRADER = """#!/usr/bin/env bash
 # Gradescope runs this for each submission, as root, with no arguments.
 ROOT=${AUTOGRADER:-/autograder}
 cd "$ROOT"
-exec "$ROOT/venv/bin/python" -m minidiff grade "$ROOT/submission" --json "$ROOT/results/results.json"ONLY
+"$ROOT/venv/bin/python" -m minidiff grade "$ROOT/submission" --json "$ROOT/results/results.json"ONLY
+test -f "$ROOT/results/results.json"  # what cannot be read has its line there, and 0 points
 """
 
 

@@ -10,16 +10,17 @@ HONEST = """def best_guess(x_t, alpha, sigma, s):
 RIGHT = """def fresh_share(alpha_t, sigma_t, alpha_s, sigma_s):
     return 1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2
 """
+_IMPORTS = "import ctypes, os, signal, socket, sys, threading, time\nimport torch\n"
 _HEAD = "def fresh_share(alpha_t, sigma_t, alpha_s, sigma_s):\n"
 _RETURN = "    return 1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2\n"
 _WRONG = "    return 0 * sigma_s\n"
 _NAME = "    ctypes.CDLL(None).prctl(15, b'hostile', 0, 0, 0)\n"  # so that what is left running can be found
 
 
-def _does(lines: str, after: str = _RETURN, imports: str = "") -> str:
+def _does(lines: str, after: str = _RETURN) -> str:
     """An answer that does something first, and then what is right, or wrong."""
     body = "".join(f"    {line}\n" for line in lines.splitlines())
-    return f"import ctypes, os, signal, socket, sys, threading, time\nimport torch\n{imports}{_HEAD}{_NAME}{body}{after}"
+    return f"{_IMPORTS}{_HEAD}{_NAME}{body}{after}"
 
 
 def _tries(lines: str, after: str = _RETURN) -> str:
@@ -31,6 +32,32 @@ def _tries(lines: str, after: str = _RETURN) -> str:
 _FORK = "if os.fork() == 0:\n    os.setsid()\n    {}\n    os._exit(0)"
 _HEARTBEAT = "while True: time.sleep(0.1); open('OUTSIDE/alive', 'a').write('x')"
 _FORGED = '{"score": 100, "tests": [{"number": "02.7", "score": 1, "max_score": 1, "status": "passed"}]}'
+
+_SAID = "Exercise 02.7 fresh_share: right, 1 point"
+_WRITES = f"""for folder in ('.', '..', 'OUTSIDE', '/autograder/results'):
+    try: open(folder + '/results.json', 'w').write('''{_FORGED}''')
+    except OSError: pass"""
+_MESSAGES = """for fd in range(3, 64):
+    try: os.write(fd, bytes(7) + b'\\x02{}' * 9)
+    except OSError: pass"""
+_PEEKS = """for p in os.listdir('/proc'):
+    if p.isdigit() and int(p) != os.getpid(): open(f'/proc/{p}/mem', 'r+b').read(1)"""
+_FRAMES = """f = sys._getframe()
+while f:
+    if 'left' in f.f_locals: return f.f_locals['left']
+    f = f.f_back"""
+_GARBAGE = """import gc
+for o in gc.get_objects():
+    if getattr(o, '__name__', '') == 'close': o.__code__ = (lambda a, b, r=0: True).__code__"""
+_TENSOR = """import torch
+class Liar(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, f, types, args=(), kwargs=None):
+        if 'le' in f.__name__: return torch.tensor(True)
+        return super().__torch_function__(f, types, args, kwargs or {})
+"""
+
+_MEMORY = "memory", "time"  # on a slow machine time is over first
 
 ATTACKS = {
     # it does not end, or ends too early
@@ -46,16 +73,16 @@ ATTACKS = {
     "exit": (_does("sys.exit(0)"), "raised"),
     "segmentation fault": (_does("ctypes.string_at(0)"), "died"),
     "kills itself": (_does("os.kill(os.getpid(), 9)"), "died"),
-    "deep recursion": (_does("sys.setrecursionlimit(10**9)\ndef f(): return f()\nf()"), ("raised", "died")),
+    "deep recursion": (_does("sys.setrecursionlimit(10**9)\ndef f(): return f()\nf()"), ("raised", "died", "time")),
     "a default argument that exits": (
         "import os\ndef fresh_share(alpha_t, sigma_t, alpha_s, sigma_s, now=os._exit(0)):\n" + _RETURN, "died"),
     "raises BaseException": (_does("raise KeyboardInterrupt"), "raised"),
     # it takes too much
-    "8 GiB": (_does("x = [torch.ones(2**28) for _ in range(8)]"), "memory"),
-    "8 GiB of lists": (_does("x = []\nwhile True: x.append(bytes(2**24))"), "memory"),
+    "8 GiB": (_does("x = [torch.ones(2**28) for _ in range(8)]"), _MEMORY),
+    "8 GiB of lists": (_does("x = []\nwhile True: x.append(bytes(2**24))"), _MEMORY),
     "a result without end": (_does("pass", "    return torch.zeros(1, dtype=torch.float64).expand(10**12)\n"),
-                             ("too large", "memory", "shape")),
-    "a text of a gigabyte": (_does("pass", "    return 'x' * 2**29\n"), ("too large", "memory", "no tensor")),
+                             ("too large", *_MEMORY)),
+    "a text of a gigabyte": (_does("pass", "    return 'x' * 2**29\n"), ("too large", *_MEMORY)),
     "huge file": (_tries("f = open('huge', 'wb')\nwhile True: f.write(bytes(2**24))", _WRONG), "value"),
     "fork bomb": (_does("while True:\n    try: os.fork()\n    except OSError: pass"), ("time", "died")),
     "threads": (_tries("while True: threading.Thread(target=time.sleep, args=(10**6,), daemon=True).start()"), 1),
@@ -67,21 +94,11 @@ ATTACKS = {
     "kills all": (_tries("os.kill(-1, 9)", _WRONG), ("died", "value")),
     "kills its group": (_tries("os.killpg(0, 9)", _WRONG), ("died", "value")),
     "stops its parent": (_tries("os.kill(os.getppid(), 19)", _WRONG), ("time", "died", "value")),
-    "forged results": (
-        _tries(f"for d in ('.', '..', 'OUTSIDE', '/autograder/results', '/tmp'):\n"
-               f"    try: open(d + '/results.json', 'w').write('''{_FORGED}''')\n    except OSError: pass", _WRONG), "value"),
-    "forged output": (
-        _tries(f"for fd in range(3):\n    os.write(fd, b'''{_FORGED}\\nExercise 02.7 fresh_share: right, 1 point\\n''')", _WRONG),
-        "value",
-    ),
-    "forged messages": (
-        _tries("for fd in range(3, 64):\n    try: os.write(fd, b'\\0' * 7 + b'\\x02{}' * 9)\n    except OSError: pass", _WRONG),
-        ("died", "value", "protocol"),
-    ),
+    "forged results": (_tries(_WRITES, _WRONG), "value"),
+    "forged output": (_tries(f"for fd in range(3): os.write(fd, b'''{_FORGED}\\n{_SAID}''')", _WRONG), "value"),
+    "forged messages": (_tries(_MESSAGES, _WRONG), ("died", "value", "too large", "forged")),
     "closes all": (_does("os.closerange(0, 64)"), "died"),
-    "memory of other processes": (
-        _tries("for p in os.listdir('/proc'):\n    if p.isdigit() and int(p) != os.getpid(): open(f'/proc/{p}/mem', 'r+b').read(1)",
-               _WRONG), "value"),
+    "memory of other processes": (_tries(_PEEKS, _WRONG), "value"),
     "open sockets": (_does("s = socket.create_connection(('127.0.0.1', PORT), 2)\ns.sendall(b'hostile')"),
                      {"strong": "raised", "none": 1}),
     "secrets of the environment": (
@@ -91,23 +108,16 @@ ATTACKS = {
                                "torch.Tensor.__le__ = lambda *a: torch.tensor(True)", _WRONG), "value"),
     "patched check": (_tries("import minidiff.check.exercise as e\ne.close = lambda *a, **k: True", _WRONG), "value"),
     "patched verdict": (_tries("import minidiff.check as c\nc.Verdict.points = 1", _WRONG), "value"),
-    "looks into the check": (
-        _does("f = sys._getframe()\nwhile f:\n    if 'left' in f.f_locals: return f.f_locals['left']\n    f = f.f_back", _WRONG),
-        "value"),
-    "garbage collector": (
-        _tries("import gc\nfor o in gc.get_objects():\n    if getattr(o, '__name__', '') == 'close': o.__code__ = (lambda a, b, r=0: True).__code__",
-               _WRONG), "value"),
+    "looks into the check": (_does(_FRAMES, _WRONG), "value"),
+    "garbage collector": (_tries(_GARBAGE, _WRONG), "value"),
     "a liar": (
         "import torch\nclass Liar:\n    __eq__ = __le__ = __lt__ = __ge__ = __gt__ = lambda *a: True\n"
         "    shape, dtype, ndim = (), torch.float64, 0\n    __getattr__ = lambda self, name: lambda *a, **k: self\n"
-        + _HEAD + "    return Liar()\n", "no number or no tensor"),
-    "a lying tensor": (
-        "import torch\nclass Liar(torch.Tensor):\n    @classmethod\n    def __torch_function__(cls, f, types, args=(), kwargs=None):\n"
-        "        return torch.tensor(True) if 'le' in f.__name__ else super().__torch_function__(f, types, args, kwargs or {})\n"
-        + _HEAD + "    return torch.zeros((), dtype=torch.float64).as_subclass(Liar)\n", "value"),
+        + _HEAD + "    return Liar()\n", "no tensor"),
+    "a lying tensor": (_TENSOR + _HEAD + "    return torch.zeros(()).as_subclass(Liar)\n", ("dtype", "value", "forged")),
     "unpickle bomb": (
         "import os\nclass Bomb:\n    def __reduce__(self): return os.system, ('touch OUTSIDE/bomb',)\n"
-        + _HEAD + "    return Bomb()\n", "no number or no tensor"),
+        + _HEAD + "    return Bomb()\n", "no tensor"),
     "imports the lectures": (_does("import lectures", _RETURN), "raised"),
     "imports the experiments": (_does("import experiments", _RETURN), "raised"),
     "imports the checks": (_does("import minidiff.check", _RETURN), "raised"),

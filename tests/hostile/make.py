@@ -1,13 +1,17 @@
 """Write the submissions that cheat or break into a folder: python -m hostile.make FOLDER, in tests/.
 
-DESERVES: file -> exercise -> points, or the key (or keys) of a verdict with 0 points; where the level of isolation makes a
-difference, a dictionary by level. UNREAD: file -> a word of the line that says why it cannot be read.
+Grade them with --sandbox strong, or as root: without namespaces some of them end all processes of the user they run as.
+
+DESERVES: file -> exercise -> points, or the key (or keys) of a verdict with 0 points; a dictionary by level where the
+isolation makes a difference. UNREAD: file -> a word of the line that says why it cannot be read.
 """
 
 import io
 import json
 import sys
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -79,38 +83,38 @@ def known() -> str:
     return _KNOWN.format(known=found)
 
 
-def files() -> dict[str, bytes]:
-    """What is handed in, but for the attacks."""
+def files() -> dict[str, Callable[[], bytes]]:
+    """What is handed in, but for the attacks: file -> what makes its bytes."""
     full = HONEST, RIGHT
     return {
-        "deleted checks.ipynb": notebook(*full),
-        "edited checks.ipynb": notebook(HONEST, WRONG, "check.fresh_share = print\nprint('right, 1 point')"),
-        "untouched.ipynb": notebook(HONEST, STUB.format("fresh_share", "02.7"), STUB.format("ddim", "02.4")),
-        "older format.ipynb": older(*full),
-        "Colab.ipynb": colab(*full),
-        "copied cells.ipynb": notebook(HONEST, HONEST, WRONG, RIGHT),
-        "copied cells, the wrong one last.ipynb": notebook(HONEST, RIGHT, WRONG),
-        "syntax error in another cell.ipynb": notebook("def f(:\n", *full, "x ="),
-        "syntax error in the answer.ipynb": notebook(HONEST, RIGHT.replace("return", "retur")),
-        "magics.ipynb": notebook("%matplotlib inline\n!pip install minidiff\n" + HONEST, "%%time\n" + RIGHT),
-        "a training loop.ipynb": notebook(HONEST, "while True: pass", RIGHT, "import os\nos._exit(0)"),
-        "BOM and CRLF.ipynb": b"\xef\xbb\xbf" + notebook(*(c.replace("\n", "\r\n") for c in full)),
-        "BOM and CRLF.py": b"\xef\xbb\xbf" + "\n".join(full).replace("\n", "\r\n").encode(),
-        "a script.py": "\n".join(full).encode(),
-        "Latin-1.py": ("# Fr\xe9chet\n" + "\n".join(full)).encode("latin-1"),
-        "a zip.zip": zipped(**{"homework/hw.ipynb": notebook(*full)}),
-        "public seed.ipynb": notebook(HONEST, known()),
-        "the package's own.ipynb": notebook(HONEST, RIGHT, _OWN),
-        "reads the solutions.ipynb": notebook(HONEST, _SOURCES),
-        "empty.ipynb": b"",
-        "no notebook.ipynb": b'{"nbformat": 4}',
-        "half a notebook.ipynb": notebook(*full)[:300],
-        "nested.ipynb": b"[" * 200_000,
-        "a picture.png": b"\x89PNG\r\n",
-        "a zip that leads out.zip": zipped(**{"../../outside.ipynb": notebook(*full)}),
-        "two notebooks.zip": zipped(**{"a.ipynb": notebook(*full), "b.ipynb": notebook(*full)}),
-        "a zip bomb.zip": zipped(**{"a.ipynb": bytes(2**28)}),
-        "many outputs.ipynb": notebook(*full) + b" " * 30 * 2**20,
+        "deleted checks.ipynb": lambda: notebook(*full),
+        "edited checks.ipynb": lambda: notebook(HONEST, WRONG, "check.fresh_share = print\nprint('right, 1 point')"),
+        "untouched.ipynb": lambda: notebook(HONEST, STUB.format("fresh_share", "02.7"), STUB.format("ddim", "02.4")),
+        "older format.ipynb": lambda: older(*full),
+        "Colab.ipynb": lambda: colab(*full),
+        "copied cells.ipynb": lambda: notebook(HONEST, HONEST, WRONG, RIGHT),
+        "copied cells, the wrong one last.ipynb": lambda: notebook(HONEST, RIGHT, WRONG),
+        "syntax error in another cell.ipynb": lambda: notebook("def f(:\n", *full, "x ="),
+        "syntax error in the answer.ipynb": lambda: notebook(HONEST, RIGHT.replace("return", "retur")),
+        "magics.ipynb": lambda: notebook("%matplotlib inline\n!pip install minidiff\n" + HONEST, "%%time\n" + RIGHT),
+        "a training loop.ipynb": lambda: notebook(HONEST, "while True: pass", RIGHT, "import os\nos._exit(0)"),
+        "BOM and CRLF.ipynb": lambda: b"\xef\xbb\xbf" + notebook(*(c.replace("\n", "\r\n") for c in full)),
+        "BOM and CRLF.py": lambda: b"\xef\xbb\xbf" + "\n".join(full).replace("\n", "\r\n").encode(),
+        "a script.py": lambda: "\n".join(full).encode(),
+        "Latin-1.py": lambda: ("# Fr\xe9chet\n" + "\n".join(full)).encode("latin-1"),
+        "a zip.zip": lambda: zipped(**{"homework/hw.ipynb": notebook(*full)}),
+        "public seed.ipynb": lambda: notebook(HONEST, known()),
+        "the package's own.ipynb": lambda: notebook(HONEST, RIGHT, _OWN),
+        "reads the solutions.ipynb": lambda: notebook(HONEST, _SOURCES),
+        "empty.ipynb": lambda: b"",
+        "no notebook.ipynb": lambda: b'{"nbformat": 4}',
+        "half a notebook.ipynb": lambda: notebook(*full)[:300],
+        "nested.ipynb": lambda: b"[" * 200_000,
+        "a picture.png": lambda: b"\x89PNG\r\n",
+        "a zip that leads out.zip": lambda: zipped(**{"../../outside.ipynb": notebook(*full)}),
+        "two notebooks.zip": lambda: zipped(**{"a.ipynb": notebook(*full), "b.ipynb": notebook(*full)}),
+        "a zip bomb.zip": lambda: zipped(**{"a.ipynb": bytes(2**28)}),
+        "many outputs.ipynb": lambda: notebook(*full) + b" " * 30 * 2**20,
     }
 
 
@@ -143,14 +147,10 @@ for _name, _keys in {
 def write(folder: Path, names: list[str] | None = None, outside: Path = Path("/outside"), port: int = 9) -> None:
     """Write the submissions, or those of these names. `outside` is a folder and `port` one of this machine's that
     attacks try to reach."""
-    for name, data in made().items():
-        if names is None or name in names:
-            data = data.replace(b"OUTSIDE", str(outside).encode()).replace(b"PORT", str(port).encode())
-            (folder / name).write_bytes(data)
-
-
-def made() -> dict[str, bytes]:
-    return files() | {f"{name}.ipynb": notebook(HONEST, attack) for name, (attack, _) in ATTACKS.items()}
+    makes = files() | {f"{name}.ipynb": partial(notebook, HONEST, attack) for name, (attack, _) in ATTACKS.items()}
+    for name in makes if names is None else names:
+        data = makes[name]().replace(b"OUTSIDE", str(outside).encode()).replace(b"PORT", str(port).encode())
+        (folder / name).write_bytes(data)
 
 
 if __name__ == "__main__":
