@@ -6,8 +6,10 @@ import os
 import resource
 import signal
 import site
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -63,53 +65,68 @@ def other_user() -> int | None:
 # --- namespaces ---
 
 
-def enter_namespaces(folder: str, user: int | None) -> None:
-    """Go into new namespaces, as process 1 of them, with a file system of only what Python and the package need.
+def start_alone(folder: str, user: int | None, life: Callable[[], None]) -> int:
+    """Fork a process that runs `life` in new namespaces, with a file system of only what Python and the package need.
 
     `folder` is where it is put together; in it everything is read-only but /work, 64 MiB that are gone afterwards.
-    Returns in process 1; the process that calls this waits for it and exits. Raises OSError where that cannot be done.
+    Returns the number of a process that ends when `life` has, with status 0 unless something failed.
     """
-    ready, go = os.pipe()
-    maps = os.fork()
-    if maps == 0:
-        _write_maps(os.getppid(), user, ready)
-    try:
-        _libc("unshare", _NEW)
-    finally:
-        os.write(go, b"x")
-        os.close(go), os.close(ready)
-        _, status = os.waitpid(maps, 0)
-    if status:
-        raise OSError("the user namespace got no users")
-    first = os.fork()
-    if first:
-        _, status = os.waitpid(first, 0)
-        os._exit(os.waitstatus_to_exitcode(status) & 255)
-    dies_with_parent()
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ours.close()
+            dies_with_parent(), readable()
+            _libc("unshare", _NEW)
+            theirs.sendall(b"x")
+            if not theirs.recv(1):
+                raise OSError("the new namespace got no users")
+            theirs.close()
+            _wait_for(lambda: _as_first(folder, life))
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(1)
+    theirs.close()
+    with ours, contextlib.suppress(OSError):
+        if ours.recv(1):
+            _write_maps(pid, user)
+            ours.sendall(b"x")
+    return pid
+
+
+def _wait_for(function: Callable[[], None]) -> None:
+    """Run a function in a fork, and end as that does."""
+    pid = os.fork()
+    if pid == 0:
+        dies_with_parent()
+        function()
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    os._exit(os.waitstatus_to_exitcode(status) & 255)
+
+
+def _as_first(folder: str, life: Callable[[], None]) -> None:
+    """As process 1 of its namespace, which limits do not end: what is to be limited is a fork."""
     _new_root(folder)
+    _wait_for(life)
 
 
 def try_namespaces() -> None:
     """Enter namespaces in the folder that the command line names; the exit status says whether that worked."""
     user = other_user()
-    enter_namespaces(sys.argv[1], user)
-    confine(5, 2**30, user, True)
-    os._exit(0)
+    pid = start_alone(sys.argv[1], user, lambda: confine(5, 2**30, user, True))
+    _, status = os.waitpid(pid, 0)
+    sys.exit(os.waitstatus_to_exitcode(status) & 255)
 
 
-def _write_maps(pid: int, user: int | None, ready: int) -> None:
+def _write_maps(pid: int, user: int | None) -> None:
     """From outside a new user namespace: root maps itself and the other user, anyone else only himself."""
-    status = 1
-    try:
-        os.read(ready, 1)
-        ids = {os.geteuid(): os.getegid()} | ({} if user is None else {user: user})
-        if user is None:
-            Path(f"/proc/{pid}/setgroups").write_text("deny")
-        for name, numbers in (("uid_map", ids), ("gid_map", ids.values())):
-            Path(f"/proc/{pid}/{name}").write_text("\n".join(f"{n} {n} 1" for n in numbers))
-        status = 0
-    finally:
-        os._exit(status)
+    ids = {os.geteuid(): os.getegid()} | ({} if user is None else {user: user})
+    if user is None:
+        Path(f"/proc/{pid}/setgroups").write_text("deny")
+    for name, numbers in (("uid_map", ids), ("gid_map", ids.values())):
+        Path(f"/proc/{pid}/{name}").write_text("\n".join(f"{n} {n} 1" for n in numbers))
 
 
 def _new_root(root: str) -> None:

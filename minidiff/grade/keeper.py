@@ -31,6 +31,7 @@ def main() -> None:
     keeper = Keeper()
     from .. import check
 
+    nursery.settle()
     print("{}", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
