@@ -74,7 +74,7 @@ class Grade:
     def one(self, exercises: tuple[str, ...]) -> None:
         """Grade PATH as one submission, and print the verdicts."""
         from . import report
-        from .grade import asked, grade
+        from .grade import asked, grade, uncounted
 
         before = report.load(self.json) if self.json else None
         if before and before["extra_data"]["finished"]:
@@ -89,13 +89,15 @@ class Grade:
         if not plan.exercises:
             raise ValueError(f"{self.path} defines none of the course's exercises")
         print(results["output"])
+        if not exercises and (words := uncounted(plan)):
+            print(words)
 
     def all(self, exercises: tuple[str, ...]) -> None:
         """Grade the submissions in the folder PATH, and print the summary."""
         from ..device import replacing
         from . import report
         from .canvas import Export
-        from .grade import Places, asked, earlier, grade_class, submissions
+        from .grade import Places, asked, earlier, grade_class, submissions, uncounted
 
         places = Places(self.csv or self.path.absolute().with_name(f"{self.path.absolute().name}-grades.csv"))
         export = Export(self.canvas, self.column) if self.canvas else None
@@ -107,7 +109,8 @@ class Grade:
             raise ValueError(f"{places.folder} holds a grading with seed {before[0]} of {' '.join(before[1])}: "
                              "ask for the same, or choose another --csv")  # fmt: skip
         graded = grade_class(paths, plan, places, self.jobs)
-        said = f"{report.summary(graded)}\nSeed {plan.seed}. {self.isolation()}"
+        words = "" if exercises else uncounted(plan)
+        said = f"{report.summary(graded)}\n{words + chr(10) if words else ''}Seed {plan.seed}. {self.isolation()}"
         with replacing(places.summary) as temporary:
             temporary.write_text(said + "\n", encoding="utf-8", errors="replace")
         print(f"{said}\n{places.csv}, {places.summary}, and for each submission {places.folder}")

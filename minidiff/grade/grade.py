@@ -54,6 +54,13 @@ def asked(paths: list[Path]) -> tuple[str, ...]:
     return tuple(id for id in EXERCISES if counts[id] and counts[id] >= QUARTER * readable)
 
 
+def uncounted(plan: Plan) -> str:
+    """What to say of exercises of the same lectures that are not in the plan."""
+    lectures = {id[:2] for id in plan.exercises}
+    left = [id for id in EXERCISES if id[:2] in lectures and id not in plan.exercises]
+    return f"not counted, as nothing is defined for them: {', '.join(left)}; --only would count them" if left else ""
+
+
 def grade(
     path: Path, plan: Plan, workers: Workers, out: Path | None = None, tell: Callable[[Verdict], None] | None = None
 ) -> dict:
