@@ -7,16 +7,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import here
 import pytest
-from here import RIGHT, STUB, WRONG, PlanHere, check_gradescope, refused, save
+from here import RIGHT, STUB, WRONG, check_gradescope, plan_here, refused, save
 
 from minidiff.check import EXERCISES
 from minidiff.grade.canvas import Export
-from minidiff.grade.grade import Places, asked, chosen, grade_class
+from minidiff.grade.grade import Places, asked, chosen, earlier, grade_class
 from minidiff.run.cli import main
 
 pytestmark = pytest.mark.usefixtures("answers_here")
@@ -107,85 +106,77 @@ def test_names_of_few_are_not_asked(class_of):
     assert asked([class_of / "wrongann_12347_903_hw.ipynb"]) == ("02.1", "07.2")
 
 
-# --- killed ---
+# --- several at a time, and killed ---
+
+
+def in_order(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.name[0] != ".")
 
 
 def test_jobs_side_by_side_give_what_one_gives(class_of, tmp_path):
-    paths = sorted(p for p in class_of.iterdir() if p.name[0] != ".")
-    plan, found = PlanHere(("02.1", "02.2"), seed=5), []
+    found = []
     for jobs in (1, 2):
         places = Places(tmp_path / f"{jobs}.csv")
-        graded = grade_class(paths, plan, places, jobs)
+        graded = grade_class(in_order(class_of), plan_here("02.1", "02.2", seed=5), places, jobs)
         found.append((places.csv.read_text(), {n: r["tests"] for n, r in sorted(graded.items())}))
     assert found[0] == found[1]
 
 
-def test_a_job_that_dies_costs_one_submission(class_of, tmp_path, capsys):
-    deadly = RIGHT + "\nclass solve:\n    import os; os.kill(os.getpid(), 9)\n"
-    save(class_of / "deadly.ipynb", deadly)
-    paths = sorted(p for p in class_of.iterdir() if p.name[0] != ".")
-    places = Places(tmp_path / "grades.csv")
-    graded = grade_class(paths, PlanHere(("02.1", "02.2"), seed=5), places, jobs=2)
-    assert len(graded) == 10 and graded["doejane_12345_901_hw.ipynb"]["score"] == 1
-    found = graded["deadly.ipynb"]
-    assert [t["tags"] for t in found["tests"]] == [["right"], ["not judged"]] and found["score"] == 1
-    assert "the grader's process died" in rows_of(places.csv)["deadly.ipynb"]["notes"]
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_stops_a_grading_stops_all_jobs(jobs, class_of, tmp_path, monkeypatch):
+    def interrupted(self, exercise, program, seed):
+        here.Workers.judged.append(exercise.id)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(here.Workers, "judge", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        grade_class(in_order(class_of), plan_here("02.1", "02.2"), Places(tmp_path / "grades.csv"), jobs)
+    assert len(here.Workers.judged) <= 7
 
 
 KILLED = """
-import multiprocessing, os, signal, sys
+import os, signal, sys
 from pathlib import Path
-from here import PlanHere
+import here
 from minidiff.grade import grade, report
 
-if __name__ == "__main__":
-    folder, table, jobs = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    write, seen = report.write_csv, []
+folder, table, jobs = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+grade.Workers, write, seen = here.Workers, report.write_csv, []
 
-    def killing(graded, path):
-        write(graded, path)
-        seen.append(0)
-        if len(seen) == 4:
-            print(*(p.pid for p in multiprocessing.active_children()), flush=True)
-            os.kill(os.getpid(), signal.SIGKILL)
+def killing(graded, path):
+    write(graded, path)
+    seen.append(0)
+    if len(seen) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    report.write_csv = killing
-    paths = sorted(p for p in folder.iterdir() if p.name[0] != ".")
-    grade.grade_class(paths, PlanHere(("02.1", "02.2"), seed=5), grade.Places(table), jobs)
+report.write_csv = killing
+paths = sorted(p for p in folder.iterdir() if p.name[0] != ".")
+grade.grade_class(paths, here.plan_here("02.1", "02.2", seed=5), grade.Places(table), jobs)
 """
+
+
+def judged_in(data: bytes) -> list[str]:
+    return [t["output"] for t in json.loads(data)["tests"] if t["tags"] not in (["not judged"], ["missing"])]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_killed_grading_goes_on(jobs, class_of, tmp_path):
-    script, places = tmp_path / "killed.py", Places(tmp_path / "grades.csv")
-    script.write_text(KILLED)
+    places, paths = Places(tmp_path / "grades.csv"), in_order(class_of)
     env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    command = [sys.executable, script, class_of, places.csv, str(jobs)]
+    command = [sys.executable, "-c", KILLED, class_of, places.csv, str(jobs)]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    wait_for_the_end_of([int(pid) for pid in done.stdout.split("\n")[-2].split()])
     assert len(rows_of(places.csv)) == 4
-    finished = {
-        p: p.read_bytes() for p in places.folder.glob("*.json") if json.loads(p.read_text())["extra_data"]["finished"]
-    }
-    assert len(finished) >= 4
-    paths = sorted(p for p in class_of.iterdir() if p.name[0] != ".")
-    graded = grade_class(paths, PlanHere(("02.1", "02.2"), seed=5), places)
+    (places.folder / ".tmp-1-torn.json").write_text("{")  # as a kill may leave one
+    before = {path: judged_in(path.read_bytes()) for path in places.folder.glob("[!.]*.json")}
+    assert earlier(places) == (5, ("02.1", "02.2"))
+    graded = grade_class(paths, plan_here("02.1", "02.2", seed=5), places)
     assert len(rows_of(places.csv)) == len(graded) == 9
-    assert all(path.read_bytes() == data for path, data in finished.items() if '"unread"' not in data.decode())
-    judged_now = len([id for id in here.Workers.judged if id == "02.1"])
-    assert judged_now == 7 - sum('"unread"' not in data.decode() for data in finished.values())
-
-
-def wait_for_the_end_of(pids: list[int]) -> None:
-    """Of processes that are not this one's children: the jobs end by themselves when the grader is gone."""
-    for pid in pids:
-        try:
-            while Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0] != "Z":
-                time.sleep(0.05)
-        except OSError:
-            continue
+    assert len(here.Workers.judged) == 7 - sum(map(len, before.values()))
+    assert all(outputs == judged_in(path.read_bytes()) for path, outputs in before.items() if outputs)
+    fresh = grade_class(paths, plan_here("02.1", "02.2", seed=5), Places(tmp_path / "fresh.csv"))
+    assert {n: r["tests"] for n, r in fresh.items()} == {n: r["tests"] for n, r in graded.items()}
 
 
 # --- Canvas ---

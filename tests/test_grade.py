@@ -11,7 +11,7 @@ import build
 import here
 import nbformat
 import pytest
-from here import RIGHT, WRONG, PlanHere, check_gradescope, refused, save
+from here import RIGHT, WRONG, check_gradescope, plan_here, refused, save
 
 from minidiff.check import EXERCISES
 from minidiff.grade import grade as grading
@@ -41,8 +41,7 @@ def test_every_lecture(source, tmp_path):
     for name, solved in (("none", []), ("half", half), ("full", of_it)):
         path = tmp_path / f"{name}.ipynb"
         nbformat.write(of_lecture(source, solved.__contains__), path)
-        plan = PlanHere(asked([path]), seed=7)
-        results = grade(path, plan, plan.workers())
+        results = grade(path, plan_here(*asked([path]), seed=7), here.Workers())
         assert [t["number"] for t in results["tests"]] == of_it and results["extra_data"]["problems"] == []
         for test in results["tests"]:
             right = test["number"] in solved
@@ -73,7 +72,7 @@ def test_results_are_there_before_anything_is_read_and_after_each_exercise(tmp_p
             look()
             return super().judge(*args)
 
-    plan, read = PlanHere(("02.1", "02.2", "02.3"), seed=3), grading.read
+    plan, read = plan_here("02.1", "02.2", "02.3", seed=3), grading.read
     monkeypatch.setattr(grading, "read", lambda path: (look(), read(path))[1])
     results = grade(path, plan, Looking(), out)
     look()
@@ -86,7 +85,7 @@ def test_results_are_there_before_anything_is_read_and_after_each_exercise(tmp_p
 
 def test_long_and_dangerous_words_of_an_answer_are_cut(tmp_path):
     code = "def v_target(*a):\n    raise ValueError('\\x1b[2J\\x07' + 'a' * 10**6)"
-    results = grade(save(tmp_path / "x.ipynb", code), PlanHere(("02.1",), 0), here.Workers())
+    results = grade(save(tmp_path / "x.ipynb", code), plan_here("02.1"), here.Workers())
     text = results["tests"][0]["output"]
     assert len(text) < 5000 and "\x1b" not in text and "\x07" not in text
 
@@ -167,7 +166,7 @@ def test_progress(tmp_path, capsys):
     (["grade", "hw", "--canvas", "no.csv"], "no.csv"),
     (["grade", "hw", "--jobs", "0"], "--jobs and --seconds must be more than 0"),
     (["grade", "hw", "--seconds", "nan"], "--jobs and --seconds must be more than 0"),
-    (["grade", "hw", "--sandbox", "weak"], "--sandbox is auto, strong, none, not 'weak'"),
+    (["grade", "hw", "--sandbox", "weak"], "unknown sandbox 'weak'"),
     (["grade", "hw", "--memory", "much"], "--memory is a size as 2GiB or 500MiB, not 'much'"),
     (["grade", "hw", "--memory", "1KiB"], "is too little"),
     (["grade", "hw", "--only", "99.1"], "--only: unknown exercise '99.1': choose from 00.1"),
@@ -177,7 +176,7 @@ def test_progress(tmp_path, capsys):
     (["grade", "none"], "no submission in none defines one of the course's exercises"),
     (["progress", "no"], "no does not exist"),
     (["progress", "empty"], "empty holds no notebooks"),
-    (["progress", "x.ipynb", "--sandbox", "weak"], "--sandbox is auto"),
+    (["progress", "x.ipynb", "--sandbox", "weak"], "unknown sandbox 'weak'"),
     (["progress", "empty.py"], "empty.py is empty"),
 ])  # fmt: skip
 def test_bad_options(options, words, tmp_path, capsys, monkeypatch):
