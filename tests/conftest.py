@@ -46,6 +46,18 @@ def quick_classifiers(patch, folder):
 
 
 @pytest.fixture
+def answers_here(monkeypatch):
+    """Grading runs answers in this process."""
+    import here
+
+    from minidiff.grade import grade, progress
+
+    here.Workers.judged.clear()
+    for module in (grade, progress):
+        monkeypatch.setattr(module, "Workers", here.Workers)
+
+
+@pytest.fixture
 def quick_judge(monkeypatch, tmp_path):
     quick_classifiers(monkeypatch, tmp_path / "data")
 

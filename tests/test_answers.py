@@ -7,7 +7,7 @@ import zipfile
 
 import build
 import pytest
-from here import verdict
+from here import STUB, Workers, notebook, save
 
 from minidiff.check import EXERCISES
 from minidiff.grade.answers import read
@@ -15,21 +15,10 @@ from minidiff.grade.answers import read
 LECTURE = build.HERE / "source" / "02_paths_and_samplers.py"
 IDS = tuple(id for id in EXERCISES if id.startswith("02"))
 V_TARGET = "def v_target(x0, eps, alpha, sigma):\n    return alpha * eps - sigma * x0\n"  # right for numbers
-STUB = 'def v_target(x0, eps, alpha, sigma):\n    raise NotImplementedError("exercise 02.1")\n'
-
-
-def notebook(*sources: str) -> dict:
-    """A notebook of code cells, as nbformat 4 has it."""
-    cells = [
-        {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": s} for s in sources
-    ]
-    return {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 
 
 def written(tmp_path, *sources: str):
-    path = tmp_path / "x.ipynb"
-    path.write_text(json.dumps(notebook(*sources)))
-    return path
+    return save(tmp_path / "x.ipynb", *sources)
 
 
 def source_of(path, id: str = "02.1") -> str:
@@ -51,7 +40,7 @@ def programs(solved, tmp_path_factory):
 
 def all_right(path) -> bool:
     found = read(path).programs
-    return tuple(found) == IDS and all(verdict(found[id], EXERCISES[id]).ok for id in IDS)
+    return tuple(found) == IDS and all(Workers().judge(EXERCISES[id], found[id], 0).ok for id in IDS)
 
 
 # --- what a definition is ---
@@ -216,7 +205,7 @@ def test_a_syntax_error_in_the_answer_is_told(before, tmp_path):
     code = "%matplotlib inline\ndef v_target(x0, eps, alpha, sigma)\n    return x0\n"
     found = read(written(tmp_path, *before, code))
     assert found.programs["02.1"].source == code.replace("%matplotlib inline", "pass")
-    assert verdict(found.programs["02.1"], EXERCISES["02.1"]).key == "syntax"
+    assert Workers().judge(EXERCISES["02.1"], found.programs["02.1"], 0).key == "syntax"
     assert source_of(written(tmp_path, V_TARGET, code)) == V_TARGET  # the last that parses
 
 

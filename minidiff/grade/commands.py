@@ -9,7 +9,6 @@ from ..run.options import option, seed
 
 # what a command needs is imported when it runs, so that --help and a misspelt option answer at once
 
-SANDBOXES = ("auto", "strong", "none")
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
@@ -38,7 +37,6 @@ class Grade:
         from .grade import chosen
 
         exercises = chosen(self.only) if self.only is not None else ()
-        print(self.isolation())
         self.one(exercises) if one else self.all(exercises)
 
     def checked(self) -> bool:
@@ -55,26 +53,21 @@ class Grade:
             raise ValueError("--column needs --canvas, the gradebook that it is of")
         if self.jobs < 1 or not self.seconds > 0:
             raise ValueError("--jobs and --seconds must be more than 0")
-        if self.sandbox not in SANDBOXES:
-            raise ValueError(f"--sandbox is {', '.join(SANDBOXES)}, not {self.sandbox!r}")
         return one
 
-    def isolation(self) -> str:
-        from .sandbox import isolation
-
-        return str(isolation(self.sandbox))
-
     def plan(self, exercises: tuple[str, ...], seed: int | None):
+        """What is asked and how answers run, which is printed."""
         from .grade import Plan
-        from .sandbox import Limits
+        from .sandbox import Limits, isolation
 
-        limits = Limits(self.seconds, size(self.memory))
-        return Plan(exercises, secrets.randbelow(2**48) if seed is None else seed, limits, self.sandbox)
+        isolated, limits = isolation(self.sandbox), Limits(self.seconds, size(self.memory))
+        print(isolated)
+        return Plan(exercises, secrets.randbelow(2**48) if seed is None else seed, limits, isolated)
 
     def one(self, exercises: tuple[str, ...]) -> None:
         """Grade PATH as one submission, and print the verdicts."""
         from . import report
-        from .grade import asked, grade
+        from .grade import asked, grade, uncounted
 
         before = report.load(self.json) if self.json else None
         if before and before["extra_data"]["finished"]:
@@ -89,13 +82,15 @@ class Grade:
         if not plan.exercises:
             raise ValueError(f"{self.path} defines none of the course's exercises")
         print(results["output"])
+        if not exercises and (words := uncounted(plan)):
+            print(words)
 
     def all(self, exercises: tuple[str, ...]) -> None:
         """Grade the submissions in the folder PATH, and print the summary."""
         from ..device import replacing
         from . import report
         from .canvas import Export
-        from .grade import Places, asked, earlier, grade_class, submissions
+        from .grade import Places, asked, earlier, grade_class, submissions, uncounted
 
         places = Places(self.csv or self.path.absolute().with_name(f"{self.path.absolute().name}-grades.csv"))
         export = Export(self.canvas, self.column) if self.canvas else None
@@ -107,7 +102,8 @@ class Grade:
             raise ValueError(f"{places.folder} holds a grading with seed {before[0]} of {' '.join(before[1])}: "
                              "ask for the same, or choose another --csv")  # fmt: skip
         graded = grade_class(paths, plan, places, self.jobs)
-        said = f"{report.summary(graded)}\nSeed {plan.seed}. {self.isolation()}"
+        words = "" if exercises else uncounted(plan)
+        said = f"{report.summary(graded)}\n{words + chr(10) if words else ''}Seed {plan.seed}. {plan.isolated}"
         with replacing(places.summary) as temporary:
             temporary.write_text(said + "\n", encoding="utf-8", errors="replace")
         print(f"{said}\n{places.csv}, {places.summary}, and for each submission {places.folder}")
@@ -127,8 +123,6 @@ class Progress:
 
         if not self.path.exists():
             raise ValueError(f"{self.path} does not exist: give a notebook, or a folder of notebooks")
-        if self.sandbox not in SANDBOXES:
-            raise ValueError(f"--sandbox is {', '.join(SANDBOXES)}, not {self.sandbox!r}")
         progress(self.path, self.sandbox)
 
 

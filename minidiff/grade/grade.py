@@ -4,16 +4,18 @@ import hashlib
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
 
 from ..check import EXERCISES, Exercise, Verdict
 from . import report
 from .answers import Submission, read
-from .jobs import in_processes
-from .sandbox import Limits, Workers, isolation
+from .sandbox import Isolation, Limits, Workers
 
 QUARTER = 0.25  # of a class: what fewer define is a name of their own, not what was asked
 
@@ -24,11 +26,11 @@ class Plan:
 
     exercises: tuple[str, ...]
     seed: int
-    limits: Limits = Limits()
-    sandbox: str = "auto"
+    limits: Limits
+    isolated: Isolation
 
     def workers(self) -> Workers:
-        return Workers(self.limits, isolation(self.sandbox))
+        return Workers(self.limits, self.isolated)
 
 
 def chosen(only: str) -> tuple[str, ...]:
@@ -54,8 +56,20 @@ def asked(paths: list[Path]) -> tuple[str, ...]:
     return tuple(id for id in EXERCISES if counts[id] and counts[id] >= QUARTER * readable)
 
 
+def uncounted(plan: Plan) -> str:
+    """What to say of exercises of the same lectures that are not in the plan."""
+    lectures = {id[:2] for id in plan.exercises}
+    left = [id for id in EXERCISES if id[:2] in lectures and id not in plan.exercises]
+    return f"not counted, as nothing is defined for them: {', '.join(left)}; --only would count them" if left else ""
+
+
 def grade(
-    path: Path, plan: Plan, workers: Workers, out: Path | None = None, tell: Callable[[Verdict], None] | None = None
+    path: Path,
+    plan: Plan,
+    workers: Workers,
+    out: Path | None = None,
+    tell: Callable[[Verdict], None] = lambda verdict: None,
+    stopping: Event | None = None,
 ) -> dict:
     """Judge a submission; the results in Gradescope's form.
 
@@ -76,18 +90,24 @@ def grade(
         return results
     results = continued(before, exercises, plan.seed, submission)
     for exercise in exercises:
-        if report.judged(results, exercise.id):
-            continue
-        began = time.monotonic()
-        verdict = judge(exercise, submission, workers, plan.seed)
-        report.enter(results, verdict)
-        results["execution_time"] = round(results["execution_time"] + time.monotonic() - began, 3)
-        save()
-        if tell:
+        if stopping and stopping.is_set():
+            return results
+        if not report.judged(results, exercise.id):
+            verdict = timed(exercise, submission, workers, results)
+            save()
             tell(verdict)
-    report.finish(results, str(isolation(plan.sandbox)), submission.problems)
+    report.finish(results, str(plan.isolated), submission.problems)
     save()
     return results
+
+
+def timed(exercise: Exercise, submission: Submission, workers: Workers, results: dict) -> Verdict:
+    """Judge an exercise and enter the verdict, and the time that it took, into the results."""
+    began = time.monotonic()
+    verdict = judge(exercise, submission, workers, results["extra_data"]["seed"])
+    report.enter(results, verdict)
+    results["execution_time"] = round(results["execution_time"] + time.monotonic() - began, 3)
+    return verdict
 
 
 def judge(exercise: Exercise, submission: Submission, workers: Workers, seed: int) -> Verdict:
@@ -147,7 +167,7 @@ def earlier(places: Places) -> tuple[int, tuple[str, ...]] | None:
     else."""
     if places.folder.exists() and not places.folder.is_dir():
         raise ValueError(f"{places.folder} is a file: choose another --csv, for the results go there")
-    for path in sorted(places.folder.glob("*.json")):
+    for path in sorted(places.folder.glob("[!.]*.json")):
         results = report.load(path)
         return results["extra_data"]["seed"], tuple(t["number"] for t in results["tests"])
     for path in (places.csv, places.summary):
@@ -157,7 +177,7 @@ def earlier(places: Places) -> tuple[int, tuple[str, ...]] | None:
 
 
 def grade_class(paths: list[Path], plan: Plan, places: Places, jobs: int = 1) -> dict[str, dict]:
-    """Judge every submission, in `jobs` processes at a time; the results by the file's name.
+    """Judge every submission, `jobs` at a time; the results by the file's name.
 
     A submission's results lie in the folder as soon as an exercise is judged, the table is written after each
     submission. What an earlier grading finished is not judged again.
@@ -165,18 +185,34 @@ def grade_class(paths: list[Path], plan: Plan, places: Places, jobs: int = 1) ->
     places.folder.mkdir(parents=True, exist_ok=True)
     graded: dict[str, dict] = {}
     began = time.monotonic()
-
-    def done(path: Path, results: dict) -> None:
+    for path, results in side_by_side(paths, plan, places, jobs):
         graded[path.name] = results
         report.write_csv(graded, places.csv)
         unread = f", {'; '.join(results['extra_data']['problems'])}" if results["extra_data"].get("unread") else ""
         print(f"{len(graded)} of {len(paths)}: {report.clean(path.name)}, {results['score']} of {report.most(results)} "
               f"points, {time.monotonic() - began:.0f} s{unread}", flush=True)  # fmt: skip
-
-    if jobs == 1:
-        with plan.workers() as workers:
-            for path in paths:
-                done(path, grade(path, plan, workers, places.of(path)))
-    else:
-        in_processes([(path, places.of(path)) for path in paths], jobs, plan, done)
     return graded
+
+
+def side_by_side(paths: list[Path], plan: Plan, places: Places, jobs: int) -> Iterator[tuple[Path, dict]]:
+    """Each submission and its results, as they are done. Threads are enough: they wait for processes that judge."""
+    idle, stopping = SimpleQueue(), Event()
+
+    def one(path: Path) -> dict:
+        workers = idle.get()
+        try:
+            return grade(path, plan, workers, places.of(path), stopping=stopping)
+        finally:
+            idle.put(workers)
+
+    with ExitStack() as stack:
+        for _ in range(jobs):
+            idle.put(stack.enter_context(plan.workers()))
+        pool = stack.enter_context(ThreadPoolExecutor(jobs))
+        futures = {pool.submit(one, path): path for path in paths}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            stopping.set()  # after an error or Ctrl-C what is being judged is judged to its end, and no more
+            pool.shutdown(cancel_futures=True)
