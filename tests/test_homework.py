@@ -53,6 +53,11 @@ def test_an_untouched_homework_runs_to_its_end(written, capsys, monkeypatch):
     assert sum(line.startswith("lecture ") and ": 0 of " in line for line in said) == 11
 
 
+def test_a_lecture_stands_for_its_exercises():
+    assert homework.chosen("05.2, 06  05.2") == ["05.2", *(id for id in check.EXERCISES if id.startswith("06"))]
+    assert homework.chosen("") == list(check.EXERCISES)
+
+
 def test_the_cover_adds_up_and_keeps_the_order(written):
     notebook = nbformat.read(written / "hw.ipynb", 4)
     nbformat.validate(notebook)

@@ -9,6 +9,7 @@ import pytest
 import variants
 
 from minidiff import check
+from minidiff.run import cli
 
 LECTURES = Path(__file__).parents[1] / "lectures"
 TEXT = (LECTURES / "TEACHING.md").read_text(encoding="utf-8")
@@ -32,6 +33,16 @@ def test_the_times_add_up():
 def test_paths_lead_somewhere():
     paths = re.findall(r"(?<![\w/.])(?:minidiff|tests|lectures|datasets)/[\w./]+(?![\w*])", TEXT)
     assert len(paths) > 5 and not [path for path in paths if not (LECTURES.parent / path.rstrip(".")).exists()]
+
+
+def test_commands_and_options_exist(capsys):
+    for name in ("grade", "progress"):
+        with pytest.raises(SystemExit):
+            cli.main([name, "--help"])
+    known = set(re.findall(r"--[a-z]+", capsys.readouterr().out))
+    known |= set(re.findall(r"--[a-z]+", (LECTURES / "build.py").read_text())) | {"--seed", "--force", "--help"}
+    assert set(re.findall(r"-m minidiff (\w+)", TEXT)) == {"grade"}
+    assert len(re.findall(r"--[a-z]+", TEXT)) > 15 and not set(re.findall(r"(?<!-)--[a-z]+", TEXT)) - known
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ ATTACKS = {
         "import torch\nclass Liar:\n    __eq__ = __le__ = __lt__ = __ge__ = __gt__ = lambda *a: True\n"
         "    shape, dtype, ndim = (), torch.float64, 0\n    __getattr__ = lambda self, name: lambda *a, **k: self\n"
         + _HEAD + "    return Liar()\n", "no tensor"),
-    "a lying tensor": (_TENSOR + _HEAD + "    return torch.zeros(()).as_subclass(Liar)\n", ("dtype", "value", "forged")),
+    "a lying tensor": (_TENSOR + _HEAD + "    return torch.ones(()).as_subclass(Liar)\n", ("value", "forged")),
     "unpickle bomb": (
         "import os\nclass Bomb:\n    def __reduce__(self): return os.system, ('touch OUTSIDE/bomb',)\n"
         + _HEAD + "    return Bomb()\n", "no tensor"),

@@ -138,7 +138,7 @@ for _name, _keys in {
     "copied cells, the wrong one last.ipynb": {"02.7": "no square"},
     "syntax error in the answer.ipynb": {"02.7": ("missing", "syntax")},
     "public seed.ipynb": {"02.7": "value"},
-    "the package's own.ipynb": {"02.4": "raised"},
+    "the package's own.ipynb": {"02.4": "own version"},
     "reads the solutions.ipynb": {"02.7": {"strong": "raised", "none": 1}},
 }.items():
     DESERVES[_name] |= _keys
