@@ -22,7 +22,7 @@ QUICK = "_exit", "kills all", "daemon", "forged results", "patched check", "look
 QUICK = [f"{name}.ipynb" for name in (*QUICK, "public seed", "the package's own", "untouched")]
 QUICK += ["BOM and CRLF.py", "a zip that leads out.zip", "nested.ipynb"]
 CHEATS = "patched allclose", "patched check", "looks into the check"
-COMM = b"hostile"  # how processes of attacks name themselves
+NAMED = f"evil{os.getpid()}"  # how processes of attacks call themselves, in this run of the tests
 
 
 def can(level: str) -> None:
@@ -40,7 +40,7 @@ def running() -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/comm"):
         with contextlib.suppress(OSError):
-            found += [path.parent.name] if path.read_bytes().strip() == COMM else []
+            found += [path.parent.name] if path.read_text().strip() == NAMED else []
     return found
 
 
@@ -54,7 +54,7 @@ def graded(level: str, folder: Path, names: list[str] | None, seconds: int) -> N
     handed_in, outside = folder / "class", folder / "outside"
     handed_in.mkdir(), outside.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        write(handed_in, names, outside, server.getsockname()[1])
+        write(handed_in, names, outside, server.getsockname()[1], NAMED)
         before = digests(handed_in)
         command = [sys.executable, "-m", "minidiff", "grade", str(handed_in), "--only", EXERCISES, "--sandbox", level,
                    "--seconds", str(seconds), "--csv", str(folder / "grades.csv")]  # fmt: skip
@@ -105,7 +105,7 @@ def test_the_cheats_do_cheat_a_check_in_the_same_process(name, monkeypatch):
         monkeypatch.setattr(owner, patched, getattr(owner, patched))  # put back afterwards
     names = {}
     exec(
-        known() if name == "public seed" else ATTACKS[name][0].replace("prctl(15, b'hostile', 0, 0, 0)", "getpid()"),
+        known() if name == "public seed" else ATTACKS[name][0].replace("prctl(15, b'NAMED', 0, 0, 0)", "getpid()"),
         names,
     )
     assert check.verdict("02.7", names["fresh_share"], seed=0).points == 1

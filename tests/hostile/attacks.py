@@ -1,7 +1,7 @@
 """Answers to 02.7 that attack the grader or cheat. In each submission an honest answer to 00.2 stands beside them.
 
 ATTACKS: name -> (the answer's cell, what it deserves: its points, or the key of its verdict and 0 points).
-OUTSIDE stands for a folder of the test's, in which nothing may be written.
+OUTSIDE stands for a folder of the test's, in which nothing may be written, NAMED for the name of the processes.
 """
 
 HONEST = """def best_guess(x_t, alpha, sigma, s):
@@ -14,7 +14,7 @@ _IMPORTS = "import ctypes, os, signal, socket, sys, threading, time\nimport torc
 _HEAD = "def fresh_share(alpha_t, sigma_t, alpha_s, sigma_s):\n"
 _RETURN = "    return 1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2\n"
 _WRONG = "    return 0 * sigma_s\n"
-_NAME = "    ctypes.CDLL(None).prctl(15, b'hostile', 0, 0, 0)\n"  # so that what is left running can be found
+_NAME = "    ctypes.CDLL(None).prctl(15, b'NAMED', 0, 0, 0)\n"  # so that what is left running can be found
 
 
 def _does(lines: str, after: str = _RETURN) -> str:
@@ -29,8 +29,14 @@ def _tries(lines: str, after: str = _RETURN) -> str:
     return _does(f"try:\n{body}except BaseException:\n    pass", after)
 
 
-_FORK = "if os.fork() == 0:\n    os.setsid()\n    {}\n    os._exit(0)"
-_HEARTBEAT = "while True: time.sleep(0.1); open('OUTSIDE/alive', 'a').write('x')"
+_DAEMON = """if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        while True:
+            time.sleep(0.1)
+            try: open('OUTSIDE/alive', 'a').write('x')
+            except OSError: pass
+    os._exit(0)"""
 _FORGED = '{"score": 100, "tests": [{"number": "02.7", "score": 1, "max_score": 1, "status": "passed"}]}'
 
 _SAID = "Exercise 02.7 fresh_share: right, 1 point"
@@ -87,7 +93,7 @@ ATTACKS = {
     "fork bomb": (_does("while True:\n    try: os.fork()\n    except OSError: pass"), ("time", "died")),
     "threads": (_tries("while True: threading.Thread(target=time.sleep, args=(10**6,), daemon=True).start()"), 1),
     # it leaves something running
-    "daemon": (_tries(_FORK.format(_FORK.format(_HEARTBEAT).replace("\n", "\n    "))), 1),
+    "daemon": (_tries(_DAEMON), 1),
     "daemon that holds the pipes": (_tries("if os.fork() == 0: time.sleep(10**6)"), 1),
     # it goes for the grader
     "kills its parent": (_tries("os.kill(os.getppid(), 9)", _WRONG), ("died", "value")),

@@ -144,12 +144,14 @@ for _name, _keys in {
     DESERVES[_name] |= _keys
 
 
-def write(folder: Path, names: list[str] | None = None, outside: Path = Path("/outside"), port: int = 9) -> None:
+def write(folder: Path, names: list[str] | None = None, outside="/outside", port: int = 9, named="hostile") -> None:
     """Write the submissions, or those of these names. `outside` is a folder and `port` one of this machine's that
-    attacks try to reach."""
+    attacks try to reach, `named` how their processes call themselves."""
     makes = files() | {f"{name}.ipynb": partial(notebook, HONEST, attack) for name, (attack, _) in ATTACKS.items()}
     for name in makes if names is None else names:
-        data = makes[name]().replace(b"OUTSIDE", str(outside).encode()).replace(b"PORT", str(port).encode())
+        data = makes[name]()
+        for word, value in (("OUTSIDE", outside), ("PORT", port), ("NAMED", named)):
+            data = data.replace(word.encode(), str(value).encode())
         (folder / name).write_bytes(data)
 
 
