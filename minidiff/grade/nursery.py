@@ -88,7 +88,7 @@ def serve(control: socket.socket) -> None:
 def _start(folder: str, user: int | None, life) -> None:
     if os.fork() == 0:
         try:
-            isolate.dies_with_parent(), isolate.readable()
+            isolate.started()
             os.chdir(folder)
             life()
         finally:
@@ -97,7 +97,6 @@ def _start(folder: str, user: int | None, life) -> None:
 
 def _live(descriptor: int, order: dict) -> None:
     """The life of an answer's process."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     _bare(descriptor)
     _forbid(order["id"])
