@@ -90,15 +90,21 @@ class Exercise:
             except Wrong as wrong:
                 return self._verdict(passed, title, wrong.key, wrong.message)
             except NotImplementedError:
-                return self._verdict([], "", "not written", "not written yet")
+                return self.not_written()
             except Exception as error:
                 return self._verdict(passed, title, "raised", told(error, answer))
             passed.append(title)
         return self._verdict(passed, "", "right", "", answer)
 
+    def not_written(self) -> Verdict:
+        """The verdict on a stub."""
+        return self._verdict([], "", "not written", "not written yet")
+
     def ended(self, key: str, message: str) -> Verdict:
-        """The verdict on an answer that could not be judged to the end."""
-        return self._verdict([], "it could not be judged to the end", key, message)
+        """The verdict on an answer that could not be judged to its end."""
+        head = f"Exercise {self.id} {self.name}: not judged to its end (0 of {self.points} points)"
+        text = "\n".join([head, *(f"    {line}" for line in message.splitlines()), f"  See {self.see}."])
+        return Verdict(self.id, self.name, False, 0, key, text)
 
     def _verdict(self, passed: list[str], failed: str, key: str, message: str, answer=None) -> Verdict:
         ok, head = key == "right", f"Exercise {self.id} {self.name}: "

@@ -6,19 +6,19 @@ import os
 import resource
 import signal
 import site
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(os.path.abspath(__file__)).parents[1]  # as import has it
 USER = 59_000  # with no account; the process's number is added, so that gradings at once are different users
 _FILE = 16 * 2**20  # bytes of the largest file that an answer may write
+# the kernel's numbers, from its headers
 _NEW = 0x00020000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000  # mount, uts, ipc, user, pid, net
-_PRIVATE, _BIND, _INSIDE = (
-    1 << 18 | 1 << 14,
-    1 << 12 | 1 << 14,
-    1 << 1 | 1 << 2,
-)  # with all below; no setuid, no devices
+_PRIVATE, _BIND = 1 << 18 | 1 << 14, 1 << 12 | 1 << 14  # with all that is mounted below
+_INSIDE = 1 << 1 | 1 << 2  # no rights by files, no devices
 _READ_ONLY, _NO_SETUID, _BELOW, _MOUNT_SETATTR = 1, 2, 0x8000, 442
 _PDEATHSIG, _SUBREAPER, _DUMPABLE, _NO_NEW_PRIVS = 1, 36, 4, 38
 
@@ -41,6 +41,13 @@ def dies_with_parent() -> None:
     prctl(_PDEATHSIG, signal.SIGKILL)
 
 
+def started() -> None:
+    """At the beginning of a process for an answer, which comes from one that waits for none and may not be read."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    dies_with_parent()
+    prctl(_DUMPABLE, 1)  # so that its files in /proc, and what it writes there, are its user's
+
+
 def adopts_orphans() -> None:
     """What descendants leave running becomes a child of this process."""
     prctl(_SUBREAPER, 1)
@@ -51,10 +58,6 @@ def unreadable() -> None:
     prctl(_DUMPABLE, 0)
 
 
-def readable() -> None:
-    prctl(_DUMPABLE, 1)
-
-
 def other_user() -> int | None:
     """The user that answers run as: one without an account or rights where this process is root, else None."""
     return USER + os.getpid() % 5000 if os.geteuid() == 0 else None
@@ -63,53 +66,68 @@ def other_user() -> int | None:
 # --- namespaces ---
 
 
-def enter_namespaces(folder: str, user: int | None) -> None:
-    """Go into new namespaces, as process 1 of them, with a file system of only what Python and the package need.
+def start_alone(folder: str, user: int | None, life: Callable[[], None]) -> int:
+    """Fork a process that runs `life` in new namespaces, with a file system of only what Python and the package need.
 
     `folder` is where it is put together; in it everything is read-only but /work, 64 MiB that are gone afterwards.
-    Returns in process 1; the process that calls this waits for it and exits. Raises OSError where that cannot be done.
+    Returns the number of a process that ends when `life` has, with status 0 unless something failed.
     """
-    ready, go = os.pipe()
-    maps = os.fork()
-    if maps == 0:
-        _write_maps(os.getppid(), user, ready)
-    try:
-        _libc("unshare", _NEW)
-    finally:
-        os.write(go, b"x")
-        os.close(go), os.close(ready)
-        _, status = os.waitpid(maps, 0)
-    if status:
-        raise OSError("the user namespace got no users")
-    first = os.fork()
-    if first:
-        _, status = os.waitpid(first, 0)
-        os._exit(os.waitstatus_to_exitcode(status) & 255)
-    dies_with_parent()
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ours.close()
+            started()
+            _libc("unshare", _NEW)
+            theirs.sendall(b"x")
+            if not theirs.recv(1):
+                raise OSError("the new namespace got no users")
+            theirs.close()
+            _wait_for(lambda: _as_first(folder, life))
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(1)
+    theirs.close()
+    with ours, contextlib.suppress(OSError):
+        if ours.recv(1):
+            _write_maps(pid, user)
+            ours.sendall(b"x")
+    return pid
+
+
+def _wait_for(function: Callable[[], None]) -> None:
+    """Run a function in a fork, and end as that does."""
+    pid = os.fork()
+    if pid == 0:
+        dies_with_parent()
+        function()
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    os._exit(os.waitstatus_to_exitcode(status) & 255)
+
+
+def _as_first(folder: str, life: Callable[[], None]) -> None:
+    """As process 1 of its namespace, which limits do not end: what is to be limited is a fork."""
     _new_root(folder)
+    _wait_for(life)
 
 
 def try_namespaces() -> None:
     """Enter namespaces in the folder that the command line names; the exit status says whether that worked."""
     user = other_user()
-    enter_namespaces(sys.argv[1], user)
-    confine(5, 2**30, user, True)
-    os._exit(0)
+    pid = start_alone(sys.argv[1], user, lambda: confine(5, 2**30, user, True))
+    _, status = os.waitpid(pid, 0)
+    sys.exit(os.waitstatus_to_exitcode(status) & 255)
 
 
-def _write_maps(pid: int, user: int | None, ready: int) -> None:
+def _write_maps(pid: int, user: int | None) -> None:
     """From outside a new user namespace: root maps itself and the other user, anyone else only himself."""
-    status = 1
-    try:
-        os.read(ready, 1)
-        ids = {os.geteuid(): os.getegid()} | ({} if user is None else {user: user})
-        if user is None:
-            Path(f"/proc/{pid}/setgroups").write_text("deny")
-        for name, numbers in (("uid_map", ids), ("gid_map", ids.values())):
-            Path(f"/proc/{pid}/{name}").write_text("\n".join(f"{n} {n} 1" for n in numbers))
-        status = 0
-    finally:
-        os._exit(status)
+    ids = {os.geteuid(): os.getegid()} | ({} if user is None else {user: user})
+    if user is None:
+        Path(f"/proc/{pid}/setgroups").write_text("deny")
+    for name, numbers in (("uid_map", ids), ("gid_map", ids.values())):
+        Path(f"/proc/{pid}/{name}").write_text("\n".join(f"{n} {n} 1" for n in numbers))
 
 
 def _new_root(root: str) -> None:

@@ -90,7 +90,7 @@ def verdict(exercise: Exercise, source: str, names: tuple[str, ...], seed: int, 
     except Ended as ended:
         return exercise.ended(ended.key, ended.message)
     except NotImplementedError:
-        return exercise.ended("not written", "not written yet")
+        return exercise.not_written()
     except SyntaxError as error:
         return exercise.ended("syntax", told(error, None))
     except Exception as error:

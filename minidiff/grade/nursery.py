@@ -3,6 +3,7 @@
 It runs no line of a student's. What it forks shuts itself in (isolate.py) and then runs one answer (worker.py).
 """
 
+import gc
 import importlib
 import json
 import os
@@ -18,10 +19,12 @@ from . import isolate
 from .worker import Answer, OwnVersion
 
 _GONE = ("lectures", "experiments", "tests", "mutants", "minidiff.check", "minidiff.grade")
-_USUAL = ("scipy.stats", "scipy.linalg", "scipy.integrate", "scipy.optimize", "scipy.special", "statistics",
-          "fractions", "torch.fx.experimental.symbolic_shapes", "minidiff.guidance", "minidiff.samplers", "minidiff.text")  # fmt: skip
+_USUAL = (
+    "fractions", "statistics", "scipy.stats", "scipy.linalg", "scipy.integrate", "scipy.optimize", "scipy.special",
+    "torch.fx.experimental.symbolic_shapes", "minidiff.guidance", "minidiff.samplers", "minidiff.text",
+)  # fmt: skip
 # exercise -> what the package has of it
-_OWN = {
+OWN = {
     "00.2": ("oracles.GaussianMixture.posterior_mean", "oracles.GaussianMixture.denoise"),
     "00.3": ("measure.metrics.modes_covered",),
     "01.1": ("oracles.GaussianMixture.score",),
@@ -53,10 +56,19 @@ _OWN = {
 def warm() -> None:
     """Import what answers usually import, so that each need not."""
     torch.set_num_threads(1)
-    for name in (*_USUAL, *(f"minidiff.{_place(dotted)[0]}" for own in _OWN.values() for dotted in own)):
+    for name in _USUAL:
         importlib.import_module(name)
+    for dotted in {dotted for own in OWN.values() for dotted in own}:
+        found(dotted)
     x = torch.ones(2)
     torch.func.vmap(torch.square)(x), torch.func.jvp(torch.square, (x,), (x,))
+    settle()
+
+
+def settle() -> None:
+    """Have the collector pass over all there is now: what it looks at, each fork copies."""
+    gc.collect()
+    gc.freeze()
 
 
 def serve(control: socket.socket) -> None:
@@ -64,33 +76,28 @@ def serve(control: socket.socket) -> None:
     isolate.dies_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # what has ended is gone at once
     while True:
-        data, sockets, _, _ = socket.recv_fds(control, 2**16, 1)
+        data, descriptors, _, _ = socket.recv_fds(control, 2**16, 1)
         if not data:
             return
-        if os.fork() == 0:
-            try:
-                control.close()
-                _live(sockets[0], json.loads(data))
-            finally:
-                os._exit(0)
-        os.close(sockets[0])
+        order = json.loads(data)
+        start = isolate.start_alone if order["alone"] else _start
+        start(order["folder"], order["user"], lambda: _live(descriptors[0], order))  # noqa: B023 - called at once
+        os.close(descriptors[0])
+
+
+def _start(folder: str, user: int | None, life) -> None:
+    if os.fork() == 0:
+        try:
+            isolate.started()
+            os.chdir(folder)
+            life()
+        finally:
+            os._exit(0)
 
 
 def _live(descriptor: int, order: dict) -> None:
     """The life of an answer's process."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
-    isolate.dies_with_parent()
-    isolate.readable()
-    if order["alone"]:
-        isolate.enter_namespaces(order["folder"], order["user"])
-        first = os.fork()
-        if first:
-            os.waitpid(first, 0)
-            return
-        isolate.dies_with_parent()
-    else:
-        os.chdir(order["folder"])
     _bare(descriptor)
     _forbid(order["id"])
     random.seed(0), np.random.seed(0), torch.manual_seed(0)
@@ -125,24 +132,23 @@ class Gone:
 
 def _forbid(id: str) -> None:
     """What the package has of an exercise raises, by whatever name it is known."""
-    for dotted in _OWN.get(id, ()):
-        module, names = _place(dotted)
-        found = importlib.import_module(f"minidiff.{module}")
-        for name in names:
-            found = getattr(found, name)
-
-        while hasattr(found, "__wrapped__"):
-            found = found.__wrapped__
-        found.__globals__["OwnVersion"] = OwnVersion
-        found.__code__ = _refuse.__code__
+    for dotted in OWN.get(id, ()):
+        function = found(dotted)
+        while hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        function.__globals__["OwnVersion"] = OwnVersion
+        function.__code__ = _refuse.__code__
 
 
 def _refuse(*args, **options):
     raise OwnVersion("The package's own version is no answer: write it yourself.")
 
 
-def _place(dotted: str) -> tuple[str, list[str]]:
-    """A dotted name as module and the names in it: a class begins with a capital letter."""
+def found(dotted: str):
+    """A function of the package by its dotted name; the name of a class begins with a capital letter."""
     parts = dotted.split(".")
     depth = next((i for i, part in enumerate(parts) if part[0].isupper()), len(parts) - 1)
-    return ".".join(parts[:depth]), parts[depth:]
+    place = importlib.import_module(".".join(["minidiff", *parts[:depth]]))
+    for name in parts[depth:]:
+        place = getattr(place, name)
+    return place
