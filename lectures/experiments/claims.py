@@ -78,9 +78,10 @@ class Record:
 
     def __str__(self) -> str:
         """The number that decides and the verdicts, as a lecture prints them; the rest is in CLAIMS.md."""
+        of = f"our prediction ({_range(self.predicted)}) {'is' if self.met == 'open' else 'was'} {self.met}"
         return (
             f"{self.id}: {self.quantity}: {_number(asdict(self))}. {self.verdict.capitalize()}; "
-            f"our prediction ({_range(self.predicted)}) {'is' if self.met == 'open' else 'was'} {self.met}."
+            f"{of if self.met else 'by an earlier design of the experiment'}."
         )
 
     def full(self) -> str:
