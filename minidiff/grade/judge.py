@@ -89,7 +89,7 @@ def verdict(exercise: Exercise, source: str, names: tuple[str, ...], seed: int, 
         return exercise.verdict(Judge(sock).run(source, names), seed)
     except Ended as ended:
         return exercise.ended(ended.key, ended.message)
-    except SyntaxError as error:
-        return exercise.ended("syntax", told(error, None))
     except Exception as error:
-        return exercise.not_written() if is_stub(error) else exercise.ended("raised", told(error, None))
+        if is_stub(error):
+            return exercise.not_written()
+        return exercise.ended("syntax" if isinstance(error, SyntaxError) else "raised", told(error, None))
