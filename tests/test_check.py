@@ -95,6 +95,11 @@ def test_what_is_not_an_answer():
         check.dddim  # noqa: B018
 
 
+def test_what_torch_has_not_implemented_is_not_a_stub():
+    answer = defined("def fresh_share(a, b, c, d):\n    return a & b\n", "fresh_share")
+    assert "not implemented for" in check.verdict("fresh_share", answer).text
+
+
 def test_own_mistakes_are_shown_by_their_line():
     code = "def ddim(model, x, times, cond=None):\n    y = 2 * x\n    return y.alpha\n"
     text = check.verdict("ddim", defined(code, "ddim")).text

@@ -64,6 +64,15 @@ def test_a_class(class_of, capsys):
         check_gradescope(json.loads(path.read_text()))
 
 
+def test_many_same_answers_are_named_shortly(tmp_path):
+    for name in "abcdef":
+        save(tmp_path / "hw" / f"{name}.ipynb", RIGHT, f"x = {name!r}")
+    main(["grade", str(tmp_path / "hw")])
+    assert rows_of(tmp_path / "hw-grades.csv")["b.ipynb"]["notes"] == (
+        "same answers as a.ipynb, c.ipynb, d.ipynb and 2 more"
+    )
+
+
 def test_grading_again_judges_what_is_new(class_of, capsys):
     main(["grade", str(class_of)])
     seed, table = re.search(r"Seed (\d+)", capsys.readouterr().out)[1], class_of.with_name("hw-grades.csv")

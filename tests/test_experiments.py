@@ -1,5 +1,8 @@
 """The parts of the lectures' experiments whose answer is known."""
 
+import os
+import time
+
 import pytest
 import torch
 from experiments import (
@@ -16,6 +19,8 @@ from experiments import (
     stacks,
     tools,
 )
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from minidiff import data
 from minidiff.data.toys import eight_gaussians
@@ -247,3 +252,49 @@ def test_frames_see_each_other_unless_kept_apart(apart):
     gradient = torch.autograd.grad(net(x, torch.zeros(1), torch.ones(1, 5).long())[:, :, 0].sum(), x)[0]
     assert gradient[:, :, 0].abs().max() > 0
     assert (gradient[:, :, -1].abs().max() == 0) == apart
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """cpu mode on a machine with two cores."""
+    monkeypatch.setenv("MINIDIFF_MODE", "cpu")
+    monkeypatch.setattr(tools, "cpu_count", lambda: 2)
+    yield
+    get_reusable_executor(2).shutdown()
+
+
+def test_processes_share_the_calls(processes):
+    """With closures, one thread each, the results in the order of the lists, and those of a generator as here."""
+    here, shift = os.getpid(), torch.tensor(1.0)
+
+    def one(seed, name):
+        time.sleep(0.2 * (seed == 0))  # the first calls end last
+        x = shift + torch.randn(3, generator=torch.Generator().manual_seed(seed))
+        return (seed, name, os.getpid() != here, torch.get_num_threads()), x
+
+    rows, found = zip(*tools.in_parallel(one, range(3), "ab"), strict=True)
+    assert list(rows) == [(seed, name, True, 1) for seed in range(3) for name in "ab"]
+    assert torch.equal(torch.stack(found[::2]), torch.stack([one(seed, "a")[1] for seed in range(3)]))
+
+
+def test_what_fails_in_a_process_fails_here(processes):
+    """And the calls after it have processes again."""
+
+    def fails(seed):
+        if seed == 2:
+            raise ValueError(f"seed {seed} cannot be")
+
+    with pytest.raises(ValueError, match="seed 2 cannot be"):
+        tools.in_parallel(fails, range(4))
+    with pytest.raises(TerminatedWorkerError):
+        tools.in_parallel(lambda seed: os._exit(1), range(2))
+    assert tools.in_parallel(abs, (-1, 2)) == [1, 2]
+
+
+@pytest.mark.parametrize("mode", ["smoke", "gpu"])
+def test_other_modes_have_one_process(mode, processes, monkeypatch):
+    """So what a call changes is changed here."""
+    monkeypatch.setenv("MINIDIFF_MODE", mode)
+    seen = []
+    tools.in_parallel(lambda *call: seen.append((*call, os.getpid())), range(2), "ab")
+    assert seen == [(seed, name, os.getpid()) for seed in range(2) for name in "ab"]

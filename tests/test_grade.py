@@ -162,6 +162,7 @@ def test_progress(tmp_path, capsys):
     (["grade", "no.ipynb"], "no.ipynb does not exist"),
     (["grade", "x.ipynb", "--csv", "a.csv"], "--csv is for a folder of submissions"),
     (["grade", "hw", "--json", "a.json", "--canvas", "b.csv"], "--canvas is for a folder of submissions, without --js"),
+    (["grade", "hw", "--csv", "grades"], "--csv grades must end in .csv"),
     (["grade", "hw", "--column", "a"], "--column needs --canvas"),
     (["grade", "hw", "--canvas", "no.csv"], "no.csv"),
     (["grade", "hw", "--jobs", "0"], "--jobs and --seconds must be more than 0"),

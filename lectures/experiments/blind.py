@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from minidiff.denoise import Denoiser, uniform_times
 from minidiff.measure.metrics import frechet_distance
+from minidiff.measure.nets import parameters
 from minidiff.nets import DiT
 from minidiff.nets.layers import Fourier
 from minidiff.schedules import Linear
 from minidiff.train import new_state, train
 
 from . import tools
-from .tools import Outcome, level_error, pixel_distance, ratio_interval, seeded
+from .tools import Outcome, in_parallel, level_error, pixel_distance, ratio_interval, seeded
 
 LEVELS = torch.logspace(-1.3, 0.7, 9)  # sigma / alpha from .05 to 5
 LEARNED = ("eps", "v", "flow")
@@ -67,19 +68,22 @@ def digits_grid(smoke: bool) -> dict:
     seeds, marks, batch = tools.repeats(smoke), (1, 2) if smoke else (250, 500, 1000, 2000), 128
     train_set, held_out = tools.pictures("digits", gpu_size=8)
     real, again = held_out.at(torch.arange(len(held_out))), train_set.at(torch.arange(len(held_out)))
-    shape = (seeds, 2, len(LEARNED), len(marks))
-    far, error, sizes = torch.zeros(shape), torch.zeros(shape), [0, 0]
-    for seed, told, j in torch.cartesian_prod(*(torch.arange(n) for n in shape[:3])).tolist():
-        net = seeded(lambda told=told: Net(math.prod(train_set.shape), bool(told), tools.wide(256)), seed)
-        sizes[told] = sum(p.numel() for p in net.parameters())
-        model = Raw(net, Linear(), LEARNED[j]).to(tools.device())
 
-        def look(ema, seed=seed):
+    def net(told, seed=0):
+        return seeded(lambda: Net(math.prod(train_set.shape), told, tools.wide(256)), seed)
+
+    def learned(seed, told, target):
+        model = Raw(net(told, seed), Linear(), target).to(tools.device())
+
+        def look(ema):
             near = pixel_distance(ema, real[:16] if smoke else real, seed, 2 if smoke else 50)
             return near, level_error(ema, real, LEVELS).log().mean().exp()
 
-        found = snapshots(model, lambda g: train_set.batch(batch, g)[0], marks, seed, look)
-        far[seed, told, j], error[seed, told, j] = found.T
+        return snapshots(model, lambda g: train_set.batch(batch, g)[0], marks, seed, look).T
+
+    lists = range(seeds), (False, True), LEARNED
+    far, error = torch.stack(in_parallel(learned, *lists), 1).unflatten(1, tuple(map(len, lists)))
+    sizes = [parameters(net(told)) for told in (False, True)]
     return {
         "far": far, "error": error, "marks": marks, "floor": frechet_distance(again.flatten(1), real.flatten(1)),
         "data": f"{tools.named(train_set)}, MLPs of {sizes[0]:,} (blind) and {sizes[1]:,} parameters, raw x_t, linear "
@@ -108,15 +112,20 @@ def blind_photos(smoke: bool) -> Outcome:
     seeds, marks, batch = tools.repeats(smoke), (1, 2) if smoke else (50, 100, 200, 400), 4 if smoke else 32
     train_set, held_out = tools.pictures("photos")
     x0, _ = held_out.batch(8 if smoke else 128, torch.Generator().manual_seed(0))
-    errors, sizes = torch.zeros(seeds, 2, len(marks), len(LEVELS)), [0, 0]
-    for seed in range(seeds):
-        for told, (conditioning, ratio) in enumerate((("none", 5.5), ("adaln_zero", 2.0))):
-            options = {"patch": 4, "conditioning": conditioning, "mlp_ratio": ratio}
-            net = seeded(lambda o=options: DiT(3, 32, None, tools.wide(64), 4, **o), seed)
-            sizes[told] = sum(p.numel() for p in net.parameters())
-            model = Raw(net, Linear(), "flow").to(tools.device())
-            draw = lambda g: train_set.batch(batch, g)[0]  # noqa: E731
-            errors[seed, told] = snapshots(model, draw, marks, seed, lambda ema: level_error(ema, x0, LEVELS))
+
+    def net(told, seed=0):
+        options = (
+            {"conditioning": "adaln_zero", "mlp_ratio": 2.0} if told else {"conditioning": "none", "mlp_ratio": 5.5}
+        )
+        return seeded(lambda: DiT(3, 32, None, tools.wide(64), 4, patch=4, **options), seed)
+
+    def learned(seed, told):
+        model = Raw(net(told, seed), Linear(), "flow").to(tools.device())
+        draw = lambda g: train_set.batch(batch, g)[0]  # noqa: E731
+        return snapshots(model, draw, marks, seed, lambda ema: level_error(ema, x0, LEVELS))
+
+    errors = torch.stack(in_parallel(learned, range(seeds), (False, True))).unflatten(0, (seeds, 2))
+    sizes = [parameters(net(told)) for told in (False, True)]
     ratio = (errors[:, 0] / errors[:, 1]).log()
     return Outcome(
         *ratio_interval(ratio[:, -1].mean(1).tolist()),

@@ -27,8 +27,6 @@ from .tools import Outcome, device, interval, mode, verdict
 __all__ = ["Claim", "Outcome", "Record", "interval", "ledger", "measure", "mode", "registry", "verdict"]
 
 LEDGER = Path(__file__).parents[1] / "claims.json"
-# lectures whose new experiments are still to be measured: notebooks without outputs
-UNMEASURED = ("04", "05", "06", "09")
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,10 @@ class Record:
 
     def __str__(self) -> str:
         """The number that decides and the verdicts, as a lecture prints them; the rest is in CLAIMS.md."""
+        of = f"our prediction ({_range(self.predicted)}) {'is' if self.met == 'open' else 'was'} {self.met}"
         return (
             f"{self.id}: {self.quantity}: {_number(asdict(self))}. {self.verdict.capitalize()}; "
-            f"our prediction ({_range(self.predicted)}) {'is' if self.met == 'open' else 'was'} {self.met}."
+            f"{of if self.met else 'by an earlier design of the experiment'}."
         )
 
     def full(self) -> str:

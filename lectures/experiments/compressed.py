@@ -21,7 +21,7 @@ from minidiff.stages.latent import STD
 from minidiff.stages.priors import Gaussian, Mixture, fit
 from minidiff.stages.vq import usage
 
-from .tools import device, named, pictures, repeats, seeded, wide
+from .tools import device, in_parallel, named, pictures, repeats, seeded, wide
 from .tools import fit as fit_denoiser
 
 FACTORS = (1, 2, 4, 8)
@@ -106,28 +106,29 @@ def compressed(smoke: bool) -> dict:
     found = {"again": distance(training_pictures(n), smoke), "pictures": {("real", 1): training_pictures(8)}}
     digits, _, _ = classifiers(smoke)
     train_on = digits.at(torch.arange(100 if smoke else len(digits)))
-    for seed in range(seeds):
-        for f in FACTORS:
-            nets = {None: autoencoder(f, seed, smoke)}
-            if f == 2:
-                nets[CODES] = autoencoder(f, seed, smoke, CODES)
-            for codes, net in nets.items():
-                z = reconstruct(net, train_on)[1]
-                scale = 1.0 if codes else STD / z.std().item()
-                latents = Latents("latents", z, None, [], None, scale)
-                x = training_pictures(n)
-                back, index = reconstruct(net, x)
-                kind = " with codes" if codes else ""
-                found.setdefault(("floor" + kind, f), []).append(distance(back, smoke))
-                found.setdefault(("PSNR" + kind, f), []).append(psnr(x, back))
-                if codes:
-                    found.setdefault(("usage", f), []).append(usage(index, codes)[0])
-                found["pictures"].setdefault(("reconstructed" + kind, f), back[:8])
-                for name in PRIORS:
-                    if (name == "autoregressive") == bool(codes):
-                        x = pictures_of(name, latents, net, n, seed, smoke)
-                        found.setdefault((name, f), []).append(distance(x, smoke))
-                        found["pictures"].setdefault((name, f), x[:8])
+
+    def measured(seed, kind):
+        f, codes = kind
+        net = autoencoder(f, seed, smoke, codes)
+        z, x = reconstruct(net, train_on)[1], training_pictures(n)
+        latents = Latents("latents", z, None, [], None, 1.0 if codes else STD / z.std().item())
+        back, index = reconstruct(net, x)
+        suffix = " with codes" if codes else ""
+        numbers = {"floor" + suffix: distance(back, smoke), "PSNR" + suffix: psnr(x, back)}
+        numbers |= {"usage": usage(index, codes)[0]} if codes else {}
+        shown = {"reconstructed" + suffix: back[:8]}
+        for name in PRIORS:
+            if (name == "autoregressive") == bool(codes):
+                x = pictures_of(name, latents, net, n, seed, smoke)
+                numbers[name], shown[name] = distance(x, smoke), x[:8]
+        return f, numbers, shown
+
+    kinds = [(f, codes) for f in FACTORS for codes in ((None, CODES) if f == 2 else (None,))]
+    for f, numbers, shown in in_parallel(measured, range(seeds), kinds):
+        for name, value in numbers.items():
+            found.setdefault((name, f), []).append(value)
+        for name, x in shown.items():
+            found["pictures"].setdefault((name, f), x)
     return found
 
 

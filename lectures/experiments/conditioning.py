@@ -14,7 +14,19 @@ from minidiff.nets import CNN, DiT, UNet
 from minidiff.schedules import VP
 
 from . import tools
-from .tools import Outcome, denoising_error, device, fit, level_error, named, pictures, ratio_interval, seeded, wide
+from .tools import (
+    Outcome,
+    denoising_error,
+    device,
+    fit,
+    in_parallel,
+    level_error,
+    named,
+    pictures,
+    ratio_interval,
+    seeded,
+    wide,
+)
 
 # conditioning -> the MLP's width in units of the net's, so that all nets have as many parameters
 MLP_RATIOS = {"none": 5.5, "token": 5.25, "add": 4.25, "scale_shift": 3.25, "adaln": 3.0, "adaln_zero": 2.0}
@@ -25,25 +37,26 @@ def compare_conditionings(smoke: bool) -> Outcome:
     seeds, steps = tools.repeats(smoke), 3 if smoke else 400
     train_set, held_out = pictures("digits")
     x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
-    errors, sizes, like = torch.zeros(seeds, len(MLP_RATIOS), len(LEVELS)), {}, train_set.shape[:2]
-    for seed in range(seeds):
-        for i, (conditioning, ratio) in enumerate(MLP_RATIOS.items()):
-            net = seeded(
-                lambda c=conditioning, r=ratio: DiT(*like, None, wide(64), 4, conditioning=c, mlp_ratio=r), seed
-            )
-            sizes[conditioning] = parameters(net)
-            model = Denoiser(net, VP(), "edm", data.std(train_set)).to(device())
-            model = fit(model, lambda g: train_set.batch(64, g)[0], steps, seed, warmup=50)
-            errors[seed, i] = level_error(model, x0, LEVELS)
-    mean = errors.log().mean(2)  # (seeds, conditionings)
     names = list(MLP_RATIOS)
+
+    def net(name, seed=0):
+        options = {"conditioning": name, "mlp_ratio": MLP_RATIOS[name]}
+        return seeded(lambda: DiT(*train_set.shape[:2], None, wide(64), 4, **options), seed)
+
+    def error(seed, name):
+        model = Denoiser(net(name, seed), VP(), "edm", data.std(train_set)).to(device())
+        model = fit(model, lambda g: train_set.batch(64, g)[0], steps, seed, warmup=50)
+        return level_error(model, x0, LEVELS)
+
+    errors = torch.stack(in_parallel(error, range(seeds), names)).unflatten(0, (seeds, len(names)))
+    mean, sizes = errors.log().mean(2), [parameters(net(name)) for name in names]  # mean: (seeds, conditionings)
     best = mean[:, names.index("adaln_zero")]
     value, low, high = ratio_interval((best - mean[:, names.index("token")]).tolist())
     others = {n: ratio_interval((mean[:, i] - best).tolist()) for i, n in enumerate(names) if n != "adaln_zero"}
     return Outcome(
         value, low, high,
-        data=f"{named(train_set)}, DiT of width {wide(64)}, depth 4, patch 2, {min(sizes.values()):,} to "
-        f"{max(sizes.values()):,} parameters, {steps} steps of 64, EMA, held-out pictures",
+        data=f"{named(train_set)}, DiT of width {wide(64)}, depth 4, patch 2, {min(sizes):,} to "
+        f"{max(sizes):,} parameters, {steps} steps of 64, EMA, held-out pictures",
         seeds=seeds, device=device(),
         notes="denoising error in that of adaln_zero: "
         + ", ".join(f"{n} {v:.3f} [{a:.3f}, {b:.3f}]" for n, (v, a, b) in others.items()),
@@ -61,15 +74,18 @@ def adagn_or_addition(smoke: bool) -> Outcome:
     x0, labels = (
         v.to(device()) for v in held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
     )
-    errors, sizes = torch.zeros(seeds, 2, len(LEVELS)), []
-    for seed in range(seeds):
-        for i, (how, width) in enumerate(WIDTHS.items()):
-            net = seeded(lambda h=how, w=width: UNet(*train_set.shape[:2], 10, wide(w), (1, 1), conditioning=h), seed)
-            sizes.append(parameters(net))
-            model = Denoiser(net, VP(), "edm", data.std(train_set)).to(device(), memory_format=torch.channels_last)
-            model = fit(model, lambda g: train_set.batch(64, g), steps, seed, warmup=50, p_uncond=0.0)
-            generator = torch.Generator().manual_seed(0)
-            errors[seed, i] = denoising_error(model, x0, LEVELS, labels, generator).cpu()
+
+    def net(how, seed=0):
+        return seeded(lambda: UNet(*train_set.shape[:2], 10, wide(WIDTHS[how]), (1, 1), conditioning=how), seed)
+
+    def error(seed, how):
+        model = Denoiser(net(how, seed), VP(), "edm", data.std(train_set))
+        model = model.to(device(), memory_format=torch.channels_last)
+        model = fit(model, lambda g: train_set.batch(64, g), steps, seed, warmup=50, p_uncond=0.0)
+        return denoising_error(model, x0, LEVELS, labels, torch.Generator().manual_seed(0)).cpu()
+
+    errors = torch.stack(in_parallel(error, range(seeds), WIDTHS)).unflatten(0, (seeds, 2))
+    sizes = [parameters(net(how)) for how in WIDTHS]
     logs = errors[:, 0].log() - errors[:, 1].log()
     each = ", ".join(f"{s:.2g}: {r:.3f}" for s, r in zip(LEVELS.tolist(), logs.mean(0).exp().tolist(), strict=True))
     return Outcome(
@@ -126,13 +142,11 @@ def style_or_map(smoke: bool) -> Outcome:
     seeds, steps = tools.repeats(smoke), 3 if smoke else 600
     train_set, held_out = pictures("digits")
     x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
-    found = torch.tensor(
-        [
-            [[train_on_halves(c, steps, seed, factor, train_set, x0) for c in ("modulate", "channel")]
-             for factor in (2.0, 1.0)]
-            for seed in range(seeds)
-        ]
-    )  # fmt: skip
+
+    def error(seed, factor, how):
+        return train_on_halves(how, steps, seed, factor, train_set, x0)
+
+    found = torch.tensor(in_parallel(error, range(seeds), (2.0, 1.0), ("modulate", "channel"))).view(seeds, 2, 2)
     ratio = (found[..., 0] / found[..., 1]).log()
     value, low, high = ratio_interval(ratio[:, 0].tolist())
     same = ratio_interval(ratio[:, 1].tolist())

@@ -15,7 +15,7 @@ from minidiff.train import new_state, train
 
 from . import tools
 from .lecture03 import band_times
-from .tools import Outcome, interval, seeded
+from .tools import Outcome, in_parallel, interval, seeded
 
 SIDE = 8
 PATCHES = ((slice(0, 2), slice(0, 2)), (slice(0, 2), slice(6, 8)))  # rows and columns, in the upper corners
@@ -103,18 +103,22 @@ def long_range(smoke: bool) -> dict:
     """Match rates (seeds, nets) of the two signs in samples, and how the error of the sign fell, a curve for each."""
     seeds, n = tools.repeats(smoke), 8 if smoke else 500
     limits = dict.fromkeys(NETS, 2 if smoke else LIMIT) | {"CNN, 4 layers": 2 if smoke else 3000}  # it cannot see both
-    match, curves, pictures = torch.zeros(seeds, len(NETS)), [], {}
     spread = pairs(1000, torch.Generator().manual_seed(0))[0].std().item()
-    for seed in range(seeds):
-        curves.append({})
-        for i, (name, make) in enumerate(NETS.items()):
-            model = Denoiser(seeded(make, seed), VP(), "edm", spread).to(tools.device())
-            model, curves[-1][name] = until_learned(model, seed, limits[name])
-            x = generate(model, n, shape=(1, SIDE, SIDE), steps=20, seed=seed)
-            left, right = (x[(slice(None), 0, *patch)].mean((1, 2)) for patch in PATCHES)
-            match[seed, i] = (left * right > 0).float().mean()
-            pictures.setdefault(name, x[:8])
-    return {"names": list(NETS), "match": match, "curves": curves, "pictures": pictures, "seeds": seeds}
+
+    def learned(seed, name):
+        model = Denoiser(seeded(NETS[name], seed), VP(), "edm", spread).to(tools.device())
+        model, curve = until_learned(model, seed, limits[name])
+        x = generate(model, n, shape=(1, SIDE, SIDE), steps=20, seed=seed)
+        left, right = (x[(slice(None), 0, *patch)].mean((1, 2)) for patch in PATCHES)
+        return (left * right > 0).float().mean(), curve, x[:8]
+
+    match, curves, pictures = zip(*in_parallel(learned, range(seeds), NETS), strict=True)
+    each = len(NETS)
+    return {
+        "names": list(NETS), "match": torch.stack(match).view(seeds, each), "seeds": seeds,
+        "curves": [dict(zip(NETS, curves[i * each :], strict=False)) for i in range(seeds)],
+        "pictures": dict(zip(NETS, pictures, strict=False)),
+    }  # fmt: skip
 
 
 def _outcome(smoke: bool, pick) -> Outcome:

@@ -14,7 +14,7 @@ from minidiff.nets.mlp import MLP
 from minidiff.samplers import dpmpp_2m, last, start
 from minidiff.schedules import VP
 
-from .tools import Outcome, device, fit, named, pictures, ratio_interval, repeats, seeded, wide
+from .tools import Outcome, device, fit, in_parallel, named, pictures, ratio_interval, repeats, seeded, wide
 
 RATES = (0.02, 0.1, 0.2, 0.5)
 SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)
@@ -49,17 +49,16 @@ def sweep(smoke: bool) -> torch.Tensor:
     seeds, (steps, n, calls) = repeats(smoke), (4, 30, 2) if smoke else (STEPS[large(digits)], 500, 12)
     judge = classifier.fit(digits, steps=5, device=device()) if smoke else classifier.for_data(digits, device())
     real = classifier.extract(judge, held_out.at(torch.arange(len(held_out))))[0]
-    labels, found = torch.arange(n) % 10, torch.zeros(seeds, len(RATES), len(SCALES))
-    for seed in range(seeds):
-        for i, rate in enumerate(RATES):
-            model = Denoiser(network(digits, seed), VP(), "edm", data.std(digits)).to(device())
-            model = fit(model, lambda g: digits.batch(128, g), steps, seed, p_uncond=rate)
-            x = start(model, (n, *digits.shape), torch.Generator().manual_seed(seed), device())
-            for j, scale in enumerate(SCALES):
-                drawn = last(dpmpp_2m(Guided(model, scale), x, VP().grid(calls), labels)).clamp(-1, 1)
-                features = classifier.extract(judge, drawn)[0]
-                found[seed, i, j] = distances(real, features, labels, min(n, 350))[0]
-    return found
+    labels = torch.arange(n) % 10
+
+    def far(seed, rate):
+        model = Denoiser(network(digits, seed), VP(), "edm", data.std(digits)).to(device())
+        model = fit(model, lambda g: digits.batch(128, g), steps, seed, p_uncond=rate)
+        x = start(model, (n, *digits.shape), torch.Generator().manual_seed(seed), device())
+        draws = (last(dpmpp_2m(Guided(model, scale), x, VP().grid(calls), labels)).clamp(-1, 1) for scale in SCALES)
+        return [distances(real, classifier.extract(judge, x)[0], labels, min(n, 350))[0] for x in draws]
+
+    return torch.tensor(in_parallel(far, range(seeds), RATES)).unflatten(0, (seeds, len(RATES)))
 
 
 def half_is_worse(smoke: bool) -> Outcome:

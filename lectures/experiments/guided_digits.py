@@ -20,7 +20,7 @@ from minidiff.schedules import VP
 from minidiff.train import new_state, train
 
 from .noisy import fit_noisy
-from .tools import Outcome, device, fit, interval, named, pictures, ratio_interval, repeats, wide
+from .tools import Outcome, device, fit, in_parallel, interval, named, pictures, ratio_interval, repeats, wide
 
 CFG, EARLY, WITHIN, AUTO = "classifier-free", "after a third", "within an interval", "autoguidance"
 ADM, ADM_FREE = "ADM-G, conditional", "ADM-G, unconditional"
@@ -48,26 +48,31 @@ class Unconditional:
         return self.model(x_t, t)
 
 
-def networks(digits, steps: int, seed: int) -> dict:
-    """A U-Net, the same after a third of its steps, a smaller one trained a quarter as long, and a classifier of
-    noisy digits."""
+def network(digits, width: int, seed: int) -> Denoiser:
+    """A U-Net, untrained."""
+    net = build("unet", digits.shape, len(digits.classes), seed, width=wide(width))
+    return Denoiser(net, VP(), "edm", data.std(digits)).to(device())
 
-    def draw(generator):
-        return digits.batch(64, generator)
 
-    def new(width):
-        net = build("unet", digits.shape, len(digits.classes), seed, width=wide(width))
-        return Denoiser(net, VP(), "edm", data.std(digits)).to(device())
-
-    model, options = new(32), {"lr": 2e-3}
+def strong_and_early(digits, steps: int, seed: int) -> dict:
+    """A U-Net, and the same after a third of its steps."""
+    model = network(digits, 32, seed)
     state = new_state(model, seed)
-    batches = (draw(state.generator) for _ in range(steps))
-    for step in train(model, batches, steps, state=state, times=lognormal_times, **options):
+    batches = (digits.batch(64, state.generator) for _ in range(steps))
+    for step in train(model, batches, steps, state=state, times=lognormal_times, lr=2e-3):
         if step.step == max(1, steps // 3):
             early = copy.deepcopy(step.ema)
-    weak = fit(new(16), draw, steps // 4, seed, **options)
-    noisy = fit_noisy(digits, VP(), steps // 2, seed=seed, device=device())
-    return {"strong": step.ema, "early": early, "weak": weak, "noisy": noisy}
+    return {"strong": step.ema, "early": early}
+
+
+def weak_net(digits, steps: int, seed: int) -> dict:
+    """A smaller one, trained a quarter as long."""
+    return {"weak": fit(network(digits, 16, seed), lambda g: digits.batch(64, g), steps // 4, seed, lr=2e-3)}
+
+
+def noisy_net(digits, steps: int, seed: int) -> dict:
+    """A classifier of noisy digits."""
+    return {"noisy": fit_noisy(digits, VP(), steps // 2, seed=seed, device=device())}
 
 
 def methods(strong, early, weak, noisy) -> dict:
@@ -98,15 +103,21 @@ def sweep(smoke: bool) -> dict:
         frechet, precision, recall = distances(real, features, labels, n)
         return [precision, recall, frechet, (logits.argmax(1) == labels).float().mean().item()]
 
-    for seed in range(seeds):
-        nets = networks(digits, steps, seed)
+    def by_scale(numbered, method):
+        seed, nets = numbered
         x = start(nets["strong"], (n, *digits.shape), torch.Generator().manual_seed(seed), device())
-        for method, guided in methods(**nets).items():
-            rows = []
-            for scale in SCALES[method]:
-                found = last(dpmpp_2m(guided(scale), x, VP().grid(calls), labels)).clamp(-1, 1)
-                rows.append(measured(found, labels))
-            out.setdefault(method, []).append(rows)
+        guided = methods(**nets)[method]
+        draws = (last(dpmpp_2m(guided(scale), x, VP().grid(calls), labels)) for scale in SCALES[method])
+        return [measured(found.clamp(-1, 1), labels) for found in draws]
+
+    nets = in_parallel(
+        lambda seed, part: part(digits, steps, seed), range(seeds), (strong_and_early, weak_net, noisy_net)
+    )
+    nets = [a | b | c for a, b, c in zip(nets[::3], nets[1::3], nets[2::3], strict=True)]
+    rows = iter(in_parallel(by_scale, enumerate(nets), SCALES))
+    for seed in range(seeds):
+        for method in SCALES:
+            out.setdefault(method, []).append(next(rows))
         out.setdefault("floor", []).append([measured(*digits.batch(n, torch.Generator().manual_seed(seed)))])
     return {k: torch.tensor(v) for k, v in out.items()}
 

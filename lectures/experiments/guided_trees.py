@@ -21,7 +21,7 @@ from minidiff.samplers import dpmpp_2m, last, start
 from minidiff.schedules import VP
 from minidiff.train import new_state, train
 
-from .tools import Outcome, denoising_error, interval, ratio_interval
+from .tools import Outcome, denoising_error, in_parallel, interval, ratio_interval
 
 GAMMAS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
 WIDTHS = (8, 32, 128)
@@ -94,21 +94,24 @@ def sweep(smoke: bool) -> dict:
     """Model -> (seeds, gammas, 7) of `quality`: MLPs by width, the true score, and autoguidance of width 32 by width
     8. The key "beyond" has (seeds, widths, 2): the error beyond the exact denoiser's, half-way and at the end."""
     seeds, steps, n, calls = (2, 4, 200, 3) if smoke else (3, STEPS, 4000, 32)
-    out, labels = {}, torch.arange(n) % 2
+    trained = in_parallel(lambda seed, width: plateau(width, steps, seed), range(seeds), WIDTHS)
+    nets, beyond = zip(*trained, strict=True)
+    models, labels, each = [], torch.arange(n) % 2, len(WIDTHS)
+    for seed in range(seeds):
+        by_width = dict(zip(WIDTHS, nets[each * seed :], strict=False))
+        models.append({f"width {width}": (net, None) for width, net in by_width.items()})
+        models[-1]["width 32, by width 8"] = by_width[32], by_width[8]
+        models[-1]["true score"] = MixtureDenoiser(branches(), VP()), None
 
-    def guided(model, weak, seed):
+    def guided(seed, name):
+        model, weak = models[seed][name]
         x = start(model, (n, 2), torch.Generator().manual_seed(seed))
         draws = (dpmpp_2m(Guided(model, g, weak=weak), x, model.schedule.grid(calls), labels) for g in GAMMAS)
         return [quality(last(draw), labels, seed) for draw in draws]
 
-    for seed in range(seeds):
-        nets, beyond = zip(*(plateau(width, steps, seed) for width in WIDTHS), strict=True)
-        for width, net in zip(WIDTHS, nets, strict=True):
-            out.setdefault(f"width {width}", []).append(guided(net, None, seed))
-        out.setdefault("width 32, by width 8", []).append(guided(nets[1], nets[0], seed))
-        out.setdefault("true score", []).append(guided(MixtureDenoiser(branches(), VP()), None, seed))
-        out.setdefault("beyond", []).append(beyond)
-    return {k: torch.tensor(v) for k, v in out.items()}
+    rows = torch.tensor(in_parallel(guided, range(seeds), models[0])).unflatten(0, (seeds, len(models[0])))
+    beyond = torch.tensor(beyond).unflatten(0, (seeds, each))
+    return dict(zip(models[0], rows.unbind(1), strict=True)) | {"beyond": beyond}
 
 
 def _models(smoke: bool) -> dict:

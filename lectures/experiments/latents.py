@@ -26,7 +26,7 @@ from minidiff.stages.priors import Gaussian, Mixture
 from minidiff.train import new_state, train
 
 from .compressed import CODES, autoencoder, classifiers, held_out, prior_of
-from .tools import Outcome, device, interval, named, repeats, seeded
+from .tools import Outcome, device, in_parallel, interval, named, repeats, seeded
 
 PARTS = (2, 3, 5, 10)  # of the mixture: as many as suit the latents put aside
 MOST, EVERY, PATIENCE = 6000, 200, 5  # steps, and between two looks; looks without a better one
@@ -158,39 +158,48 @@ def tokens(smoke: bool, seed: int) -> dict[str, float]:
     return {"independent": alone, "autoregressive": loss_of(model, test)}
 
 
+def priors(smoke: bool, seed: int) -> dict:
+    """Of each prior: "nats" a latent and the Frechet "distance" of its pictures; the diffusion's "steps", and the
+    mixture's "parts"."""
+    net, generator = autoencoder(2, seed, smoke).eval(), torch.Generator().manual_seed(seed)
+    learn, aside, test = split(smoke)
+    z, aside, test = (
+        drawn(net, learn.repeat(4, 1, 1, 1), generator),
+        drawn(net, aside, generator),
+        drawn(net, test, generator),
+    )
+    scale = STD / z.std().item()
+    z, aside, test = z * scale, aside * scale, test * scale
+    one, simple, mixture = Gaussian(z.shape[1:]), Gaussian(z.shape[1:], full=False), best_mixture(z, aside, seed)
+    one.fit(z)
+    simple.root *= scale  # N(0, I) of the latents as the encoder makes them
+    learned, step = diffusion(z, aside, seed, 2 if smoke else MOST)
+    each = {"N(0, I)": gaussian_nats(simple, test), "full Gaussian": gaussian_nats(one, test),
+            "mixture": mixture_nats(mixture, test), "diffusion": nats(learned, test, 4 if smoke else 64)}  # fmt: skip
+    models = dict(zip(each, (simple, one, mixture, learned), strict=True))
+    _, judge, _ = classifiers(smoke)
+    real = extract(judge, held_out())[0]
+
+    def far(model):
+        model = Latent(model.to(device()), net).eval()
+        model.scale.fill_(scale)
+        x = generate(model, 20 if smoke else 1000, steps=2 if smoke else 20, seed=seed)
+        return frechet_distance(extract(judge, x)[0], real)
+
+    return {
+        "nats": {name: value / test[0].numel() for name, value in each.items()},
+        "distance": {name: far(model) for name, model in models.items()}, "steps": step, "parts": mixture.parts,
+    }  # fmt: skip
+
+
 @functools.cache
 def measured(smoke: bool) -> dict:
-    """A list over the seeds for each prior: nats a latent, Frechet distance of its pictures; "steps" and "tokens"."""
-    _, judge, _ = classifiers(smoke)
-    real, n = extract(judge, held_out())[0], 20 if smoke else 1000
-    found = {"nats": {}, "distance": {}, "steps": [], "tokens": [], "parts": []}
-    for seed in range(repeats(smoke)):
-        net, generator = autoencoder(2, seed, smoke).eval(), torch.Generator().manual_seed(seed)
-        learn, aside, test = split(smoke)
-        z, aside, test = (
-            drawn(net, learn.repeat(4, 1, 1, 1), generator),
-            drawn(net, aside, generator),
-            drawn(net, test, generator),
-        )
-        scale = STD / z.std().item()
-        z, aside, test = z * scale, aside * scale, test * scale
-        one, simple, mixture = Gaussian(z.shape[1:]), Gaussian(z.shape[1:], full=False), best_mixture(z, aside, seed)
-        one.fit(z)
-        simple.root *= scale  # N(0, I) of the latents as the encoder makes them
-        learned, step = diffusion(z, aside, seed, 2 if smoke else MOST)
-        found["steps"].append(step)
-        found["parts"].append(mixture.parts)
-        found["tokens"].append(tokens(smoke, seed))
-        each = {"N(0, I)": gaussian_nats(simple, test), "full Gaussian": gaussian_nats(one, test),
-                "mixture": mixture_nats(mixture, test), "diffusion": nats(learned, test, 4 if smoke else 64)}  # fmt: skip
-        models = dict(zip(each, (simple, one, mixture, learned), strict=True))
-        for name, value in each.items():
-            found["nats"].setdefault(name, []).append(value / test[0].numel())
-            model = Latent(models[name].to(device()), net).eval()
-            model.scale.fill_(scale)
-            x = generate(model, n, steps=2 if smoke else 20, seed=seed)
-            found["distance"].setdefault(name, []).append(frechet_distance(extract(judge, x)[0], real))
-    return found
+    """What `priors` and `tokens` find: by name lists over the seeds."""
+    classifiers(smoke)  # trained here, if they are not yet: all processes read the same
+    found = in_parallel(lambda seed, part: part(smoke, seed), range(repeats(smoke)), (priors, tokens))
+    rows = found[::2]
+    by_prior = {key: {name: [row[key][name] for row in rows] for name in rows[0][key]} for key in ("nats", "distance")}
+    return by_prior | {key: [row[key] for row in rows] for key in ("steps", "parts")} | {"tokens": found[1::2]}
 
 
 def not_a_simple_gaussian(smoke: bool) -> Outcome:

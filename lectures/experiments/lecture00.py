@@ -18,9 +18,10 @@ from minidiff.schedules import VP
 from minidiff.stages.gan import GAN
 
 from .claims import Claim
-from .tools import Outcome, fit, interval, seeded
+from .tools import Outcome, fit, in_parallel, interval, seeded
 
 WIDTH, BATCH = 128, 512
+NAMES = ("GAN, 2014", "GAN, R1", "diffusion")
 
 
 def two_classes() -> GaussianMixture:
@@ -56,21 +57,23 @@ def diffusion(seed: int, size: int) -> Denoiser:
 def histories(smoke: bool) -> dict:
     """Name -> (modes, precision) a seed, and "samples", "steps", "parameters"."""
     seeds, steps, n = (2, 2, 200) if smoke else (5, 1500, 4000)
-    found = {"GAN, 2014": [], "GAN, R1": [], "diffusion": [], "samples": {}}
-    for seed in range(seeds):
+    found = {name: [] for name in NAMES} | {"samples": {}, "parameters": {}, "steps": {}}
+
+    def samples(seed, name):
         size, budget = parameters(gan(seed, True)), steps * training_flops(gan(seed, True))
-        for name in ("GAN, 2014", "GAN, R1", "diffusion"):
-            model = diffusion(seed, size) if name == "diffusion" else gan(seed, name == "GAN, R1")
-            duration = round(budget / (3 * flops(model.net, (2,)))) if name == "diffusion" else steps
-            trained = fit(model, lambda g: grid_25().sample(BATCH, g), duration, seed)
-            noise = torch.Generator().manual_seed(seed)
-            if name == "diffusion":
-                x = last(dpmpp_2m(trained, start(trained, (n, 2), noise), VP().grid(20)))
-            else:
-                x = trained.sample(n, None, noise)
-            found[name].append(modes_covered(x, grid_25()))
-            found["samples"][name, seed] = x
-            found.setdefault("parameters", {})[name], found.setdefault("steps", {})[name] = parameters(model), duration
+        model = diffusion(seed, size) if name == "diffusion" else gan(seed, name == "GAN, R1")
+        duration = round(budget / (3 * flops(model.net, (2,)))) if name == "diffusion" else steps
+        trained = fit(model, lambda g: grid_25().sample(BATCH, g), duration, seed)
+        noise = torch.Generator().manual_seed(seed)
+        if name == "diffusion":
+            return last(dpmpp_2m(trained, start(trained, (n, 2), noise), VP().grid(20))), parameters(model), duration
+        return trained.sample(n, None, noise), parameters(model), duration
+
+    drawn = iter(in_parallel(samples, range(seeds), NAMES))
+    for seed in range(seeds):
+        for name in NAMES:
+            found["samples"][name, seed], found["parameters"][name], found["steps"][name] = next(drawn)
+            found[name].append(modes_covered(found["samples"][name, seed], grid_25()))
     return found
 
 
@@ -82,7 +85,7 @@ def mean_of(rows: list[tuple[int, float]]) -> float:
 def _outcome(smoke: bool, values: list[float]) -> Outcome:
     found = histories(smoke)
     mean, low, high = interval(values)
-    rows = {k: found[k] for k in ("GAN, 2014", "GAN, R1", "diffusion")}
+    rows = {name: found[name] for name in NAMES}
     real = modes_covered(grid_25().sample(4000, torch.Generator().manual_seed(0)), grid_25())
     return Outcome(
         mean, low, high,

@@ -18,7 +18,7 @@ from minidiff.samplers import langevin, last
 from minidiff.schedules import VE, VP
 
 from .claims import Claim
-from .tools import Outcome, RadialScore, interval, slope, trained
+from .tools import Outcome, RadialScore, in_parallel, interval, slope, trained
 
 LOSSES = ("implicit", "sliced", "denoising")
 
@@ -60,7 +60,8 @@ def distances(found: dict[str, Tensor], sigma: float = 0.3) -> list[float]:
 
 def one_minimiser(smoke: bool) -> Outcome:
     sizes, seeds = ((500, 2000), 2) if smoke else ((1000, 4000, 16_000, 64_000), 5)
-    far = torch.tensor([[distances(minimisers(n, seed)) for n in sizes] for seed in range(seeds)])
+    far = in_parallel(lambda seed, n: distances(minimisers(n, seed)), range(seeds), sizes)
+    far = torch.tensor(far).unflatten(0, (seeds, len(sizes)))
     slopes = [[slope(torch.tensor(sizes).log(), far[seed, :, i].log()) for i in range(3)] for seed in range(seeds)]
     mean, low, high = interval(
         [max(s) for s in slopes]
@@ -147,11 +148,10 @@ def error_by_density(model, mixture: GaussianMixture, bins: int = 10, n: int = 2
 
 def low_density(smoke: bool) -> Outcome:
     steps, seeds = ((20, 60), 2) if smoke else ((300, 1000, 3000), 5)
-    mixture, curves = eight_gaussians(), []
-    for seed in range(seeds):
-        curves.append([error_by_density(trained(mixture, n, seed), mixture) for n in steps])
-    log_p = curves[0][0][0]
-    errors = torch.tensor([[c[1].tolist() for c in per_seed] for per_seed in curves])  # (seeds, steps, bins)
+    mixture = eight_gaussians()
+    curves = in_parallel(lambda seed, n: error_by_density(trained(mixture, n, seed), mixture), range(seeds), steps)
+    log_p = curves[0][0]
+    errors = torch.stack([wrong for _, wrong in curves]).unflatten(0, (seeds, len(steps)))  # (seeds, steps, bins)
     mean, low, high = interval((errors[:, -1, 0] / errors[:, -1, -1]).log10().tolist())
     gain = (errors[:, 0] / errors[:, -1]).log().mean(0).exp()  # geometric mean over seeds
     return Outcome(
@@ -185,17 +185,15 @@ def one_and_many_levels(model, seed: int, n: int = 2000, levels: int = 10, steps
 
 def one_level_or_many(smoke: bool) -> Outcome:
     seeds, steps, train_steps = (2, 5, 20) if smoke else (5, 100, 2000)
-    mixture, rows, samples = two_modes(), [], None
-    for seed in range(seeds):
-        for name, model in (
-            ("exact", MixtureDenoiser(mixture, VE())),
-            ("learned", trained(mixture, train_steps, seed)),
-        ):
-            one, many = one_and_many_levels(model, seed, steps=steps)
-            rows.append((name, abs(share_of_upper(one) - 0.8), abs(share_of_upper(many) - 0.8)))
-            samples = samples or (one, many)
-    exact = torch.tensor([r[1:] for r in rows if r[0] == "exact"])
-    learned = torch.tensor([r[1:] for r in rows if r[0] == "learned"])
+    mixture = two_modes()
+
+    def both(seed, learned):
+        model = trained(mixture, train_steps, seed) if learned else MixtureDenoiser(mixture, VE())
+        return one_and_many_levels(model, seed, steps=steps)
+
+    samples = in_parallel(both, range(seeds), (False, True))
+    off = torch.tensor([[abs(share_of_upper(x) - 0.8) for x in pair] for pair in samples])
+    exact, learned = off[::2], off[1::2]
     mean, low, high = interval((exact[:, 0] - exact[:, 1]).tolist())
     other = interval((learned[:, 0] - learned[:, 1]).tolist())
     return Outcome(
@@ -205,7 +203,7 @@ def one_level_or_many(smoke: bool) -> Outcome:
         notes=f"error of the mode's share with exact scores: one level {exact[:, 0].mean():.3f}, annealed "
         f"{exact[:, 1].mean():.3f}; with learned scores {learned[:, 0].mean():.3f} and {learned[:, 1].mean():.3f}, "
         f"difference {other[0]:.3f} [{other[1]:.3f}, {other[2]:.3f}]",
-        detail={"exact": exact, "learned": learned, "samples": samples},
+        detail={"exact": exact, "learned": learned, "samples": samples[0]},
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from minidiff.schedules import EDM, VE, VP, Cosine, Linear
 
 from . import tools
 from .claims import Claim
-from .tools import Outcome, fit, ratio_interval, repeats, slope
+from .tools import Outcome, fit, in_parallel, ratio_interval, repeats, slope
 
 INF = float("inf")
 PATHS = {"VP": VP(), "VE": VE(), "cosine": Cosine(), "linear": Linear(), "EDM": EDM()}
@@ -82,18 +83,20 @@ def reverse_sde(model, x: Tensor, times: Tensor, generator) -> Tensor:
 
 def two_ways(smoke: bool) -> Outcome:
     seeds, n, steps = (2, 200, 20) if smoke else (5, 20_000, 400)
-    mixture, logs, rows = rings(), [], []
+    mixture = rings()
     model = MixtureDenoiser(mixture, EDM())
     noise = torch.cat([torch.linspace(20 ** (1 / 7), 0.002 ** (1 / 7), steps) ** 7, torch.zeros(1)])
     times = model.schedule.time(-2 * noise[:-1].log())
-    for seed in range(seeds):
+
+    def far(seed):
         generator = torch.Generator().manual_seed(seed)
         real, other = mixture.sample(n, generator), mixture.sample(n, generator)
         x = 20 * torch.randn(n, 2, generator=generator)
-        found = {"SDE": reverse_sde(model, x, times, generator), "ODE": last(heun(model, x, times))}
-        far = {k: sliced_wasserstein(v, real) for k, v in (found | {"real": other}).items()}
-        rows.append(far)
-        logs.append(math.log(far["SDE"] / far["ODE"]))
+        found = {"SDE": reverse_sde(model, x, times, generator), "ODE": last(heun(model, x, times)), "real": other}
+        return {k: sliced_wasserstein(v, real) for k, v in found.items()}
+
+    rows = in_parallel(far, range(seeds))
+    logs = [math.log(row["SDE"] / row["ODE"]) for row in rows]
     mean = {k: sum(r[k] for r in rows) / seeds for k in rows[0]}
     notes = "sliced Wasserstein distance to the data: " + ", ".join(f"{k} {v:.4f}" for k, v in mean.items())
     return Outcome(*ratio_interval(logs), f"two rings, {n:,} points, {steps} steps", seeds, notes)
@@ -127,21 +130,23 @@ def orders(smoke: bool) -> Outcome:
 def churned(smoke: bool) -> Outcome:
     """A small net on two rings: distance with and without churn, at few steps and at many."""
     seeds, train_steps, n = (2, 5, 100) if smoke else (5, 1500, 10_000)
-    mixture, logs, few = rings(), [], []
-    for seed in range(seeds):
+    mixture = rings()
+
+    def distances(seed):
         model = Denoiser(build("mlp", (2,), width=64, seed=seed), EDM(), "edm", 0.5)
         model = fit(model, lambda generator: mixture.sample(256, generator), train_steps, seed)
         generator = torch.Generator().manual_seed(100 + seed)
         real, x = mixture.sample(n, generator), start(model, (n, 2), generator)
-        far = {
+        return {
             (steps, share): sliced_wasserstein(
                 last(heun(model, x, model.schedule.grid(steps), churn=share * steps, generator=generator)), real
             )
             for steps in (8, 64)
             for share in (0.0, 0.4)
         }
-        logs.append(math.log(far[64, 0.4] / far[64, 0.0]))
-        few.append(math.log(far[8, 0.4] / far[8, 0.0]))
+
+    rows = in_parallel(distances, range(seeds))
+    few, logs = ([math.log(far[steps, 0.4] / far[steps, 0.0]) for far in rows] for steps in (8, 64))
     at_few = [f"{v:.2f}" for v in ratio_interval(few)]
     notes = f"with 8 steps the ratio is {at_few[0]}, 95% interval {at_few[1]} to {at_few[2]}"
     return Outcome(*ratio_interval(logs), f"two rings, MLP of width 64, {train_steps} steps of 256, {n:,} samples", seeds,
@@ -155,18 +160,25 @@ def churned(smoke: bool) -> Outcome:
 def distances_by_calls(smoke: bool) -> dict[tuple[str, int], list[float]]:
     """(sampler, calls) -> Frechet distance in raw pixels, a seed: a U-Net trained on digits (gpu mode: CIFAR-10)."""
     train_set, held_out = tools.pictures("digits", gpu_size=16)
-    real, found = held_out.at(torch.arange(len(held_out))), {}
-    for seed in range(repeats(smoke)):
+    real, seeds = held_out.at(torch.arange(len(held_out))), range(repeats(smoke))
+
+    def trained(seed):
         model = Denoiser(build("unet", train_set.shape, None, seed, width=tools.wide(24)), VP(), "edm",
                          data.std(train_set)).to(tools.device())  # fmt: skip
-        model = fit(model, lambda generator: train_set.batch(64, generator)[0], 3 if smoke else 600, seed)
-        for name in ("ddim", "heun", "dpmpp_2m"):
-            for calls in (4, 100) if smoke else CALLS:
-                steps = (calls + 1) // 2 if name == "heun" else calls
-                options = {"shape": train_set.shape, "sampler": name, "steps": steps, "seed": seed}
-                x = generate(model, len(real) if not smoke else 10, **options)
-                found.setdefault((name, calls), []).append(frechet_distance(x.flatten(1), real.flatten(1)))
-    return found
+        return fit(model, lambda generator: train_set.batch(64, generator)[0], 3 if smoke else 600, seed)
+
+    models = in_parallel(trained, seeds)
+
+    def far(name, calls, numbered):
+        seed, model = numbered
+        steps = (calls + 1) // 2 if name == "heun" else calls
+        options = {"shape": train_set.shape, "sampler": name, "steps": steps, "seed": seed}
+        x = generate(model, len(real) if not smoke else 10, **options)
+        return frechet_distance(x.flatten(1), real.flatten(1))
+
+    kinds = ("ddim", "heun", "dpmpp_2m"), (4, 100) if smoke else CALLS
+    found = iter(in_parallel(far, *kinds, enumerate(models)))
+    return {kind: [next(found) for _ in seeds] for kind in product(*kinds)}
 
 
 def calls_needed(smoke: bool) -> Outcome:

@@ -18,7 +18,7 @@ from minidiff.schedules import VP, Linear
 from . import tools
 from .blind import blind_photos, on_digits
 from .claims import Claim
-from .tools import Embedded, Outcome, fit, interval, level_error, ratio_interval, seeded
+from .tools import Embedded, Outcome, fit, in_parallel, interval, level_error, ratio_interval, seeded
 
 TARGETS = ("eps", "v", "flow", "x0")
 DIMS = (2, 8, 32, 128, 512)
@@ -58,13 +58,16 @@ def toy(smoke: bool) -> dict:
     """Distances (seeds, dims, targets, 2), blind and told, and those of two sets of data (seeds, dims)."""
     seeds, n, steps = (2, 60, 4) if smoke else (5, 600, 30)
     dims = (2, 32, 128) if smoke else DIMS
-    far, floor = torch.zeros(seeds, len(dims), len(TARGETS), 2), torch.zeros(seeds, len(dims))
-    for seed in range(seeds):
-        for i, dim in enumerate(dims):
-            generator, model = torch.Generator().manual_seed(100 + seed), Embedded(dim, spread=SPREAD)
-            floor[seed, i] = sliced_wasserstein(model.sample(n, generator), model.sample(n, generator))
-            for j, target in enumerate(TARGETS):
-                far[seed, i, j] = torch.tensor(blind_over_told(dim, target, seed, n, steps))
+
+    def one(seed, dim):
+        generator, model = torch.Generator().manual_seed(100 + seed), Embedded(dim, spread=SPREAD)
+        floor = sliced_wasserstein(model.sample(n, generator), model.sample(n, generator))
+        return [blind_over_told(dim, target, seed, n, steps) for target in TARGETS], floor
+
+    far, floor = (
+        torch.tensor(v).unflatten(0, (seeds, len(dims)))
+        for v in zip(*in_parallel(one, range(seeds), dims), strict=True)
+    )
     return {"dims": dims, "far": far, "floor": floor, "seeds": seeds}
 
 
@@ -96,8 +99,9 @@ def _toy_outcome(smoke: bool, pick) -> Outcome:
 def left(smoke: bool) -> dict:
     """Noise left in each empty coordinate (seeds, dims, targets)."""
     seeds, n, steps, dims = (2, 20, 4, (8, 128)) if smoke else (5, 300, 60, DIMS[1:])
-    found = [[[noise_left(d, target, seed, n, steps) for target in TARGETS] for d in dims] for seed in range(seeds)]
-    return {"dims": dims, "left": torch.tensor(found), "seeds": seeds}
+    lists = range(seeds), dims, TARGETS
+    found = torch.tensor(in_parallel(lambda seed, dim, target: noise_left(dim, target, seed, n, steps), *lists))
+    return {"dims": dims, "left": found.view(*map(len, lists)), "seeds": seeds}
 
 
 def v_over_flow(smoke: bool) -> Outcome:
@@ -169,13 +173,12 @@ def one_or_five(smoke: bool) -> Outcome:
         draw = lambda g: train_set.batch(64, g)[0]  # noqa: E731
         return fit(model, draw, steps, seed, times=band_times(low, high), warmup=50)
 
-    errors = torch.zeros(seeds, 2, *levels.shape)
-    for seed in range(seeds):
-        single = trained_on(EDGES[0], EDGES[-1], steps, seed)
-        for band in range(5):
-            own = trained_on(EDGES[band], EDGES[band + 1], steps // 5, seed)
-            errors[seed, 0, band] = level_error(single, x0, levels[band])
-            errors[seed, 1, band] = level_error(own, x0, levels[band])
+    def error_by_band(seed, nets):
+        each = len(levels) // nets  # bands of a net
+        models = [trained_on(EDGES[i * each], EDGES[(i + 1) * each], steps // nets, seed) for i in range(nets)]
+        return torch.stack([level_error(models[band // each], x0, levels[band]) for band in range(len(levels))])
+
+    errors = torch.stack(in_parallel(error_by_band, range(seeds), (1, len(levels)))).unflatten(0, (seeds, 2))
     ratio = (errors[:, 0] / errors[:, 1]).log()
     mean, low, high = ratio_interval(ratio.mean((1, 2)).tolist())
     return Outcome(

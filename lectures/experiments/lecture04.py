@@ -21,7 +21,7 @@ from minidiff.stages.gan import GAN, noise
 from . import style
 from .claims import Claim
 from .conditioning import adagn_or_addition, compare_conditionings, style_or_map
-from .tools import Outcome, device, fit, interval, named, pictures, ratio_interval, repeats, seeded, wide
+from .tools import Outcome, device, fit, in_parallel, interval, named, pictures, ratio_interval, repeats, seeded, wide
 
 
 def level_statistics(pictures: Tensor, seed: int, normalise: bool, least: float = 0.02) -> tuple[Tensor, Tensor]:
@@ -79,8 +79,8 @@ def mixed_styles(smoke: bool) -> Outcome:
     """Mix pairs of styles, the last of three layers from the other: whose colours has the mixture, and whose layout?"""
     seeds, (steps, n) = repeats(smoke), (2, 20) if smoke else (1200, 1000)
     train_set, _ = pictures("photos")
-    shares, nets = [], []
-    for seed in range(seeds):
+
+    def mixed(seed):
         model = style_gan(train_set, steps, seed)
         generator = torch.Generator().manual_seed(seed)
         a, b = (noise(n, model, generator) for _ in range(2))
@@ -89,8 +89,9 @@ def mixed_styles(smoke: bool) -> Outcome:
         (colour, layout), (colour_a, layout_a), (colour_b, layout_b) = (style.colour_and_layout(x) for x in found)
         fine = (colour - colour_b).norm(dim=1) < (colour - colour_a).norm(dim=1)
         coarse = (layout * layout_a).sum(1) > (layout * layout_b).sum(1)
-        shares.append([fine.float().mean().item(), coarse.float().mean().item()])
-        nets.append(model.cpu())
+        return [fine.float().mean().item(), coarse.float().mean().item()], model.cpu()
+
+    shares, nets = zip(*in_parallel(mixed, range(seeds)), strict=True)
     value, low, high = interval([min(s) for s in shares])
     return Outcome(
         value, low, high,
@@ -109,23 +110,23 @@ def style_moves_content_stays(smoke: bool) -> Outcome:
     train_set, held_out = pictures("photos")
     other = len(held_out) // 2  # where the photos' second class begins
     content, style_pictures = (held_out.at(first + torch.arange(n)).to(device()) for first in (0, other))
-    closed, kept, exact, shown, first = [], [], 0.0, None, None
-    for seed in range(seeds):
+
+    def moved(seed):
         net = style.train_autoencoder(train_set, steps, seed=seed, device=device())
         out = style.transfer(net, content, style_pictures)
         a, b, c = (style.statistics(net.encode(v)) for v in (content, style_pictures, out))
-        closed.append(1 - ((c - b).norm() / (a - b).norm()).item())
+        closed = 1 - ((c - b).norm() / (a - b).norm()).item()
         features = [net.encode(v) for v in (content, style_pictures, out)]
         mixed = adain(features[0], features[1])
-        exact = max(exact, ((style.statistics(mixed) - b).abs().mean() / b.abs().mean()).item())
+        missed = ((style.statistics(mixed) - b).abs().mean() / b.abs().mean()).item()
         flat = [
             ((f - f.mean((2, 3), keepdim=True)) / (f.std((2, 3), keepdim=True) + 1e-3)).flatten(1) for f in features
         ]
-        kept.append([torch.cosine_similarity(flat[2], flat[k]).mean().item() for k in (0, 1)])
-        shown = shown or [
-            x.cpu() for x in (content, style_pictures, style.transfer(net, content, style_pictures, 0.0), out)
-        ]
-        first = first or net.cpu()
+        kept = [torch.cosine_similarity(flat[2], flat[k]).mean().item() for k in (0, 1)]
+        shown = [x.cpu() for x in (content, style_pictures, style.transfer(net, content, style_pictures, 0.0), out)]
+        return closed, kept, missed, shown, net.cpu()
+
+    closed, kept, missed, shown, nets = zip(*in_parallel(moved, range(seeds)), strict=True)
     value, low, high = interval(closed)
     kept = torch.tensor(kept).mean(0).tolist()
     return Outcome(
@@ -133,10 +134,10 @@ def style_moves_content_stays(smoke: bool) -> Outcome:
         data=f"{named(train_set)}, {n} held-out pictures (of the photos, of the temple) in the style of {n} others (of "
         f"the flower), autoencoder trained {steps} steps",
         seeds=seeds, device=device(),
-        notes=f"AdaIN's own output misses the style's statistics by {exact:.1%} (channels that are 0 all over a crop); "
+        notes=f"AdaIN's own output misses the style's statistics by {max(missed):.1%} (channels that are 0 all over a crop); "
         f"after decoding and encoding again the normalised features correlate {kept[0]:.2f} with the content's and "
         f"{kept[1]:.2f} with the style's",
-        detail={"pictures": shown, "net": first},
+        detail={"pictures": shown[0], "net": nets[0]},
     )  # fmt: skip
 
 
@@ -164,9 +165,9 @@ def annealed_or_one_level(smoke: bool) -> Outcome:
     train_set, held_out = pictures("digits")
     real, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
     again, _ = train_set.batch(len(real), torch.Generator().manual_seed(1))
-    levels, rows, shown = ladder(), [], None
-    single = (9, 6, 3)  # the lowest level, and two higher ones
-    for seed in range(seeds):
+    levels, single = ladder(), (9, 6, 3)  # the lowest level, and two higher ones
+
+    def drawn(seed):
         model = ncsn(steps, seed, train_set)
         times, generator = model.schedule.time(-2 * levels.log()), torch.Generator().manual_seed(seed)
         x = torch.randn(real.shape, generator=generator).to(device())
@@ -174,10 +175,10 @@ def annealed_or_one_level(smoke: bool) -> Outcome:
             samples = [last(langevin(model, x, times, steps=moves, generator=generator))]
             for i in single:
                 samples.append(last(langevin(model, x, times[i : i + 1], steps=10 * moves, generator=generator)))
-        samples = [s.cpu() for s in samples]
-        rows.append([frechet_distance(s.flatten(1), real.flatten(1)) for s in samples])
-        shown = shown or samples
-    far = torch.tensor(rows)
+        return [s.cpu() for s in samples]
+
+    found = in_parallel(drawn, range(seeds))
+    far = torch.tensor([[frechet_distance(s.flatten(1), real.flatten(1)) for s in samples] for samples in found])
     value, low, high = ratio_interval((far[:, 1] / far[:, 0]).log().tolist())
     return Outcome(
         value, low, high,
@@ -187,7 +188,7 @@ def annealed_or_one_level(smoke: bool) -> Outcome:
         notes=f"distance annealed {far[:, 0].mean():.2f}; at one level "
         + ", ".join(f"{levels[i]:.2g}: {far[:, 1 + k].mean():.2f}" for k, i in enumerate(single))
         + f"; real against real {frechet_distance(again.flatten(1), real.flatten(1)):.2f}",
-        detail={"far": far, "pictures": shown, "single": [levels[i].item() for i in single]},
+        detail={"far": far, "pictures": found[0], "single": [levels[i].item() for i in single]},
     )  # fmt: skip
 
 

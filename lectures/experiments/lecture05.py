@@ -17,7 +17,7 @@ from minidiff.schedules import VP
 from . import distant, tools
 from .claims import Claim
 from .lecture03 import band_times
-from .tools import Outcome, bench_results, fit, level_error, ratio_interval, seeded, slope
+from .tools import Outcome, bench_results, fit, in_parallel, level_error, ratio_interval, seeded, slope
 
 
 def two_minutes_each() -> dict:
@@ -118,26 +118,26 @@ def detail(smoke: bool) -> dict:
         "DiT, patch 4, width 24": lambda: DiT(3, size, None, 24, 4, patch=4),
         "DiT, patch 4, width 96": lambda: DiT(3, size, None, 96, 4, patch=4),
     }
-    errors, shown, sizes = torch.zeros(seeds, len(nets), len(DETAIL)), {}, {}
-    for seed in range(seeds):
-        for i, (name, make) in enumerate(nets.items()):
-            net = seeded(make, seed)
-            sizes[name] = (parameters(net), flops(net, train_set.shape))
-            model = Denoiser(net, VP(), "x0", data.std(train_set)).to(tools.device(), memory_format=torch.channels_last)
-            times = band_times(DETAIL[0], 2 * DETAIL[-1])
-            draw = lambda g: train_set.batch(batch, g)[0]  # noqa: E731
-            model = fit(model, draw, steps, seed, times=times, weight=snr_weight, warmup=50, lr=2e-3)
-            errors[seed, i] = level_error(model, x0, DETAIL)
-            if seed == 0:
-                with torch.no_grad():
-                    t = model.schedule.time(-2 * DETAIL[2].log())
-                    alpha, sigma = model.schedule(t)
-                    noise = torch.randn(x0[:8].shape, generator=torch.Generator().manual_seed(7))
-                    shown[name] = model((alpha * x0[:8] + sigma * noise).to(tools.device()), t).x0.cpu()
-    names = list(nets)
+
+    def learned(seed, name):
+        net = seeded(nets[name], seed)
+        model = Denoiser(net, VP(), "x0", data.std(train_set)).to(tools.device(), memory_format=torch.channels_last)
+        times = band_times(DETAIL[0], 2 * DETAIL[-1])
+        draw = lambda g: train_set.batch(batch, g)[0]  # noqa: E731
+        model = fit(model, draw, steps, seed, times=times, weight=snr_weight, warmup=50, lr=2e-3)
+        with torch.no_grad():
+            t = model.schedule.time(-2 * DETAIL[2].log())
+            alpha, sigma = model.schedule(t)
+            noise = torch.randn(x0[:8].shape, generator=torch.Generator().manual_seed(7))
+            shown = model((alpha * x0[:8] + sigma * noise).to(tools.device()), t).x0.cpu()
+        return level_error(model, x0, DETAIL), shown
+
+    errors, pictures = zip(*in_parallel(learned, range(seeds), nets), strict=True)
+    errors, names = torch.stack(errors).unflatten(0, (seeds, len(nets))), list(nets)
+    sizes = {name: (parameters(net := seeded(nets[name], 0)), flops(net, train_set.shape)) for name in names}
     text = f"{tools.named(train_set)}, x0 prediction, {steps} steps of {batch}, EMA, {len(x0)} held-out pictures"
-    return {"names": names, "errors": errors, "pictures": shown, "clean": x0[:8], "sizes": sizes,
-            "seeds": seeds, "data": text}  # fmt: skip
+    return {"names": names, "errors": errors, "pictures": dict(zip(names, pictures, strict=False)), "clean": x0[:8],
+            "sizes": sizes, "seeds": seeds, "data": text}  # fmt: skip
 
 
 def _detail_outcome(smoke: bool, worse: str, better: str) -> Outcome:

@@ -18,7 +18,7 @@ from minidiff.schedules import EDM, VP
 
 from . import divergences, dropped, guided_digits, guided_trees
 from .claims import Claim
-from .tools import Outcome, interval
+from .tools import Outcome, in_parallel, interval
 
 # --- exact scores: x | c ~ N(0, narrow), x ~ N(0, wide), in each dimension ---
 
@@ -75,14 +75,15 @@ EIGHT = (torch.linspace(0.5, 1.5, 8, dtype=torch.float64), torch.linspace(0.5, 1
 @functools.cache
 def simulated(smoke: bool) -> list[dict]:
     """For each case and seed: the dimension, gamma, and variances (D,) found and derived, by sampler."""
-    n, seeds, rows = (2_000, 2, []) if smoke else (100_000, 3, [])
-    for narrow, wide in (ONE, EIGHT):
-        for gamma in (2.0, 3.0, 5.0):
-            for seed in range(seeds):
-                found = guided_samples(gamma, narrow, wide, n // len(narrow), seed, 0.1 if smoke else 2)
-                found = {k: v.square().mean(0) for k, v in found.items()}
-                rows.append({"d": len(narrow), "gamma": gamma, "found": found, "derived": laws(gamma, narrow, wide)})
-    return rows
+    n, seeds = (2_000, 2) if smoke else (100_000, 3)
+
+    def row(case, gamma, seed):
+        narrow, wide = case
+        found = guided_samples(gamma, narrow, wide, n // len(narrow), seed, 0.1 if smoke else 2)
+        found = {k: v.square().mean(0) for k, v in found.items()}
+        return {"d": len(narrow), "gamma": gamma, "found": found, "derived": laws(gamma, narrow, wide)}
+
+    return in_parallel(row, (ONE, EIGHT), (2.0, 3.0, 5.0), range(seeds))
 
 
 def what_guidance_samples(smoke: bool) -> Outcome:

@@ -24,7 +24,7 @@ from minidiff.schedules import VP
 from minidiff.text import Tokenizer
 
 from .claims import Claim
-from .tools import Outcome, device, fit, interval, ratio_interval, repeats, wide
+from .tools import Outcome, device, fit, in_parallel, interval, ratio_interval, repeats, wide
 
 WIDTHS = {"cross": 88, "tokens": 104, "pooled": 104}  # of equal parameters, to 2%, and of two heads each
 DEPTH = 4
@@ -32,6 +32,10 @@ SCALES = (1.0, 2.0, 3.0, 5.0)
 BEST = 2.0  # of them
 STEPS = 500
 HELD = (12, 6, 2)  # of the 24 combinations of colour and shape; the middle one where only one is tried
+TOGETHER = (  # kinds of models, see `learned`
+    (("cross", HELD[0], False), ("cross", HELD[2], False)),
+    (("tokens", HELD[1], False), ("pooled", HELD[1], False)),
+)
 TOKENIZER = Tokenizer(vocabulary(), LENGTH)
 
 
@@ -88,12 +92,24 @@ def reader(text_mode: str, seed: int, steps: int, train_set, shuffled: bool = Fa
 
 
 @functools.cache
+def learned(smoke: bool, kinds: tuple) -> dict[tuple, list[Denoiser]]:
+    """A model a seed of each of the kinds (text mode, combinations held out, whether shuffled). Those of other pictures'
+    captions have half of the steps."""
+    seeds = range(repeats(smoke))
+
+    def model(kind, seed):
+        text_mode, held, shuffled = kind
+        steps = 2 if smoke else STEPS // 2 if shuffled else STEPS
+        return reader(text_mode, seed, steps, scenes(~combinations(held, seed)), shuffled)
+
+    models = in_parallel(model, kinds, seeds)
+    return {kind: models[i * len(seeds) : (i + 1) * len(seeds)] for i, kind in enumerate(kinds)}
+
+
 def readers(smoke: bool, text_mode: str = "cross", held: int = HELD[1], shuffled: bool = False) -> list[Denoiser]:
-    """A model a seed. Those of other pictures' captions have half of the steps."""
-    steps = 2 if smoke else STEPS // 2 if shuffled else STEPS
-    return [
-        reader(text_mode, seed, steps, scenes(~combinations(held, seed)), shuffled) for seed in range(repeats(smoke))
-    ]
+    """A model a seed, trained together with those that a claim compares with it."""
+    kind = text_mode, held, shuffled
+    return learned(smoke, next((kinds for kinds in TOGETHER if kind in kinds), (kind,)))[kind]
 
 
 @functools.cache
@@ -101,13 +117,16 @@ def accuracies(
     smoke: bool, text_mode: str = "cross", held: int = HELD[1], shuffled: bool = False, new: bool = False, scale=BEST
 ) -> list[dict[str, float]]:
     """An accuracy by attribute a seed: of captions as in training, or, if `new`, of the combinations held out."""
-    n, calls, found = 8 if smoke else 200, 1 if smoke else 10, []
-    for seed, model in enumerate(readers(smoke, text_mode, held, shuffled)):
+    n, calls = 8 if smoke else 200, 1 if smoke else 10
+
+    def accuracy(numbered):
+        seed, model = numbered
         mask = combinations(held, seed)
         dataset = scenes(mask if new else ~mask)
         options = {"shape": dataset.shape, "scale": scale, "steps": calls}
-        found.append(prompt_accuracy(model, TOKENIZER, dataset, n, seed=seed, **options))
-    return found
+        return prompt_accuracy(model, TOKENIZER, dataset, n, seed=seed, **options)
+
+    return in_parallel(accuracy, enumerate(readers(smoke, text_mode, held, shuffled)))
 
 
 def described(smoke: bool) -> str:

@@ -5,6 +5,7 @@ How many calls do the samples of the pretrained model need, and are they copies 
 
 import csv
 import functools
+import itertools
 import json
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from .tools import (
     cifar10,
     device,
     fit,
+    in_parallel,
     interval,
     named,
     pictures,
@@ -117,14 +119,13 @@ def unfinished(smoke: bool) -> dict:
     """(sampler, calls) -> the root mean square distance of its pictures from those of 200 steps of dpmpp_2m from the
     same noise, a seed."""
     seeds, (n, most) = repeats(smoke), (10, 60) if smoke else (40, 200)
-    found = {}
-    for seed in range(seeds):
+    kinds = list(itertools.product(SAMPLERS, CALLS))
+
+    def away(seed):
         limit = drawn(n, seed, most)
-        for sampler in SAMPLERS:
-            for calls in CALLS:
-                away = (drawn(n, seed, calls, sampler) - limit).square().mean().sqrt().item()
-                found.setdefault((sampler, calls), []).append(away)
-    return found
+        return [(drawn(n, seed, calls, sampler) - limit).square().mean().sqrt().item() for sampler, calls in kinds]
+
+    return dict(zip(kinds, map(list, zip(*in_parallel(away, range(seeds)), strict=True)), strict=True))
 
 
 def ten_calls(smoke: bool) -> Outcome:
@@ -177,14 +178,16 @@ def control(smoke: bool) -> dict[int, float]:
     train, held_out = pictures("digits")
     everything, fresh = (p.at(torch.arange(len(p))).float() for p in (train, held_out))
     few, batch, steps = (500, 256, 5000) if mode() == "gpu" else (100, 64, 40 if smoke else 800)
-    shares = {}
-    for n in (few, len(everything) if mode() == "gpu" else 1000):
+
+    def share(n):
         kept = everything[:n]
         net = build("unet", train.shape, width=wide(32), seed=0)
         net = fit(Denoiser(net, VP(), "edm", 0.5).to(device()), draw_from(kept, batch), steps, 0, lr=2e-3)
         x = generate(net, 20 if smoke else 200, shape=train.shape, steps=3 if smoke else 20)
-        shares[n] = suspects(x.flatten(1), kept.flatten(1), fresh.flatten(1), 20)
-    return shares
+        return suspects(x.flatten(1), kept.flatten(1), fresh.flatten(1), 20)
+
+    sizes = few, len(everything) if mode() == "gpu" else 1000
+    return dict(zip(sizes, in_parallel(share, sizes), strict=True))
 
 
 @functools.cache
@@ -198,10 +201,9 @@ def copies(smoke: bool) -> Outcome:
         classifier.extract(judge, part.at(torch.arange(min(len(part), 200 if smoke else 50_000))))[0]
         for part in (train, held_out)
     )
-    shares = []
-    for seed in range(seeds):
-        x = drawn(n, seed, scale=2.0)
-        shares.append(suspects(classifier.extract(judge, x)[0], known, fresh))
+    samples = in_parallel(lambda seed: drawn(n, seed, scale=2.0), range(seeds))
+    shares = [suspects(classifier.extract(judge, x)[0], known, fresh) for x in samples]
+    x = samples[-1]
     value, low, high = interval(shares)
     features = classifier.extract(judge, x)[0]
     worst = standing_out(features, known).argsort()[:8]

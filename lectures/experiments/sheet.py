@@ -16,7 +16,7 @@ from minidiff.schedules import VP
 from minidiff.stages.gan import mlp
 from minidiff.stages.latent import STD
 
-from .tools import Outcome, fit, ratio_interval, seeded
+from .tools import Outcome, fit, in_parallel, ratio_interval, seeded
 
 DIM, NOISE = 64, 0.01
 
@@ -84,17 +84,20 @@ def one_stage(budget: float, seed: int):
 
 def two_against_one(smoke: bool) -> Outcome:
     seeds, steps, n = (2, 3, 200) if smoke else (5, 500, 4000)
-    logs, rows, pictures = [], {"two stages": [], "one": [], "floor": []}, {}
-    for seed in range(seeds):
+
+    def drawn(seed):
         two, budget = two_stages(steps, seed)
         one, one_steps = one_stage(budget, seed)
         generator = torch.Generator().manual_seed(1000 + seed)
         real, again = sheet(n, generator), sheet(n, generator)
-        found = {"two stages": two(n, seed), "one": one(n, seed), "floor": again}
-        for name, x in found.items():
-            rows[name].append((sliced_wasserstein(x, real), distance_to_sheet(x[:500])))
-        logs.append(torch.tensor(rows["one"][-1][0] / rows["two stages"][-1][0]).log().item())
-        pictures = pictures or found
+        pictures = {"two stages": two(n, seed), "one": one(n, seed), "floor": again}
+        far = {k: (sliced_wasserstein(x, real), distance_to_sheet(x[:500])) for k, x in pictures.items()}
+        return pictures, far, one_steps
+
+    found = in_parallel(drawn, range(seeds))
+    pictures, _, one_steps = found[0]
+    rows = {name: [far[name] for _, far, _ in found] for name in pictures}
+    logs = [torch.tensor(a[0] / b[0]).log().item() for a, b in zip(rows["one"], rows["two stages"], strict=True)]
     mean, low, high = ratio_interval(logs)
     means = {k: torch.tensor(v).mean(0).tolist() for k, v in rows.items()}
     return Outcome(

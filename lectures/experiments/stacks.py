@@ -18,7 +18,7 @@ from minidiff.measure.metrics import frechet_distance, precision_recall
 from minidiff.run.generate import generate
 from minidiff.stages import GAN, StackedGAN
 
-from .tools import Outcome, device, mode, named, pictures, ratio_interval, repeats, seeded, wide
+from .tools import Outcome, device, in_parallel, mode, named, pictures, ratio_interval, repeats, seeded, wide
 from .tools import fit as fit_model
 
 STEPS, BATCH, WIDTH, SIZE, R1 = 200, 64, 32, 32, 10.0  # steps of the stack
@@ -89,16 +89,20 @@ def stacked_against_one(smoke: bool) -> Outcome:
     source, real_pictures, judge, teacher = judges(smoke)
     classes, n = source.classes if isinstance(source.classes, int) else len(source.classes), len(real_pictures)
     label, spread = torch.arange(n) % classes, extract(teacher, real_pictures)[0].std().item()
-    real, rows, shown = extract(judge, real_pictures)[0], {"stacked": [], "one": []}, {}
     cost, steps = costs(source.shape, classes), {"stacked": 2 if smoke else STEPS}
     steps["one"] = round(cost["stacked"] / cost["one"] * steps["stacked"])
-    for seed in range(repeats(smoke)):
-        for name, model in pair(source.shape, classes, seed, teacher, spread).items():
-            model = fit_model(model, lambda g: source.batch(BATCH, g), steps[name], seed)
-            x = generate(model, n, cond=label, seed=seed).clamp(-1, 1)
-            features = extract(judge, x)[0]
-            rows[name].append((frechet_distance(features, real), *precision_recall(real, features)))
-            shown.setdefault(name, x[:24])
+    real = extract(judge, real_pictures)[0]
+
+    def drawn(seed, name):
+        model = pair(source.shape, classes, seed, teacher, spread)[name]
+        model = fit_model(model, lambda g: source.batch(BATCH, g), steps[name], seed)
+        x = generate(model, n, cond=label, seed=seed).clamp(-1, 1)
+        features = extract(judge, x)[0]
+        return (frechet_distance(features, real), *precision_recall(real, features)), x[:24]
+
+    found = in_parallel(drawn, range(repeats(smoke)), steps)
+    rows = {name: [row for row, _ in found[i::2]] for i, name in enumerate(steps)}
+    shown = {name: x for name, (_, x) in zip(steps, found, strict=False)}
     again = frechet_distance(extract(judge, source.batch(n, torch.Generator().manual_seed(7))[0])[0], real)
     logs = [torch.tensor(b[0] / a[0]).log().item() for a, b in zip(rows["stacked"], rows["one"], strict=True)]
     means = {k: torch.tensor(v).mean(0).tolist() for k, v in rows.items()}

@@ -21,7 +21,7 @@
 # - write DDIM, Heun and DPM-Solver++(2M), and prove their orders by experiment;
 # - say what noise on the way back is good for, and how many network calls a picture needs.
 #
-# **Before:** lecture 01 (the score). **Time:** two and a half hours with the exercises; the notebook itself runs some minutes on two
+# **Before:** lecture 01 (the score). **Time:** two and a half hours with the exercises; it runs some minutes on two
 # cores. **Papers:** [DDPM](https://arxiv.org/abs/2006.11239), [score SDE](https://arxiv.org/abs/2011.13456), [DDIM](https://arxiv.org/abs/2010.02502),
 # [EDM](https://arxiv.org/abs/2206.00364), [DPM-Solver++](https://arxiv.org/abs/2211.01095), [flow matching](https://arxiv.org/abs/2210.02747).
 
@@ -45,15 +45,16 @@ SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean
 # %% [markdown]
 # ## 1. From data to noise: a chain, and one line
 #
-# DDPM destroys a picture in $N$ small steps. Each step shrinks it a little and adds a little noise:
+# DDPM destroys a picture in $N$ small steps. Each shrinks it a little and adds a little noise:
 #
-# $$x_k = \sqrt{1 - \beta_k}\; x_{k-1} + \sqrt{\beta_k}\; \epsilon_k .$$
+# $$x_k = \sqrt{1-\beta_k}\;x_{k-1}+\sqrt{\beta_k}\;\epsilon_k.$$
 #
-# A sum of independent Gaussians is a Gaussian. So the chain needs no loop: with $\alpha_k^2 = \prod_{i \le k} (1 - \beta_i)$,
+# The noises are independent Gaussians, so their sum is Gaussian, of variance $\sigma_k^2=(1-\beta_k)\,\sigma_{k-1}^2+\beta_k$, that is,
+# $1-\sigma_k^2=(1-\beta_k)(1-\sigma_{k-1}^2)$. So the chain needs no loop: with $\alpha_k^2=\prod_{i\le k}(1-\beta_i)$,
 #
-# $$x_k = \alpha_k x_0 + \sigma_k \epsilon, \qquad \sigma_k^2 = 1 - \alpha_k^2 .$$
+# $$x_k=\alpha_k x_0+\sigma_k\epsilon, \qquad \sigma_k^2=1-\alpha_k^2.$$
 #
-# This one line is the **forward process** of the whole course: $\alpha$ is the scale of the signal, $\sigma$ of the noise. Below, the loop and the line.
+# This line is the **forward process**: $\alpha$ is the scale of the signal, $\sigma$ of the noise.
 
 # %% alt="Histograms of a chain of steps and of the one line at three times: they lie on each other."
 generator = torch.Generator().manual_seed(0)
@@ -74,23 +75,24 @@ _ = axes[0].set_ylabel("density")
 _ = axes[0].legend()
 
 # %% [markdown]
-# Let the number of steps grow and $\alpha$ becomes a smooth function of time, $t = k/N$. That limit is the path **VP** (variance
-# preserving). How far is DDPM's chain of 1,000 steps from it?
+# Let the number of steps grow and $\alpha$ becomes a smooth function of time, $t=k/N$. That limit is the path **VP** (variance
+# preserving: data of variance 1 keep it). How far is DDPM's chain of 1,000 steps from it?
 
 # %%
 print(claims.measure("2.1"))
 
 # %% [markdown]
-# **The number that decides** is the largest difference of $\alpha$. It falls tenfold for ten times the steps: a thousand steps *are* the limit.
+# **The number that decides** is the largest difference of $\alpha$. It falls tenfold for ten times the steps (claim 2.1 in
+# `lectures/CLAIMS.md`): a thousand steps are nearly the limit.
 #
 # ## 2. Targets: two equations, two unknowns
 #
-# A network may be asked for $\epsilon$, for $x_0$, or for a mixture. Each target is $a\,x_0 + b\,\epsilon$, and with
-# $x_t = \alpha x_0 + \sigma\epsilon$ this makes two equations for two unknowns. Salimans and Ho's $v = \alpha\epsilon - \sigma x_0$ is one of them.
+# A network may be asked for $\epsilon$, for $x_0$, or for a mixture. Each target is $a\,x_0+b\,\epsilon$, and with
+# $x_t=\alpha x_0+\sigma\epsilon$ this makes two equations for two unknowns. Salimans and Ho's $v=\alpha\epsilon-\sigma x_0$ is one target.
 #
 # ### Exercise 02.1: The target v (6 minutes, 1 point)
-# Write `v_target(x0, eps, alpha, sigma)` for pictures x0 and eps (B, ...) with one alpha and sigma (B,) each.
-# <details><summary>Hint</summary>Give alpha and sigma the shape (B, 1, 1, 1) first; without it they line up with the last axis, in silence where B equals the width.</details>
+# Write `v_target(x0, eps, alpha, sigma)` for x0 and eps (B, ...), pictures or points, with one alpha and sigma (B,) each.
+# <details><summary>Hint</summary>First give alpha and sigma as many axes as x0 has: `alpha.view(-1, *[1] * (x0.ndim - 1))`. Without it they line up with the last axis, in silence where B equals the width.</details>
 
 # %% exercise="02.1" points=1 minutes=6
 def v_target(x0, eps, alpha, sigma):
@@ -106,9 +108,9 @@ _ = check.v_target(v_target)
 
 # %% [markdown]
 # ### Exercise 02.2: The 2x2 system (15 minutes, 2 points)
-# Write `solve(out, a, b, x_t, alpha, sigma)`, which returns x0 and eps from out = a x0 + b eps and x_t = alpha x0 + sigma eps. out and x_t are (B, ...),
+# Write `solve(out, a, b, x_t, alpha, sigma)`, which returns x0 and eps from `out = a x0 + b eps` and `x_t = alpha x0 + sigma eps`. out and x_t are (B, ...),
 # the four numbers (B,). Do not assume alpha^2 + sigma^2 = 1.
-# <details><summary>Hint</summary>Cramer's rule. The determinant is alpha b - sigma a; if it is 0, let the division show it.</details>
+# <details><summary>Hint</summary>Axes as before, then Cramer's rule. The determinant is alpha b - sigma a; where it is 0, raise nothing: let the division show it.</details>
 
 # %% exercise="02.2" points=2 minutes=15
 def solve(out, a, b, x_t, alpha, sigma):
@@ -126,8 +128,9 @@ _ = check.solve(solve)
 # %% [markdown]
 # ## 3. Five paths, one family
 #
-# Nothing forces $\alpha^2 + \sigma^2 = 1$. Each pair $(\alpha_t, \sigma_t)$ is a path, and the literature has many. What a network can know of the noise is
-# only the ratio, the **noise level** $\sigma / \alpha$, or its logarithm, **log-SNR** $= 2 \log(\alpha/\sigma)$.
+# Nothing forces $\alpha^2+\sigma^2=1$. Each pair $(\alpha_t,\sigma_t)$ is a path: **VP**; **cosine**, $(\cos\frac{\pi t}2,\sin\frac{\pi t}2)$; **linear**,
+# $(1-t,t)$; **VE** (variance exploding), $\alpha=1$ and $\sigma$ exponential in $t$; **EDM**, $(1,80t)$. Dividing $x_t$ by $\alpha$ loses nothing, so only the ratio
+# counts: the **noise level** $\sigma/\alpha$, the signal-to-noise ratio **SNR** $\alpha^2/\sigma^2$, or **log-SNR** $2\log(\alpha/\sigma)$.
 
 # %% alt="Signal and noise scale, and log-SNR, of the five paths against time."
 t = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
@@ -141,12 +144,12 @@ _ = axes[1].set(xlabel="time t", ylabel="log-SNR, in nats")
 _ = axes[1].legend()
 
 # %% [markdown]
-# All curves pass the same levels, at other times. So a path is a clock and a scale, and you can move between paths if you can find the time
-# at which a path has a given log-SNR.
+# All curves pass the same levels, at other times (EDM passes those above 0 before $t=0.02$). So a path is a clock and a scale, and you can move
+# between paths if you find the time at which a path has a given log-SNR.
 #
 # ### Exercise 02.3: The time of a log-SNR (15 minutes, 2 points)
-# Write `time_of(schedule, log_snr)`: for each of the numbers `log_snr` (B,) the time t (B,) in [0, 1] where `schedule.log_snr(t)` is that. Use
-# bisection: no formula, so that it works for any path. log-SNR *falls* as t grows.
+# Write `time_of(schedule, log_snr)`: for each of the numbers `log_snr` (B,) the time t (B,) in [0, 1] where `schedule.log_snr(t)` is that; t must be a tensor. Use
+# bisection, no formula, so that it works for any path. log-SNR *falls* as t grows.
 # <details><summary>Hint</summary>Keep two tensors, low and high, of shape (B,). Ask for the log-SNR in the middle; keep the half in which the answer lies, for each row apart (torch.where). 50 halvings are enough.</details>
 
 # %% exercise="02.3" points=2 minutes=15
@@ -171,9 +174,9 @@ levels = torch.tensor([4.0, 0.0, -4.0], dtype=torch.float64)
 print({name: [round(v, 3) for v in find(schedule, levels).tolist()] for name, schedule in lecture02.PATHS.items()})
 
 # %% [markdown]
-# **Predict before you run.** Take one noise, and walk back to data on each of the five paths, with the exact model and at the same noise levels. How far apart
+# **Predict before you run.** Take one noise, and walk back to data (by DDIM, part 6) on each path, with the exact model, at the same noise levels. How far apart
 # do the five ends lie?
-# <details><summary>Answer</summary>They are the same points. In y = x / alpha and n = sigma / alpha the way back is the same equation on every path (part 6).</details>
+# <details><summary>Answer</summary>They are the same points. In y = x/alpha and n = sigma/alpha the way back is the same equation on every path (part 6).</details>
 
 # %%
 family = claims.measure("2.2")
@@ -182,9 +185,9 @@ print(family)
 # %% [markdown]
 # ## 4. DDPM's bound is this loss
 #
-# DDPM is derived as a variational bound: each step back is a Gaussian, and the bound adds the Kullback-Leibler divergences between the true
-# step and the model's. Both have the same variance, $\text{var} = \sigma_s^2 (1 - \alpha_t^2\sigma_s^2/(\alpha_s^2\sigma_t^2))$, so the divergence is a squared distance of
-# means, and the means differ by $x_0 - \hat x_0$, that is by $\epsilon - \hat\epsilon$ times a number. Check it on one step:
+# DDPM is derived as a variational bound: a sum of Kullback-Leibler divergences, one for each step back from $t$ to an earlier $s$, between two Gaussians, the true
+# step, given $x_0$, and the model's, with its guess $\hat x_0$. Both have the same variance (exercise 02.7), so the divergence is a squared
+# distance of means over twice the variance, and the means differ by $x_0-\hat x_0$, that is by $\epsilon-\hat\epsilon$, times a number. Check it on one step:
 
 # %%
 schedule, (t, s) = VP(), torch.tensor([0.6, 0.59], dtype=torch.float64)
@@ -200,8 +203,9 @@ half_snr_gain = (torch.exp(schedule.log_snr(s) - schedule.log_snr(t)) - 1) / 2
 print(f"divergence {bound:.5f} = {weight:.5f} (eps - guess)^2, and half of the gain in SNR is {half_snr_gain:.5f}")
 
 # %% [markdown]
-# So each term of the bound is a weight times $\|\epsilon - \hat\epsilon\|^2$. DDPM's "simple" loss sets all weights to 1: less is asked of the levels with little
-# noise, whose details no eye sees. The sum over steps is an average over random times. That is the training loop:
+# So each term of the bound is a weight, half of the relative gain in SNR, times $\|\epsilon-\hat\epsilon\|^2$. DDPM's "simple" loss sets all weights to 1: less is asked of
+# levels with little noise, whose details no eye sees. The sum over steps is an average over random times. That is the training loop, with EDM's
+# target, on 36 small Gaussians on two rings:
 
 # %% alt="The loss falls and levels off."
 mixture, path = rings(), EDM()
@@ -225,8 +229,8 @@ rows = [(k, sum(losses[k : k + 20]) / 20) for k in range(0, len(losses), 20)]
 _ = plot.losses(rows, title="a denoiser of two rings")
 
 # %% [markdown]
-# The loss does not go to 0: where noise is large, nobody can know $x_0$. `Denoiser.loss` in the package is these lines, for any path and target. And the
-# exact model of this mixture says how far our net is from the best one:
+# The loss falls little: the target is nearly all $x_0$ at large noise, all $\epsilon$ at little noise, just what cannot be known there. `Denoiser.loss` in the package is these
+# lines, for any path and target. The exact model of this mixture says how far our net is from the best one:
 
 # %%
 with torch.no_grad():
@@ -239,13 +243,14 @@ with torch.no_grad():
 # %% [markdown]
 # ## 5. Two ways back: an SDE and an ODE
 #
-# Take data that are one Gaussian, $N(0, s^2)$, with $\alpha = 1$. Then $x_\sigma \sim N(0, s^2 + \sigma^2)$, and one map carries the distribution at $\sigma$ to
-# the one at $\sigma'$: multiply by $\sqrt{(s^2 + \sigma'^2)/(s^2+\sigma^2)}$. Differentiate it by $\sigma$, and write $\nabla \log p = -x/(s^2+\sigma^2)$ for the score:
+# Take data that are one Gaussian, $N(0,1)$, with $\alpha=1$. Then $x_\sigma\sim N(0,1+\sigma^2)$, and one map carries the distribution at $\sigma$ to
+# the one at $\sigma'$: multiply by $\sqrt{(1+\sigma'^2)/(1+\sigma^2)}$. Differentiate by $\sigma'$ at $\sigma'=\sigma$. The score is $-x/(1+\sigma^2)$, and by lecture 01 $-\hat\epsilon/\sigma$:
 #
-# $$\frac{dx}{d\sigma} = \frac{\sigma\,x}{s^2+\sigma^2} = -\sigma\,\nabla\log p_\sigma(x) = \hat\epsilon .$$
+# $$\frac{dx}{d\sigma}=\frac{\sigma\,x}{1+\sigma^2}=-\sigma\,\nabla\log p_\sigma(x)=\hat\epsilon.$$
 #
-# That is the **probability-flow ODE**, and it holds for any data. It is not the only way: Langevin dynamics leaves each $p_\sigma$ as it is, so any amount of it may
-# be added. With as much as makes the drift $-2\sigma\nabla\log p$, this is the **reverse SDE**: twice the step, and fresh noise of variance $2\sigma\,d\sigma$.
+# That is the **probability-flow ODE**. It holds for any data: noise spreads the density by $\partial_\sigma p=\sigma\nabla^2p$, which is $-\nabla\cdot(p\,dx/d\sigma)$, what this flow does.
+# It is not the only way: Langevin dynamics leaves each $p_\sigma$ as it is, so any amount may be added. Lecture 01's step with $a=2\sigma\,d\sigma$ has
+# the ODE's drift once more. Both together are the **reverse SDE**: twice the step, and fresh noise of variance $2\sigma\,d\sigma$.
 
 # %% alt="Points on their way from noise to two rings, by the ODE in smooth lines and by the SDE in zigzag."
 exact = MixtureDenoiser(mixture, path)
@@ -274,21 +279,21 @@ for i in range(0, len(noise), 1 if SMOKE else 4):
 plot.gif(frames, [90] * (len(frames) - 1) + [1500])
 
 # %% [markdown]
-# **Predict before you run.** After 400 steps each: which of the two is nearer to the data?
+# **Predict before you run.** After 400 steps each: which of the two distributions is nearer to the data's?
 # <details><summary>Answer</summary>Neither: single paths differ, the distributions are the same, at each noise level. What differs is what errors do (part 7).</details>
 
 # %%
 print(claims.measure("2.3"))
 
 # %% [markdown]
-# The interval holds 1 and is wide: with 20,000 points both distances stand at the floor, that of two sets of data, where chance decides.
+# The ratio's interval holds 1 and is wide: with 20,000 points both distances stand at the floor, that of two sets of data, where chance decides.
 #
 # ## 6. Samplers
 #
-# On any path, let $y = x/\alpha$ and $n = \sigma/\alpha$. The ODE is then $dy/dn = \epsilon(x, t)$: the schedule is gone. One step of Euler's method from t to s,
-# $y_s = y_t + (n_s - n_t)\,\epsilon$, multiplied out, is
+# On any path, let $y=x/\alpha$ and $n=\sigma/\alpha$. Then $y=x_0+n\epsilon$ is the case of part 5, and the ODE is $dy/dn=\hat\epsilon$: the schedule is gone. One step of Euler's
+# method, $y_s=y_t+(n_s-n_t)\,\hat\epsilon$, multiplied out with $x_t=\alpha_t\hat x_0+\sigma_t\hat\epsilon$, is
 #
-# $$x_s = \alpha_s\,\hat x_0 + \sigma_s\,\hat\epsilon,$$
+# $$x_s=\alpha_s\,\hat x_0+\sigma_s\,\hat\epsilon,$$
 #
 # which is **DDIM**: put the two ends of the line together again, at the new time.
 #
@@ -318,8 +323,8 @@ print("as the package's:", torch.allclose(draw_ddim(exact, x, times), samplers.l
 # $h^2$ to $h^3$, that of the whole way from first to **second order**: twice the steps, a quarter of the error.
 #
 # ### Exercise 02.5: Heun (20 minutes, 3 points)
-# Write `heun(model, x, times, cond=None)`: Heun's method on dy/dn = eps, with y = x / alpha, n = sigma / alpha. If the last time is 0, the last step returns x0 with one call.
-# <details><summary>Hint</summary>ahead = alpha_s (x / alpha_t + h eps) with h = n_s - n_t. The second call is model(ahead, s, cond): new point, new time.</details>
+# Write `heun(model, x, times, cond=None)`: Heun's method on dy/dn = eps, with y and n as above. If the last time is 0, the last step returns x0 with one call (there eps is 0/0).
+# <details><summary>Hint</summary>ahead = alpha_s (x/alpha_t + h eps) with h = n_s - n_t. The second call is model(ahead, s, cond): new point, new time.</details>
 
 # %% exercise="02.5" points=3 minutes=20
 def heun(model, x, times, cond=None):
@@ -341,13 +346,14 @@ def heun(model, x, times, cond=None):
 draw_heun = check.heun(heun).answer or (lambda *a: samplers.last(samplers.heun(*a)))
 
 # %% [markdown]
-# Two calls a step are dear. **DPM-Solver++(2M)** gets second order from one: it keeps the $\hat x_0$ of the step before. In $\lambda = \log(\alpha/\sigma)$ the ODE can be solved
-# exactly if $\hat x_0$ is constant over a step; take for it the value extrapolated to the step's middle. With $h = \lambda_s - \lambda_t$:
+# Two calls a step are expensive. **DPM-Solver++(2M)** gets second order from one: it keeps the $\hat x_0$ of the step before. In $\lambda=\log(\alpha/\sigma)$ the ODE is
+# $\frac{d}{d\lambda}\frac x\sigma=e^\lambda\hat x_0$, solved exactly if $\hat x_0$ is a constant $D$ over a step; take for $D$ the value extrapolated to the step's middle. With
+# $h=\lambda_s-\lambda_t$, and "before" for the step before:
 #
-# $$D = \hat x_0 + \frac{h}{2 h_{\text{before}}}\left(\hat x_0 - \hat x_0^{\text{before}}\right), \qquad x_s = \frac{\sigma_s}{\sigma_t}\,x_t - \alpha_s\,(e^{-h} - 1)\,D .$$
+# $$D=\hat x_0+\frac{h}{2h_{\text{before}}}\left(\hat x_0-\hat x_0^{\text{before}}\right), \qquad x_s=\frac{\sigma_s}{\sigma_t}\,x_t-\alpha_s\,(e^{-h}-1)\,D.$$
 #
 # ### Exercise 02.6: DPM-Solver++(2M) (25 minutes, 4 points)
-# Write `dpmpp_2m(model, x, times, cond=None)`. The first step has nothing before it: D is x0. The step to t = 0 returns x0.
+# Write `dpmpp_2m(model, x, times, cond=None)`. The first step has nothing before it: D is x0. The step to t = 0, where h is infinite, returns x0.
 # <details><summary>Hint</summary>model.schedule.log_snr(t) is 2 lambda. Keep the pair (x0, h) of the last step; torch.expm1 is exact for small h.</details>
 
 # %% exercise="02.6" points=4 minutes=25
@@ -375,7 +381,7 @@ def dpmpp_2m(model, x, times, cond=None):
 draw_dpmpp = check.dpmpp_2m(dpmpp_2m).answer or (lambda *a: samplers.last(samplers.dpmpp_2m(*a)))
 
 # %% [markdown]
-# **Predict before you run.** Which lines in the next figure are parallel?
+# **Predict before you run.** Which lines in the next figure are parallel? ("Euler" is Euler's method on $dx/dt$; on $dy/dn$ it is DDIM.)
 # <details><summary>Answer</summary>DDIM and Euler fall with slope -1, Heun and DPM-Solver++(2M) with slope -2.</details>
 
 # %% alt="Error against steps on logarithmic axes: two lines of slope -1, two of slope -2."
@@ -390,7 +396,8 @@ _ = ax.legend()
 print(order)
 
 # %% [markdown]
-# Orders say how fast an error falls, not how large it is. Here are your samplers on the net that you trained above, with few calls:
+# Orders say how fast an error falls, not how large it is. Here are your samplers on your net, with few calls. (Heun leaves the frame where a long step ends
+# at little noise: its second slope divides an error of $x$ by $\sigma$. That is no bug.)
 
 # %% alt="Samples of two rings with 6, 10 and 20 network calls, a row for each sampler."
 x = path(torch.tensor(path.t_max))[1] * torch.randn(1500, 2, generator=generator)
@@ -404,12 +411,12 @@ for row, (name, draw) in zip(axes, {"DDIM": draw_ddim, "Heun": draw_heun, "DPM-S
 # %% [markdown]
 # ## 7. Noise on the way back
 #
-# DDPM draws fresh noise in each step. In our terms: of the noise $\sigma_s\epsilon$ that belongs to the new time, a share of the variance is drawn anew, and the rest
-# is kept. Which share makes the step that of the Markov chain?
+# DDPM draws fresh noise $z$ in each step: a share $f$ of the variance is drawn anew, the rest is kept,
+# $x_s=\alpha_s\hat x_0+\sigma_s(\sqrt{1-f}\,\hat\epsilon+\sqrt f\,z)$. Which share makes the step that of the Markov chain of part 1?
 #
 # ### Exercise 02.7: The fresh share (10 minutes, 1 point)
 # Write `fresh_share(alpha_t, sigma_t, alpha_s, sigma_s)`: the variance of x_s given x_t and x0, divided by sigma_s^2.
-# <details><summary>Hint</summary>Given x0, x_s and x_t are jointly Gaussian: x_t = (alpha_t / alpha_s) x_s + noise. Bayes' rule for two Gaussians; or read it off the variance in part 4.</details>
+# <details><summary>Hint</summary>Given x0: x_t = r x_s + noise with r = alpha_t / alpha_s. Which variance must this noise have? By Bayes' rule 1/variance is 1/sigma_s^2 plus r^2 over that.</details>
 
 # %% exercise="02.7" points=1 minutes=10
 def fresh_share(alpha_t, sigma_t, alpha_s, sigma_s):
@@ -427,13 +434,13 @@ _ = check.fresh_share(fresh_share)
 # the distribution of the level, as Langevin dynamics does. EDM's **churn** adds a little noise before each step of Heun. But each step then has farther to go.
 #
 # **Predict before you run.** With a net that is not perfect: does churn help with 8 steps? With 64?
-# <details><summary>Answer</summary>It harms where steps are few: each has farther to go. Above 1 churn harms.</details>
+# <details><summary>Answer</summary>It harms where steps are few: each has farther to go. With many it may help. A ratio above 1 means harm.</details>
 
 # %%
 print(claims.measure("2.5"))
 
 # %% [markdown]
-# With 64 steps our net shows no sure gain; the interval holds 1. With 8 steps churn harms, by half of the distance (the claim's notes in [CLAIMS.md](CLAIMS.md)).
+# With 64 steps our net shows no sure gain; the interval holds 1. With 8 steps churn harms, by half of the distance (notes of claim 2.5).
 #
 # ## 8. How many calls does a picture need?
 #
@@ -454,18 +461,18 @@ _ = ax.legend()
 print(needed)
 
 # %% [markdown]
-# **The number that decides** is the ratio of calls needed, and it is 1: on these digits, in this distance, DDIM needs no more calls than DPM-Solver++(2M), and Heun needs
-# more, because with few calls its steps are twice as long. A higher order pays where a small error counts. [Lecture 09](09_cifar10.ipynb) asks again on CIFAR-10.
+# **The number that decides** is the ratio of calls needed, 1: on these digits, in this distance, DDIM needs no more than DPM-Solver++(2M), and Heun needs
+# more, as its steps are twice as long. A higher order pays where a small error counts. [Lecture 09](09_cifar10.ipynb) asks again on CIFAR-10.
 #
 # **Vary it.**
 #
 # - In the training loop, replace EDM's target by $\epsilon$ (then `Denoiser(ema, path, "eps")`). Which noise levels suffer?
 # - Give `draw_dpmpp` the times `torch.linspace(path.t_max, 0, 11)` instead of `path.grid(10)`. What happens, and why?
-# - `samplers.ddim(model, x, times, eta=1.0)` is DDPM's sampler. How many steps does it need?
+# - `samplers.last(samplers.ddim(model, x, times, eta=1.0))` is DDPM's sampler. How many steps does it need?
 #
 # **Take away.**
 #
-# - One line, $x_t = \alpha x_0 + \sigma\epsilon$; paths are its clocks, targets its mixtures, and one 2x2 system undoes them all.
+# - One line, $x_t=\alpha x_0+\sigma\epsilon$; paths are its clocks, targets its mixtures, and one 2x2 system undoes them all.
 # - SDE and ODE share their distributions. The ODE is smooth, so good solvers need few calls; fresh noise corrects a net's errors, where calls are many.
 # - Order is proved with an exact model, calls are counted with a distance to data.
 #

@@ -382,7 +382,7 @@ print(f"at m = 1: one patch {bound(1.0):.3f}, both patches {bound(2.0):.3f}")
 
 # %% [markdown]
 # Some tenths of an error: who cares? Sampling does. We train plain stacks of 4 convolutions (they see 9 pixels), 8 and 20, a U-Net and a DiT, each *until it has learned*: until the error of the sign at $m = 1$ has come four fifths of the way from one
-# patch's bound to that of both, or for 20,000 steps. Then we draw, and ask in what share of the samples the two signs agree.
+# patch's bound to that of both, or for 20,000 steps (the 4 layers, which cannot see both, for 3,000). Then we draw, and ask in what share of the samples the two signs agree.
 #
 # **Predict before you run.** The share for 4 layers? And which of the others need how many steps?
 # <details><summary>Answer</summary>Half, for 4 layers: two coins. For the others read the steps off the figure. To see is not yet to have learned: what lies at the rim of the receptive field is dim (part 1), while U-Net and transformer have a short way.</details>

@@ -15,15 +15,15 @@
 #
 # After this lecture you can
 #
-# - train one network that knows the score with and without its condition, and guide with it in three lines;
+# - train one network that knows the score with and without its condition, and guide with it;
 # - say what guided samplers draw from when the scores are exact, and derive it;
 # - guide by a classifier, and say when that is the same;
-# - measure what guidance buys and what it costs: precision, recall, distance;
+# - measure what guidance buys and costs: precision, recall, distance;
 # - choose a scale, and say which scales your data cannot tell apart.
 #
-# **Before:** lectures 01 and 02. **Time:** two and a half hours with the exercises; the notebook itself runs some minutes on two cores. **Papers:**
+# **Before:** lectures 01 and 02. **Time:** two and a half hours with the exercises; the notebook itself runs 10 to 20 minutes on two cores. **Papers:**
 # [classifier guidance (ADM)](https://arxiv.org/abs/2105.05233), [classifier-free guidance](https://arxiv.org/abs/2207.12598), [CFG is a predictor-corrector](https://arxiv.org/abs/2408.09000) (Bradley and Nakkiran),
-# [what does guidance do?](https://arxiv.org/abs/2409.13074) (Chidambaram et al.), [interval](https://arxiv.org/abs/2404.07724) (Kynkäänniemi et al.), [autoguidance](https://arxiv.org/abs/2406.02507) (Karras et al.),
+# [what does guidance do?](https://arxiv.org/abs/2409.13074) (Chidambaram et al.), [interval](https://arxiv.org/abs/2404.07724), [autoguidance](https://arxiv.org/abs/2406.02507) (Karras et al.),
 # [precision and recall](https://arxiv.org/abs/1904.06991).
 
 # %%
@@ -55,10 +55,10 @@ SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean
 # $$s_\gamma = \nabla \log p_t(x) + \gamma\,\big(\nabla \log p_t(x|c) - \nabla \log p_t(x)\big).$$
 #
 # $\gamma$ is the **guidance scale**: 0 is unconditional, 1 conditional (guidance is *off*), more than 1 is guided. Ho and Salimans write $w$ with 0 as off: their $w = 2$ is our $\gamma = 3$. The score is
-# $-\epsilon/\sigma$, so the same line holds for $\epsilon$, and for $x_0$ too.
+# $-\epsilon/\sigma$, so the same line holds for $\epsilon$; and for $x_0$, linear in $\epsilon$, since $\gamma$ and $1-\gamma$ add up to 1.
 #
 # ### Exercise 07.1: Classifier-free guidance (10 minutes, 2 points)
-# Write `cfg(model, x_t, t, cond, scale)`, x_t (B, ...), t and cond (B,). `model(x_t, t, cond)` gives a Prediction, its `x0` and `eps` like x_t. Return a guided Prediction.
+# Write `cfg(model, x_t, t, cond, scale)`. `model(x_t, t, cond)` gives a Prediction, its `x0` and `eps` like x_t. Return a guided Prediction.
 # <details><summary>Hint</summary>The null condition is the number model.null, for every row. Guide x0 and eps alike: Prediction(x0, eps).</details>
 
 # %% exercise="07.1" points=2 minutes=10
@@ -81,11 +81,11 @@ guide = check.cfg(cfg).answer or (lambda model, x_t, t, cond, scale: Guided(mode
 # %% [markdown]
 # ## 2. One network, two scores
 #
-# Where does the unconditional score come from? In training, replace some labels by the null: **label dropout**. The network then learns both scores.
+# In training, replace some labels by the null: **label dropout**. Rows under the null are of every class, so the network learns the unconditional score there.
 #
 # ### Exercise 07.2: Label dropout (8 minutes, 2 points)
 # Write `drop(cond, null, p, generator)`: each row of cond, a label of (B,) or a caption of (B, L) tokens, becomes null with probability p. `cond` itself stays as it is.
-# <details><summary>Hint</summary>One toss for each row: torch.rand(B, generator=generator). For captions give it the shape (B, 1).</details>
+# <details><summary>Hint</summary>One toss for each row: torch.rand(B, generator=generator). For captions, and only for them, (B, 1).</details>
 
 # %% exercise="07.2" points=2 minutes=8
 import torch
@@ -103,7 +103,7 @@ def drop(cond, null, p, generator):
 mine = check.drop(drop).answer
 
 # %% [markdown]
-# Now train. The data: two trees of ever finer twigs in the plane, one a class (after Karras et al. 2024). The loop is that of lecture 02; new is the line with your `drop`.
+# Now train, by lecture 02's loop with your `drop`. The data: two trees of ever finer twigs in the plane, one a class (after Karras et al. 2024).
 
 # %%
 def learn(model, draw, steps, rate=0.1, looks=()):
@@ -158,10 +158,10 @@ for ax, model, title in zip(axes, (*young, net), ("after a twentieth", "after a 
 show(*tree.sample_labelled(1500, torch.Generator().manual_seed(0)), axes[3], "data")
 
 # %% [markdown]
-# Blue is the true density, the two other colours are samples of the two classes. Now turn the scale, left for the network, right for the **exact** score.
+# Blue is the true density, the other colours are samples of the two classes. Now turn the scale, left for the network, right for the **exact** score.
 #
-# **Predict before you run.** What does each of the two lose, and what does it gain?
-# <details><summary>Answer</summary>Both are pushed away from the other tree and lose the trunk, where the classes meet. Whether the network's stray points come back to the twigs is for part 4 to count.</details>
+# **Predict before you run.** What does each lose, and gain?
+# <details><summary>Answer</summary>Both are pushed away from the other tree and lose the trunk, where the classes meet. Part 4 counts the network's stray points.</details>
 
 # %% alt="Animation: samples of two classes as the guidance scale rises from 0 to 5, by the network and by the exact score; both move to the outer twigs."
 exact, frames = MixtureDenoiser(tree, path), []
@@ -175,18 +175,18 @@ plot.gif(frames, [350] * (len(frames) - 1) + [2000], dpi=70)
 # %% [markdown]
 # ## 3. What do guided samplers draw from?
 #
-# **Claim** (slide "Why do we need CFG?"): the guided score is the gradient of $\log\big(p(x|c)\,(p(x|c)/p(x))^{\gamma-1}\big)$, a *sharpened* density. Is that what comes out? The following counterexample is Bradley and
-# Nakkiran's. One dimension, $x|c \sim N(0, 1)$ and $x \sim N(0, 2)$; with noise of variance $s$ the scores are $-x/(1+s)$ and $-x/(2+s)$. So the guided score is
+# **Claim** (slide "Why do we need CFG?"): the guided score is the gradient of $\log\big(p(x|c)\,(p(x|c)/p(x))^{\gamma-1}\big)$, a *sharpened* density. Is that what comes out? Bradley and
+# Nakkiran's counterexample, in one dimension: $x|c \sim N(0, 1)$ and $x \sim N(0, 2)$; with noise of variance $s$ (here no score) the scores are $-x/(1+s)$ and $-x/(2+s)$, the guided one
 #
 # $$-k(s)\,x, \qquad k(s) = \frac{\gamma}{1+s} - \frac{\gamma-1}{2+s}.$$
 #
 # - **Sharpened**, at $s = 0$: a Gaussian; precisions (1 / variance) add, with the exponents $\gamma$ and $1-\gamma$.
-# - **ODE**: $dx/ds = \tfrac12 k(s)\,x$, from a huge $s$ down to 0. So $\log x$ changes by half the integral of $k$.
-# - **SDE**: its variance obeys $dV/ds = 2kV - 1$. Integrating factor $(1+s)^{-2\gamma}(2+s)^{2\gamma-2}$; substitute $u = (2+s)/(1+s)$.
+# - **ODE** (lecture 02, $s = \sigma^2$): $dx/ds = \tfrac12 k(s)\,x$, from a huge $s$ down to 0. So $\log x$ changes by half the integral of $k$.
+# - **SDE**: twice that drift, and fresh noise; so its variance obeys $dV/ds = 2kV - 1$. Integrating factor $(1+s)^{-2\gamma}(2+s)^{2\gamma-2}$; substitute $u = (2+s)/(1+s)$.
 #
 # ### Exercise 07.3: Three variances (20 minutes, 2 points)
 # Write `guided_variances(gamma)`: the variances of the sharpened density, of what the ODE draws and of what the SDE draws. The start has variance s, for s to infinity.
-# <details><summary>Hint</summary>The integral of k is gamma log(1 + s) - (gamma - 1) log(2 + s): compare the variance at s and at 0, and let s grow. For the SDE the integral of u^(2 gamma - 2) from 1 to 2 is left.</details>
+# <details><summary>Hint</summary>The integral of k is gamma log(1 + s) - (gamma - 1) log(2 + s): compare the variance at s and at 0, and let s grow. For the SDE the integral of u^(2 gamma - 2) is left.</details>
 
 # %% exercise="07.3" points=2 minutes=20
 def guided_variances(gamma):
@@ -215,8 +215,9 @@ _ = axes[0].set(ylabel="density", ylim=(0, 1.05))
 print(sampled)
 
 # %% [markdown]
-# The samples (grey) follow what you derived. They follow the sharpened density in the third picture only: there Langevin dynamics moved the ODE's samples *at one small noise level*, where the guided score **is** the
-# gradient of the slide's log-density. The slide's identity is true at each noise level by itself. But sampling walks through all levels, and the sharpened densities of two levels are not joined by adding noise:
+# The samples (grey) follow what you derived, and the sharpened density in the third picture only: there Langevin dynamics moved the ODE's samples *at one small noise level*, where the guided score **is** the
+# gradient of the slide's log-density. But sampling walks through all levels, and the sharpened densities of two levels are not joined by adding noise: 7.3
+# divides the slope of the guided score at $\sigma = 1$ by that of the sharpened density *after this noise*.
 
 # %%
 formulas, slopes, harm = map(claims.measure, ("7.2", "7.3", "7.5"))
@@ -224,14 +225,15 @@ print(f"7.2: formulas off by {formulas.value:.1%}; 7.3: the guided score is {slo
 print(f"{harm.id}: {harm.quantity}: {harm.value:.3g}")
 
 # %% [markdown]
-# Bradley and Nakkiran prove the general case: CFG is a predictor-corrector of sharpened densities only if Langevin moves come between its steps. Chidambaram et al. show where samples go: with exact scores to the edge of the class
-# farthest from the others, still in the support; off it only if the score has an *error*. With exact scores guidance does harm (7.5).
+# What does the SDE draw? Add up: $2 s_\gamma = s_1 + s_{2\gamma-1}$. So each small step is one of the *conditional* ODE (predictor) and one Langevin move (corrector) towards the density of scale $2\gamma - 1$, too short
+# to arrive (Bradley and Nakkiran). Exact scores lead samples to the edge of the class farthest from the others, still in the support; only *errors* of the score lead off it (Chidambaram et al.). By the exact score
+# guidance does harm (7.5).
 
 # %% [markdown]
-# Where does the harm come from? At large noise the classes overlap, the push is strong everywhere, and what it has moved out never comes back. So turn guidance on within an **interval** of noise levels only.
+# The harm is done at large noise: the classes overlap, the push is strong everywhere, and what it has moved out never comes back. So guide within an **interval** of noise levels only.
 #
 # ### Exercise 07.4: Guidance within an interval (10 minutes, 1 point)
-# Write `with_interval(model, x_t, t, cond, scale, low, high)`: as `cfg`, but guided only in rows where low <= t <= high; in the others guidance is off.
+# Write `with_interval(model, x_t, t, cond, scale, low, high)`: as `cfg`, but guided only in rows where low <= t <= high (times); elsewhere it is off. Do not call `cfg`: each answer stands alone.
 # <details><summary>Hint</summary>Off is scale 1. torch.where(on, scale, 1.0) makes a scale for each row; give it x_t's type (.to(x_t)) and the shape (B, 1, ...).</details>
 
 # %% exercise="07.4" points=1 minutes=10
@@ -257,7 +259,7 @@ for name, how in (("everywhere", guide), ("at noise .02 to .2", lambda *a: withi
 # %% [markdown]
 # ## 4. Are networks too flat, and does guidance mend it?
 #
-# **Claim** (same slide): "the model distribution is too flat, we want to make it sharper". That is about *learned* scores. Two measures see blur: the share of samples **outside** the contour that holds
+# **Claim** (same slide): "the model distribution is too flat, we want to make it sharper". Two measures see blur: the share of samples **outside** the contour that holds
 # 99% of their class, and the true log density of the samples. The sliced Wasserstein distance sees lost twigs, and hardly any blur. On the network that you trained:
 
 # %%
@@ -270,9 +272,9 @@ for name, model in (("your network", net), ("exact score", exact)):
         print(f"{name}, {scale:g}".ljust(18), *(f"{measured[c]:{len(n)}.3f}" for n, c in zip(names, columns, strict=True)))
 
 # %% [markdown]
-# **Predict before you run.** The experiment repeats this for widths 8, 32 and 128, each trained to a plateau, for three seeds. At which $\gamma$ is the share outside least? And the **divergence of histograms**, which sees blur and lost twigs alike?
+# **Predict before you run.** The experiment repeats this for widths 8, 32 and 128, each trained to a plateau. At which $\gamma$ is the share outside least? And the **divergence of histograms**, which sees blur and lost twigs alike?
 # And **outliers**, the points that are off by more than the gaps between twigs?
-# <details><summary>Answer</summary>Read the panels at their lowest points. For guidance away from the null they need not lie above 1: condition minus null points away from the other tree, not towards the twigs.</details>
+# <details><summary>Answer</summary>On two cores: outside at .75 or 1, divergence at 1; outliers above 1, but they are few (7.17 is undecided). Condition minus null points away from the other tree, not towards the twigs.</details>
 
 # %% alt="Share outside, divergence of histograms and sliced Wasserstein distance against gamma, for three widths, autoguidance and the true score."
 flat = claims.measure("7.4")
@@ -290,13 +292,14 @@ for r in map(claims.measure, ("7.6", "7.17")):
     print(f"{r.id}: {r.quantity}: {r.value:.3g}")
 
 # %% [markdown]
-# **The number that decides** is the share outside at $\gamma = 2$ over that at 1; above 1 guidance does not mend. "Too flat" itself holds if at $\gamma = 1$ the networks lie above the true score. In the toy of Karras et al. CFG removes outliers; 7.17 asks for the same here: blur wider than the gaps is another thing than blur wider than a twig. The dashed line is
+# **The number that decides** is the share outside at $\gamma = 2$ over that at 1: if it is above 1, guidance does not mend. "Too flat" itself holds if at $\gamma = 1$ the networks lie above the true score. In the toy of Karras et al. CFG removes outliers; here 7.17 asks. The dashed line is
 # **autoguidance**: away from a *smaller network with the same condition*, not from the null. Where two networks with one aim differ, the smaller is more wrong, so the difference points to the data.
 #
 # ### Is it the objective's fault?
 #
-# The slide: "if a datapoint is not captured by our model, huge loss; if the model has regions not in the data, probably okay". That is the forward Kullback-Leibler (KL) divergence, which likelihood training makes small. Left: one Gaussian
-# fitted to two modes. The diffusion loss sums Fisher divergences $F$ (squared errors of the score) over noise levels; with the right weights it is that KL: $KL(p\|q) = \tfrac12\int F(p_s\|q_s)\,ds$ (Song et al. 2021). Right: *where* a wrong weight of a mode is seen.
+# The slide: "if a datapoint is not captured by our model, huge loss; if the model has regions not in the data, probably okay". That is the forward Kullback-Leibler (KL) divergence $KL(p\|q)$ of data $p$ and model $q$, which likelihood training makes small. Left: one Gaussian
+# fitted to two modes; 7.8 is its share outside the data. The diffusion loss sums Fisher divergences $F$ (squared errors of the score, without lecture 01's ½) over noise variances $s$; with the right weights it is that KL: $KL(p\|q) = \tfrac12\int F(p_s\|q_s)\,ds$ (Song et al. 2021).
+# Right: *where* the modes' weights, .8 and .2 or equal, are seen. 7.7: networks lose precision, not recall.
 
 # %% alt="Left: one Gaussian fitted to two modes by forward KL covers both, by reverse KL sits on one. Right: the share of the KL seen at each noise level peaks at the modes' distance."
 covers, seen, lost = map(claims.measure, ("7.8", "7.9", "7.7"))
@@ -319,7 +322,7 @@ print(f"7.8: outside {covers.value:.2f}; 7.9: seen below sigma .5 {seen.value:.2
 #
 # ### Exercise 07.5: Classifier guidance (18 minutes, 3 points)
 # Write `classifier_guided(model, classifier, x_t, t, cond, scale)`. Start from the unconditional `model(x_t, t)`; `classifier(x_t, t)` gives logits (B, classes). Return a Prediction. It must work inside a sampler, where gradients are off.
-# <details><summary>Hint</summary>with torch.enable_grad(): a copy of x_t that asks for gradients, log_softmax, each row's own class, the sum over rows. x0 = (x_t - sigma eps) / alpha.</details>
+# <details><summary>Hint</summary>model.schedule(t) gives alpha and sigma, (B,), expand(v, x_t) appends x_t's axes. with torch.enable_grad(): a copy of x_t that asks for gradients, log_softmax, each row's own class, the sum over rows. x0 = (x_t - sigma eps) / alpha.</details>
 
 # %% exercise="07.5" points=3 minutes=18
 import torch
@@ -354,7 +357,7 @@ print(f"difference from CFG: {(ours - theirs).norm() / theirs.norm():.0e}; 7.13:
 #
 # ## 6. What guidance buys and costs on pictures
 #
-# The same loop, on digits (in `gpu` mode CIFAR-10). A row for each scale; each column starts from one noise:
+# The same loop, on digits (in `gpu` mode CIFAR-10). A row for each scale; each column is a class, from one noise:
 
 # %% alt="Digits drawn at guidance scales 0, 1, 2 and 5, a row each: from mixed to clean to uniform."
 digits, held_out = tools.pictures("digits")
@@ -366,12 +369,12 @@ fig, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
 _ = plot.grid(torch.cat([*turned.values()]).clamp(-1, 1), 10, ax, row_labels=[f"gamma {s:g}" for s in turned])
 
 # %% [markdown]
-# Clean, and all alike. To count that: **precision** is the share of samples that look like real pictures, **recall** the share of real pictures that the samples come near. *Near* a point of a set means: not farther than that
+# Clearer, with more contrast. All alike, too? Count: **precision** is the share of samples that look like real pictures, **recall** the share of real pictures that the samples come near. *Near* a point of a set means: not farther than that
 # point's k-th nearest *other* point of its own set.
 #
 # ### Exercise 07.6: Precision and recall (14 minutes, 2 points)
-# Write `precision_recall(real, fake, k)` for real (N, D) and fake (M, D): two numbers. A point exactly at the radius counts.
-# <details><summary>Hint</summary>torch.cdist gives all distances. Each point is its own nearest at distance 0, so the k-th other one is the (k + 1)-th smallest: kthvalue(k + 1).</details>
+# Write `precision_recall(real, fake, k)`: two numbers. A point exactly at the radius counts.
+# <details><summary>Hint</summary>torch.cdist gives all distances, kthvalue the k-th smallest. But each point is its own nearest, at distance 0.</details>
 
 # %% exercise="07.6" points=2 minutes=14
 import torch
@@ -394,9 +397,9 @@ real, fake = held_out.at(torch.arange(200)).flatten(1).double(), digits.at(torch
 print("as the package's:", count(real, fake, 3) == metrics.precision_recall(real, fake, 3))
 
 # %% [markdown]
-# **Predict before you run.** Six ways, on a U-Net: CFG; the same network after a third of its training; CFG within an interval; autoguidance; a learned classifier of noisy pictures on the *conditional* network (as in ADM's table) and on the unconditional one, up to
-# scale 10. Which of precision and recall does guidance buy, with which does it pay? Does the young network want more?
-# <details><summary>Answer</summary>It buys precision and pays with recall; the distance, which sees both, is least in between.</details>
+# **Predict before you run.** Six ways, on a U-Net: CFG; the network after a third of its training; within an interval; autoguidance; a learned classifier on the *conditional* network and on the unconditional one.
+# Which of precision and recall does guidance buy, with which does it pay?
+# <details><summary>Answer</summary>CFG buys precision, up to a point, and pays with recall; the distance, which sees both, is least in between.</details>
 
 # %% alt="Precision, recall and Fréchet distance against the scale for six ways to guide, with the values of real pictures dotted."
 bought = claims.measure("7.10")
@@ -416,14 +419,14 @@ for r in map(claims.measure, ("7.11", "7.12", "7.14", "7.16")):
     print(f"{r.id}: {r.quantity}: {r.value:.3g}")
 
 # %% [markdown]
-# Guidance moves along *condition minus null*. That mends errors where the unconditional prediction is the blurred version of the conditional one: more so on pictures than in the plane. On photographs (`tests/bench/guidance.py`: CIFAR-10, one network,
+# Dotted: held-out real pictures as samples. Recall above it is no gain: scattered samples have large radii. ADM-G stays far behind CFG on the unconditional network; on the conditional one 7.14 does not decide. On photographs (`tests/bench/guidance.py`: CIFAR-10,
 # **one seed**, so no claim) precision starts above that of real pictures, since blurred samples sit in the middle of the data, and recall first rises:
 #
 # ![Guidance on CIFAR-10: precision, recall and distance by scale](../tests/bench/guidance.png)
 #
 # ## 7. How many labels to drop?
 #
-# Ho and Salimans found .1 and .2 alike and .5 worse. One network for each rate, compared by its *least* distance over $\gamma$, not by that at one $\gamma$:
+# Ho and Salimans found .1 and .2 alike and .5 worse. One network for each rate, compared by its *least* distance over $\gamma$:
 
 # %% alt="Fréchet distance against gamma for four dropout rates."
 rates = claims.measure("7.15")
@@ -436,13 +439,15 @@ _ = ax.legend()
 print(f"{rates.id}: {rates.quantity}: {rates.value:.3g}")
 
 # %% [markdown]
+# Rate .02 is best at small $\gamma$ and worst at large ones: it saw few nulls.
+#
 # ## 8. Which scale is best?
 #
 # The best scale of one seed is a coin toss: seeds differ more than neighbouring scales do. But a seed has the same network and noise at every scale, so differences *seed by seed* are much surer.
 #
 # ### Exercise 07.7: All scales that may be best (20 minutes, 2 points)
-# Write `best_scales(distance, scales, seeds)`. `distance(scale, seed)` is a number, dear to get: ask once for each pair. Return the list of scales whose paired 95% interval to the scale of least mean reaches 0.
-# <details><summary>Hint</summary>For each scale the differences d to the best row, seed by seed. The interval is mean(d) give or take t std(d) / sqrt(n), with t = stats.t.ppf(0.975, n - 1). The best scale differs from itself by 0, and is in the list.</details>
+# Write `best_scales(distance, scales, seeds)`. `distance(scale, seed)` is a number, dear to get: ask once for each pair. Return the list of scales whose difference from the scale of least mean has a paired 95% interval that reaches 0.
+# <details><summary>Hint</summary>For each scale the differences d to the best row, seed by seed. The interval is mean(d) give or take t std(d) / sqrt(n), with t = stats.t.ppf(0.975, n - 1).</details>
 
 # %% exercise="07.7" points=2 minutes=20
 import numpy as np
@@ -468,8 +473,8 @@ if choose:
 # %% [markdown]
 # **Vary it.**
 #
-# - In part 2 train with rate 0.5, then with 0.01. Which of the two scores gets worse?
-# - `Guided(net, 3.0, negative=4)` on digits pushes away from fours. What changes in the nines?
+# - In part 2 train with rate 0.5, then with 0.01. Which score gets worse (`draw(net, 0.0)`, `draw(net, 1.0)`)?
+# - `Guided(net, 3.0, negative=4)` pushes away from fours. What changes in the nines?
 #
 # **Take away.**
 #

@@ -1,7 +1,5 @@
 """Checks of lecture 02: targets, the 2x2 system, times, and the samplers held to their orders."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -10,15 +8,15 @@ from ..oracles import GaussianMixture, MixtureDenoiser
 from ..schedules import EDM, VE, VP, Cosine, Linear, expand
 from .exercise import Exercise, Wrong, close, is_tensor, same
 
-SEE = "the section where it stands in lecture 02"
+v_target = Exercise("02.1", "v_target", 1, 6, "lecture 02, part 2")
+solve = Exercise("02.2", "solve", 2, 15, "lecture 02, part 2")
+time_of = Exercise("02.3", "time_of", 2, 15, "lecture 02, part 3")
+ddim = Exercise("02.4", "ddim", 3, 20, "lecture 02, part 6")
+heun = Exercise("02.5", "heun", 3, 20, "lecture 02, part 6")
+dpmpp_2m = Exercise("02.6", "dpmpp_2m", 4, 25, "lecture 02, part 6")
+fresh_share = Exercise("02.7", "fresh_share", 1, 10, "lecture 02, parts 4 and 7")
 
-v_target = Exercise("02.1", "v_target", 1, 6, SEE)
-solve = Exercise("02.2", "solve", 2, 15, SEE)
-time_of = Exercise("02.3", "time_of", 2, 15, SEE)
-ddim = Exercise("02.4", "ddim", 3, 20, SEE)
-heun = Exercise("02.5", "heun", 3, 20, SEE)
-dpmpp_2m = Exercise("02.6", "dpmpp_2m", 4, 25, SEE)
-fresh_share = Exercise("02.7", "fresh_share", 1, 10, SEE)
+_AXES = "Give the numbers (B,) as many axes as x0 has: (B, 1, 1, 1) for pictures, (B, 1) for points."
 
 
 # --- 02.1 ---
@@ -31,23 +29,37 @@ def _(answer, given):
     a, s = alpha[:, None, None, None], sigma[:, None, None, None]
     slips = {
         "flow's target": (eps - x0, "That is eps - x0, flow matching's target on the straight path: v is another."),
+        "flow turned": (x0 - eps, "That is x0 - eps, flow's target turned round: v has alpha and sigma in it."),
         "turned": (s * x0 - a * eps, "The sign is turned: where there is little noise, v is nearly eps."),
         "exchanged": (s * eps - a * x0, "alpha and sigma are exchanged: alpha stands with eps."),
+        "pairs of x_t": (a * x0 - s * eps, "In x_t alpha stands with x0; in v it stands with eps, and sigma with x0."),
         "plus": (a * eps + s * x0, "v is a difference: the part of x0 is subtracted."),
         "x_t": (a * x0 + s * eps, "That is x_t itself, not the target."),
-        "lined up with columns": (
-            alpha * eps - sigma * x0,
-            "Picture 2 was scaled like column 2: alpha (B,) lined up with the last axis. Give it shape (B, 1, 1, 1).",
-        ),
-    }
+        "alpha^2 + sigma^2 = 1": ((a * (a * x0 + s * eps) - x0) / s, "You use alpha^2 + sigma^2 = 1: here it does not "
+                                  "hold, and v is defined by alpha and sigma alone."),
+        "sigma from alpha": (a * eps - torch.sqrt(1 - a**2) * x0, "You compute sigma from alpha: take the one given."),
+        "alpha bar": (a.sqrt() * eps - torch.sqrt(1 - a) * x0, "alpha here is the scale of x0 itself, the root of the "
+                      "papers' alpha bar: take no root of it."),
+        "the first for all": (a[0] * eps - s[0] * x0, "All pictures are scaled as the first: alpha is one for each."),
+        "lined up with columns": (alpha * eps - sigma * x0, f"Picture 2 was scaled like column 2. {_AXES}"),
+        "lined up with rows": (alpha[:, None] * eps - sigma[:, None] * x0, f"Picture 2 was scaled like row 2. {_AXES}"),
+    }  # fmt: skip
     same(answer(x0, eps, alpha, sigma), torch.stack([alpha[i] * eps[i] - sigma[i] * x0[i] for i in range(4)]), slips)
 
 
-@v_target.part("v is the derivative of x_t by the angle, where alpha = cos and sigma = sin")
+@v_target.part("points (5, 2): v is the derivative of x_t by the angle, where alpha = cos and sigma = sin")
 def _(answer, given):
     x0, eps, angle, h = given.normal(5, 2), given.normal(5, 2), given.uniform(0.2, 1.3, 5), 1e-5
     ahead, back = (torch.cos(p)[:, None] * x0 + torch.sin(p)[:, None] * eps for p in (angle + h, angle - h))
-    same(answer(x0, eps, torch.cos(angle), torch.sin(angle)), (ahead - back) / (2 * h), rtol=1e-7)
+    found = answer(x0, eps, torch.cos(angle), torch.sin(angle))
+    _not_for_pictures_alone(found)
+    same(found, (ahead - back) / (2 * h), rtol=1e-7)
+
+
+def _not_for_pictures_alone(found) -> None:
+    """Raise Wrong if a result for points (B, D) has the axes of pictures."""
+    if isinstance(found, Tensor) and found.ndim == 4:
+        raise Wrong("pictures alone", f"Right for pictures; for points you return {tuple(found.shape)}. {_AXES}")
 
 
 # --- 02.2 ---
@@ -63,33 +75,56 @@ def _(answer, given):
     found = answer(out, a, b, x_t, alpha, sigma)
     if not isinstance(found, tuple | list) or len(found) != 2:
         raise Wrong("no pair", "Two tensors must come back, x0 and eps: return x0, eps.")
+    same(found[0], x0, _slips_of_x0(out, a, b, x_t, alpha, sigma), "x0")
     det = al * B - si * A
-    slips = {
-        "no determinant": (
-            B * x_t - si * out,
-            "Right where the determinant is 1, as for v on a path with alpha^2 + sigma^2 = 1, and wrong elsewhere: "
-            "divide by alpha b - sigma a.",
-        ),
-        "sign": ((si * out - B * x_t) / det, "The determinant's sign is turned: it is alpha b - sigma a."),
-        "plus": ((B * x_t - si * out) / (al * B + si * A), "The determinant is a difference: alpha b - sigma a."),
-        "exchanged": (eps, "x0 and eps are exchanged."),
-        "eps taken for the output": (
-            (x_t - si * out) / al,
-            "You take the output for eps: that is a = 0, b = 1 alone. Use a and b.",
-        ),
-    }
-    same(found[0], x0, slips, "x0")
     slips = {
         "no determinant": (al * out - A * x_t, "x0 is right; eps is not divided by the determinant."),
         "sign": ((A * x_t - al * out) / det, "x0 is right, eps has its sign turned."),
+        "eps without alpha": ((x_t - x0) / si, "x0 is right; in eps = (x_t - alpha x0) / sigma you left out alpha."),
     }
     same(found[1], eps, slips, "eps")
+
+
+def _slips_of_x0(out, a, b, x_t, alpha, sigma) -> dict:
+    """What typical slips give for x0, pictures (3, 2, 3, 3)."""
+    A, B, al, si = (v[:, None, None, None] for v in (a, b, alpha, sigma))
+    top, det = B * x_t - si * out, al * B - si * A
+    lined = [(b * x - sigma * o) / (alpha * b - sigma * a) for x, o in ((x_t, out), (x_t.mT, out.mT))]
+    return {
+        "no determinant": (top, "Right where the determinant is 1, as for v on a path with alpha^2 + sigma^2 = 1, and "
+                           "wrong elsewhere: divide by alpha b - sigma a."),
+        "sign": (-top / det, "The determinant's sign is turned: it is alpha b - sigma a."),
+        "plus": (top / (al * B + si * A), "The determinant is a difference: alpha b - sigma a."),
+        "a and b exchanged": (top / (al * A - si * B), "a and b are exchanged in the determinant, alpha b - sigma a."),
+        "exchanged": ((al * out - A * x_t) / det, "x0 and eps are exchanged."),
+        "out and x_t exchanged": ((B * out - si * x_t) / det, "out and x_t are exchanged: it is b x_t - sigma out in "
+                                  "which eps cancels."),
+        "v on VP": (al * x_t - si * out, "That holds for v on a path with alpha^2 + sigma^2 = 1: use a and b."),
+        "lined up with columns": (lined[0], f"Picture 2 was solved with the numbers of column 2. {_AXES}"),
+        "lined up with rows": (lined[1].mT, f"Picture 2 was solved with the numbers of row 2. {_AXES}"),
+        "eps taken for the output": ((x_t - si * out) / al, "You take the output for eps: that is a = 0, b = 1 alone. "
+                                     "Use a and b."),
+    }  # fmt: skip
+
+
+@solve.part("points (3, 2)")
+def _(answer, given):
+    x0, eps, (a, b, alpha, sigma) = given.normal(3, 2), given.normal(3, 2), given.uniform(0.3, 0.9, 4, 3)
+    A, B, al, si = -a[:, None], b[:, None], alpha[:, None], sigma[:, None]
+    found = answer(A * x0 + B * eps, -a, b, al * x0 + si * eps, alpha, sigma)
+    for which, wanted, name in zip(found, (x0, eps), ("x0", "eps"), strict=True):
+        _not_for_pictures_alone(which)
+        same(which, wanted, {}, name)
 
 
 @solve.part("where the two equations say the same, no number is made up")
 def _(answer, given):
     one = torch.ones(1, dtype=torch.float64)
-    x0, eps = answer(0.5 * one[:, None], one, one, 0.3 * one[:, None], one, one)
+    try:
+        x0, eps = answer(0.5 * one[:, None], one, one, 0.3 * one[:, None], one, one)
+    except (ArithmeticError, RuntimeError, ValueError) as error:
+        said = f"With alpha b = sigma a your answer stops with {type(error).__name__}. In a batch that would lose the "
+        raise Wrong("stops", said + "other rows: divide by the 0, infinity shows that there is no x0.") from None
     if not isinstance(x0, Tensor) or x0.isfinite().any() or eps.isfinite().any():
         raise Wrong(
             "hidden singularity",
@@ -102,16 +137,16 @@ def _(answer, given):
 
 
 class Halves:
-    """A path the package has not: alpha = (1 - t)^2, sigma = t. Counts how often it is asked."""
+    """A path the package has not: alpha = (1 - t)^2, sigma = (t + t^2) / 2. Counts how often it is asked."""
 
     def __init__(self):
         self.asked = 0
 
     def __call__(self, t):
-        return (1 - t) ** 2, t
+        self.asked += 1
+        return (1 - t) ** 2, (t + t**2) / 2
 
     def log_snr(self, t):
-        self.asked += 1
         alpha, sigma = self(t)
         return 2 * torch.log(alpha / sigma)
 
@@ -122,9 +157,14 @@ class Halves:
 @time_of.part("a path that the package does not have")
 def _(answer, given):
     path, t = Halves(), given.uniform(0.05, 0.95, 6)
-    _found_times(answer(path, path.log_snr(t)), path, t)
-    if path.asked > 101:
-        raise Wrong("too many calls", f"You asked for the log-SNR {path.asked - 1} times: bisection needs some 40.")
+    wanted = path.log_snr(t)
+    found, asked = answer(path, wanted), path.asked - 1
+    if asked == 0 and isinstance(found, Tensor):
+        raise Wrong("a formula", "You never asked the schedule. A formula holds for one path: compare schedule.log_snr "
+                    "in the middle with log_snr.")  # fmt: skip
+    _found_times(found, path, t)
+    if asked > 100:
+        raise Wrong("too many calls", f"You asked for the log-SNR {asked} times: bisection needs some 40.")
 
 
 @time_of.part("the five paths of the package")
@@ -141,6 +181,10 @@ def _found_times(found, path, t: Tensor) -> None:
         return
     if close(reached, 2 * wanted, 1e-4) or close(2 * reached, wanted, 1e-4):
         raise Wrong("factor of 2", "Off by a factor of 2: log-SNR is 2 log(alpha / sigma).")
+    if ((found < -0.01) | (found > 1.01)).any():
+        raise Wrong("outside", f"You say t = {found[found.sub(0.5).abs().argmax()]:.4g}: times go from 0 to 1.")
+    if (found == 0.5).all():
+        raise Wrong("both ends move", "All your times are 0.5: in each halving one end alone moves to the middle.")
     if ((found < 1e-3) | (found > 1 - 1e-3)).all():
         raise Wrong("wrong half", "All your times are at an end: you keep the wrong half. log-SNR *falls* with t.")
     if found.unique().numel() == 1:
@@ -214,7 +258,7 @@ def order_errors(sampler, schedule, grid, given) -> list[float]:
 def one_point(answer, given):
     """A sampler's 7 uneven steps to little noise, where the data are one point: (x found, x right, a function that
     takes the same steps as a slip would, the model, the times)."""
-    schedule, point = Cosine(), given.uniform(0.5, 1.5, 3)
+    schedule, point = Halves(), given.uniform(0.5, 1.5, 3)  # not alpha^2 + sigma^2 = 1, not sigma = t
     times, eps = uneven(0.9, 0.1, 7, given), given.normal(4, 3)
     (a0, s0), (a1, s1) = (schedule(t) for t in (times[0], times[-1]))
     model, first = OnePoint(point, schedule), a0 * point + s0 * eps
@@ -236,7 +280,9 @@ def lands(answer, given, slips: dict, calls_a_step: int) -> None:
             raise Wrong("walks up", "The first network call is at little noise: the times fall, from noise to data.")
         if close(found, walked(lambda x, *_: x)) and abs(model.times[0] - times[0]) < 1e-6:
             raise Wrong("never moves", "x ends where it began: alpha and sigma must be those of the new time.")
-        _calls(model, times, calls_a_step)
+        if model.times and abs(model.times[0] - times[1]) < 1e-6:
+            raise Wrong("called at the new time", _NEW_TIME)
+        _calls(found, model, times, calls_a_step)
     same(found, wanted, {k: (walked(step), message) for k, (step, message) in slips.items()}, "x", 1e-10)
 
 
@@ -250,18 +296,9 @@ def _old_sigma(x, point, t, s, schedule):
     return a_s * point + (x - a * point)
 
 
-def _new_time(x, point, t, s, schedule):
-    a, sg = schedule(s)
-    return a * point + sg * ((x - a * point) / sg)
-
-
 def _variance(x, point, t, s, schedule):
     (a, sg), (a_s, sg_s) = schedule(t), schedule(s)
     return a_s * point + sg_s**2 * (x - a * point) / sg
-
-
-def _x0(x, point, t, s, schedule):
-    return point.expand(x.shape)
 
 
 def _exchanged(x, point, t, s, schedule):
@@ -279,13 +316,37 @@ def _straight(x, point, t, s, schedule):
     return (1 - s) * point + s * (x - a * point) / sg
 
 
-def _calls(model, times: Tensor, a_step: int) -> None:
-    """Raise Wrong unless the model was called `a_step` times a step."""
+def _root(x, point, t, s, schedule):
+    (a, sg), (a_s, _) = schedule(t), schedule(s)
+    return a_s.sqrt() * point + torch.sqrt(1 - a_s) * (x - a * point) / sg
+
+
+def _circle(x, point, t, s, schedule):
+    (a, sg), (a_s, _) = schedule(t), schedule(s)
+    return a_s * point + torch.sqrt(1 - a_s**2) * (x - a * point) / sg
+
+
+def _in_x(x, point, t, s, schedule):
+    (a, sg), (a_s, sg_s) = schedule(t), schedule(s)
+    return x + (sg_s / a_s - sg / a) * (x - a * point) / sg
+
+
+def _stays_in_y(x, point, t, s, schedule):
+    (a, sg), (a_s, sg_s) = schedule(t), schedule(s)
+    return x / a + (sg_s / a_s - sg / a) * (x - a * point) / sg
+
+
+def _calls(found, model, times: Tensor, a_step: int) -> None:
+    """Raise Wrong unless a model of one point was called `a_step` times a step, or if its x0 was found."""
     calls, steps = len(model.times), len(times) - 1
+    if isinstance(found, Tensor) and found.shape[-1:] == (3,) and close(found, model.point.expand(found.shape)):
+        raise Wrong("x0 alone", "You return x0, where x is going. At the last time, unless it is 0, x still has noise: "
+                    "alpha x0 + sigma eps.")  # fmt: skip
     if a_step == 2 and calls == steps:
         raise Wrong("one slope", "One network call a step: Heun's method takes a second slope at the new point.")
     if calls < a_step * steps:
-        raise Wrong("stops early", f"{calls} network calls, {a_step * steps} expected: does it stop a step early?")
+        ask = "Is the return inside the loop?" if calls <= a_step else "Does it stop a step early?"
+        raise Wrong("stops early", f"Network calls: {calls}, expected: {a_step * steps}. {ask}")
     if calls > a_step * steps:
         raise Wrong("too many calls", f"{calls} network calls for {steps} steps: {a_step} a step are enough.")
 
@@ -295,10 +356,12 @@ def ends_at_data(answer, given) -> None:
     schedule, point = Linear(), given.normal(3)
     model = OnePoint(point, schedule)
     times = torch.tensor([0.9, 0.5, 0.2, 0.0], dtype=torch.float64)
-    found = answer(model, 0.1 * point + 0.9 * given.normal(2, 3), times)
+    eps = given.normal(2, 3)
+    found = answer(model, 0.1 * point + 0.9 * eps, times)
     if isinstance(found, Tensor) and not found.isfinite().all():
         raise Wrong("0 / 0 at the end", "NaN where times end at 0: at t = 0 there is no noise, and x is x0 itself.")
-    same(found, point.expand(2, 3), {}, "x at t = 0")
+    last = (0.8 * point + 0.2 * eps, "x is still at the time before 0: the last step, to x0, is left out.")
+    same(found, point.expand(2, 3), {"last step left out": last}, "x at t = 0")
     if 0.0 in model.times:
         raise Wrong("calls at t = 0", "The network is called at t = 0, where nothing is left to remove.")
 
@@ -313,16 +376,23 @@ def takes_a_condition(answer, given) -> None:
 
 # --- 02.4 ---
 
+_NEW_TIME = "The network is asked about the new time, but x is still at the old one: model(x, t, cond)."
+_Y = (
+    "eps is the slope of y = x / alpha by sigma / alpha: divide x by alpha_t before the step, then multiply by alpha_s."
+)
 _SLIPS = {
-    "old alpha": (_old_alpha, "x0 is scaled by the alpha of the old time: the new x needs alpha and sigma of the new "
-                  "time."),
+    "old alpha": (_old_alpha, "x0 is scaled by the alpha of the old time, as in x + (sigma_s - sigma_t) eps: the new x "
+                  "needs alpha and sigma of the new time."),
     "old sigma": (_old_sigma, "eps is scaled by the sigma of the old time: no noise is ever taken away."),
-    "called at the new time": (_new_time, "The network is asked about the new time, but x is still at the old one."),
     "variance": (_variance, "eps is scaled by sigma^2: sigma is a deviation already."),
-    "x0 alone": (_x0, "You return x0, where x is going. At the new time it still has noise: alpha x0 + sigma eps."),
     "exchanged": (_exchanged, "x0 and eps are exchanged: alpha stands with x0, sigma with eps."),
     "no alpha": (_no_alpha, "alpha is missing: on this path x0 is scaled down where there is noise."),
     "straight path": (_straight, "You take alpha for 1 - t and sigma for t, as on the linear path. Ask the schedule."),
+    "alpha bar": (_root, "You take roots of alpha, as for the papers' alpha bar: model.schedule gives the scales."),
+    "sigma from alpha": (_circle, "You compute sigma from alpha: not on every path is alpha^2 + sigma^2 = 1. Take both "
+                         "from model.schedule."),
+    "x instead of y": (_in_x, _Y),
+    "stays in y": (_stays_in_y, "What comes back is y = x / alpha: multiply by alpha_s at the end of each step."),
 }  # fmt: skip
 
 
@@ -345,9 +415,9 @@ def _(answer, given):
 
 @ddim.part("one network call a step, at the time where x is")
 def _(answer, given):
-    *_, model, times = one_point(answer, given)
-    _calls(model, times, 1)
-    slips = {"called at the new time": (times[1:], _SLIPS["called at the new time"][1])}
+    found, *_, model, times = one_point(answer, given)
+    _calls(found, model, times, 1)
+    slips = {"called at the new time": (times[1:], _NEW_TIME)}
     same(torch.tensor(model.times, dtype=torch.float64), times[:-1], slips, "the times of the calls", 1e-5)
 
 
@@ -365,7 +435,8 @@ def _order(errors: list[float], low: float, high: float, name: str) -> None:
     if errors[2] > 0.3:
         raise Wrong("does not converge", told + " It does not go to the right place at all.")
     if name == "second" and all(1.6 < r < 2.6 for r in ratios):
-        raise Wrong("first order", told + " Is the second slope really taken, at the new point and the new time?")
+        ask = " Is the second slope taken, at the new point and time, and is its mean with the first the step's slope?"
+        raise Wrong("first order", told + ask)
     if not all(low < r < high for r in ratios):
         raise Wrong("order", told)
 
@@ -378,37 +449,54 @@ ddim.part("the condition reaches the network")(takes_a_condition)
 
 
 def _heun(kind: str):
+    """The step that a slip makes."""
+
     def step(x, point, t, s, schedule):
         (a, sg), (a_s, sg_s) = schedule(t), schedule(s)
-        h, eps = sg_s / a_s - sg / a, (x - a * point) / sg
-        if kind == "x":
-            ahead = x + h * eps
-            return x + h * (eps + (ahead - a_s * point) / sg_s) / 2
-        ahead = x + h * eps if kind == "predictor" else a_s * (x / a + h * eps)
-        slope = eps + (ahead - a_s * point) / sg_s
-        return a_s * (x / a + h * slope / (1 if kind == "sum" else 2))
+        hs = {"h turned": sg / a - sg_s / a_s, "h in sigma": sg_s - sg, "h in t": s - t}
+        h, eps = hs.get(kind, sg_s / a_s - sg / a), (x - a * point) / sg
+        y, in_x = x / a + h * eps, x + h * eps
+        aheads = {"x instead of y": in_x, "predictor in x": in_x, "predictor in y": y, "predictor at old alpha": a * y}
+        ahead = (aheads | {"second call at the old point": x}).get(kind, a_s * y)
+        slope = (eps + (ahead - a_s * point) / sg_s) / (1 if kind == "slopes added" else 2)
+        y = x / a + h * slope
+        return {"x instead of y": x + h * slope, "stays in y": y, "old alpha": a * y}.get(kind, a_s * y)
 
     return step
 
 
+_HEUN = {
+    "slopes added": "Overshoots by a factor: the two slopes are averaged, not added, and the step starts at the old "
+    "point.",
+    "x instead of y": _Y,
+    "predictor in x": "The first guess of the new point is made in x, not in y = x / alpha.",
+    "predictor in y": "The model is given y at the new point: it wants x = alpha_s y.",
+    "predictor at old alpha": "The first guess of the new point is scaled by alpha_t: at the new time x = alpha_s y.",
+    "second call at the old point": "The second call is at the new time, but still at the old point: give it ahead.",
+    "stays in y": _SLIPS["stays in y"][1],
+    "old alpha": "The result is scaled by alpha_t: at the new time x = alpha_s y.",
+    "h turned": "The step goes the wrong way: h = n_s - n_t, new less old.",
+    "h in sigma": "h is the step in sigma / alpha, not in sigma.",
+    "h in t": "h is the step in sigma / alpha, not in t.",
+}
+
+
 @heun.part("two network calls a step: where x is, then at the new time")
 def _(answer, given):
-    *_, model, times = one_point(answer, given)
-    _calls(model, times, 2)
+    found, *_, model, times = one_point(answer, given)
+    _calls(found, model, times, 2)
     second = "The second slope is asked for at the old time. The point is new, and so must be the time."
-    slips = {"second call at the old time": (times[:-1].repeat_interleave(2), second)}
+    middle = torch.stack([times[:-1], (times[:-1] + times[1:]) / 2], 1).flatten()
+    slips = {"second call at the old time": (times[:-1].repeat_interleave(2), second),
+             "midpoint": (middle, "That is the midpoint method, of second order too. Heun asks at the end of the step, "
+                          "and takes the mean of both slopes.")}  # fmt: skip
     wanted = torch.stack([times[:-1], times[1:]], 1).flatten()
     same(torch.tensor(model.times, dtype=torch.float64), wanted, slips, "the times of the calls", 1e-5)
 
 
 @heun.part("data of one point: exact, after 7 uneven steps")
 def _(answer, given):
-    slips = {
-        "slopes added": (_heun("sum"), "Overshoots by a factor: the two slopes are averaged, not added."),
-        "x instead of y": (_heun("x"), "The step is made in x. It is y = x / alpha whose slope by sigma / alpha is "
-                           "eps: divide by alpha before the step, multiply after it."),
-        "predictor in x": (_heun("predictor"), "The first guess of the new point is made in x, not in y = x / alpha."),
-    }  # fmt: skip
+    slips = {kind: (_heun(kind), message) for kind, message in _HEUN.items()}
     lands(answer, given, slips, 2)
 
 
@@ -426,16 +514,34 @@ heun.part("the condition reaches the network")(takes_a_condition)
 # --- 02.6 ---
 
 
-def _twice(x, point, t, s, schedule):
-    (_, sigma_t), (alpha_s, sigma_s) = schedule(t), schedule(s)
-    return sigma_s / sigma_t * x - alpha_s * torch.expm1(schedule.log_snr(t) - schedule.log_snr(s)) * point
+def _dpmpp(kind: str):
+    """The step that a slip makes where x0 is constant."""
+
+    def step(x, point, t, s, schedule):
+        (a, sg), (a_s, sg_s) = schedule(t), schedule(s)
+        h = (schedule.log_snr(s) - schedule.log_snr(t)) / 2
+        h = {"h is twice too long": 2 * h, "h turned": -h}.get(kind, h)
+        kept = {"sigmas turned": sg / sg_s, "ratio of alphas": a_s / a}.get(kind, sg_s / sg)
+        grown = (torch.exp if kind == "1 left out" else torch.expm1)(-h) * (-1 if kind == "plus" else 1)
+        return kept * x - (a if kind == "old alpha" else a_s) * grown * point
+
+    return step
+
+
+_DPMPP = {
+    "h is twice too long": "h is twice too long: it is the step in log(alpha / sigma), half the log-SNR.",
+    "h turned": "The sign of h: h = lambda_s - lambda_t is positive, as log-SNR grows towards data; expm1(-h) is not.",
+    "sigmas turned": "The ratio before x_t is turned: it is sigma_s / sigma_t, less than 1, as noise goes.",
+    "ratio of alphas": "x_t is scaled by the ratio of the alphas: it is that of the sigmas.",
+    "1 left out": "e^-h - 1 is torch.expm1(-h): you have e^-h.",
+    "plus": "The sign: e^-h - 1 is negative, and D must come in with a positive weight.",
+    "old alpha": "D is scaled by the alpha of the old time: it is alpha_s.",
+}
 
 
 @dpmpp_2m.part("data of one point: exact, after 7 uneven steps")
 def _(answer, given):
-    slip = {"h is twice too long": (_twice, "h is twice too long: it is the step in log(alpha / sigma), half the "
-                                    "log-SNR.")}  # fmt: skip
-    lands(answer, given, _SLIPS | slip, 1)
+    lands(answer, given, {kind: (_dpmpp(kind), message) for kind, message in _DPMPP.items()}, 1)
 
 
 @dpmpp_2m.part("x0 linear in the log-SNR, steps of .3, .9, .2 and 1.8: extrapolated to the middle of each")
@@ -445,29 +551,41 @@ def _(answer, given):
     lams = torch.cat([lam[None], lam + torch.tensor([0.3, 0.9, 0.2, 1.8], dtype=torch.float64).cumsum(0)])
     times, x = schedule.time(2 * lams), given.normal(2, 3)
     found = answer(Straight(slope, schedule), x, times)
-    slips = {k: (_extrapolated(x, slope, lams, times, schedule, w), message) for k, (w, message) in _WEIGHTS.items()}
-    same(found, _extrapolated(x, slope, lams, times, schedule, lambda h, before: h / (2 * before)), slips, "x", 1e-7)
+    slips = {k: (_extrapolated(x, slope, lams, times, schedule, w), message) for k, (w, message) in _AHEAD.items()}
+    same(found, _extrapolated(x, slope, lams, times, schedule, _middle), slips, "x", 1e-7)
 
 
-_WEIGHTS = {
-    "ratio turned": (lambda h, before: before / (2 * h), "The ratio of the steps is turned: it is h over 2 h_before."),
-    "no ratio": (lambda h, before: 0.5, "The extrapolation is right for equal steps and wrong for unequal ones: "
-                 "multiply by h over h_before."),
-    "no half": (lambda h, before: h / before, "Half is missing: x0 is wanted in the *middle* of the step ahead."),
-    "minus": (lambda h, before: -h / (2 * before), "The sign: x0 goes on in the direction in which it has changed."),
-    "never kept": (lambda h, before: 0.0, "First order: the x0 of the step before has no effect. Is it kept?"),
+def _middle(lam, h, used):
+    """The middle of the step ahead. Here and below: the lambdas and steps up to this one -> the lambda whose x0 is D,
+    where x0 is linear in lambda; `used` are those of the steps before."""
+    return lam[-1] + h[-1] / (2 * h[-2]) * (lam[-1] - lam[-2])
+
+
+_AHEAD = {
+    "ratio turned": (lambda lam, h, used: lam[-1] + h[-2] / (2 * h[-1]) * (lam[-1] - lam[-2]),
+                     "The ratio of the steps is turned: it is h over 2 h_before."),
+    "no ratio": (lambda lam, h, used: lam[-1] + (lam[-1] - lam[-2]) / 2, "The extrapolation is right for equal steps "
+                 "and wrong for unequal ones: multiply by h over h_before."),
+    "no half": (lambda lam, h, used: lam[-1] + h[-1], "Half is missing: x0 is wanted in the *middle* of the step."),
+    "minus": (lambda lam, h, used: lam[-1] - h[-1] / 2, "The sign: x0 goes on in the direction in which it has "
+              "changed."),
+    "never kept": (lambda lam, h, used: lam[-1], "First order: the x0 of the step before has no effect. Is it kept?"),
+    "kept once": (lambda lam, h, used: lam[-1] + h[-1] / (2 * h[0]) * (lam[-1] - lam[0]),
+                  "The pair of the first step is kept for ever: keep x0 and h anew in every step."),
+    "D kept": (lambda lam, h, used: lam[-1] + h[-1] / (2 * h[-2]) * (lam[-1] - used[-1]),
+               "You keep D for the next step. Keep x0, what the network said."),
 }  # fmt: skip
 
 
-def _extrapolated(x, slope, lams, times, schedule, weight):
-    """The closed form: in each step x / sigma grows by the integral of exp(lambda) x0, with x0 taken at lambda +
-    weight times the step before; half a step ahead for the right weight."""
-    for i in range(len(lams) - 1):
-        h, lam = lams[i + 1] - lams[i], lams[i]
+def _extrapolated(x, slope, lams, times, schedule, ahead):
+    """The closed form: in each step x / sigma grows by the integral of exp(lambda) D, where D is x0 at the lambda that
+    `ahead` gives; the middle of the step is right."""
+    used, h = [lams[0]], lams.diff()
+    for i in range(len(h)):
         if i > 0:
-            lam = lam + weight(h, lams[i] - lams[i - 1]) * (lams[i] - lams[i - 1])
+            used.append(ahead(lams[: i + 1], h[: i + 1], used))
         (_, sigma_t), (alpha_s, sigma_s) = schedule(times[i]), schedule(times[i + 1])
-        x = sigma_s / sigma_t * x - alpha_s * math.expm1(-h) * (1 + slope * lam)
+        x = sigma_s / sigma_t * x - alpha_s * torch.expm1(-h[i]) * (1 + slope * used[-1])
     return x
 
 
@@ -480,8 +598,8 @@ def _(answer, given):
 
 @dpmpp_2m.part("one network call a step")
 def _(answer, given):
-    *_, model, times = one_point(answer, given)
-    _calls(model, times, 1)
+    found, *_, model, times = one_point(answer, given)
+    _calls(found, model, times, 1)
 
 
 dpmpp_2m.part("times that end at 0: x0, finite")(ends_at_data)
@@ -493,21 +611,43 @@ dpmpp_2m.part("the condition reaches the network")(takes_a_condition)
 
 @fresh_share.part("the variance of x_s given x_t and x0, by Bayes' rule")
 def _(answer, given):
-    for schedule in (VP(), Cosine(), Linear()):
+    for schedule in (Linear(), VP(), Cosine()):  # slips that agree where alpha^2 + sigma^2 = 1 differ on the first
         t, s = torch.tensor([0.7, 0.35], dtype=torch.float64) + given.uniform(-0.1, 0.1, 2)
         (a_t, s_t), (a_s, s_s) = schedule(t), schedule(s)
         step = a_t / a_s  # x_t = step x_s + noise, in a Markov chain
         together = torch.stack([torch.stack([s_s**2, step * s_s**2]), torch.stack([step * s_s**2, s_t**2])])
         left = (together[0, 0] - together[0, 1] ** 2 / together[1, 1]) / s_s**2
-        kept = a_t * s_s / (a_s * s_t)
-        slips = {
-            "no square": (1 - kept, "Not squared: it is a share of the variance, not of the deviation."),
-            "what is kept": (kept**2, "That is the share that is kept: the fresh one is 1 less that."),
-            "turned": (1 - 1 / kept**2, "Negative: the ratio is turned round. More is kept where s is near t."),
-            "plus": (1 + kept**2, "Greater than 1: a share is 1 less what is kept."),
-            "no alpha": (1 - (s_s / s_t) ** 2, "Where alpha changes too, noise of t counts as alpha_s / alpha_t times "
-                         "as much at s."),
-            "deviation": (torch.sqrt(1 - kept**2), "That is the deviation of the fresh noise: its variance is asked."),
-            "variance": ((1 - kept**2) * s_s**2, "That is the variance itself: divide by sigma_s^2."),
-        }  # fmt: skip
+        slips = _slips_of_the_share(a_t, s_t, a_s, s_s)
         same(answer(a_t, s_t, a_s, s_s), left, slips, "the share", 1e-7)
+
+
+def _slips_of_the_share(a_t, s_t, a_s, s_s) -> dict:
+    """What typical slips give for the share."""
+    step, kept = a_t / a_s, a_t * s_s / (a_s * s_t)
+    noise, beta = s_t**2 - step**2 * s_s**2, 1 - step**2
+    return {
+        "no square": (1 - kept, "Not squared: it is a share of the variance, not of the deviation."),
+        "what is kept": (kept**2, "That is the share that is kept: the fresh one is 1 less that."),
+        "turned": (1 - 1 / kept**2, "Negative: the ratio is turned round. More is kept where s is near t."),
+        "plus": (1 + kept**2, "Greater than 1: a share is 1 less what is kept."),
+        "no alpha": (1 - (s_s / s_t) ** 2, "Where alpha changes too, noise of t counts as alpha_s / alpha_t times "
+                     "as much at s."),
+        "deviation": (torch.sqrt(1 - kept**2), "That is the deviation of the fresh noise: its variance is asked."),
+        "variance": ((1 - kept**2) * s_s**2, "That is the variance itself: divide by sigma_s^2."),
+        "what is kept, no square": (kept, "That is the root of the share that is kept: the fresh one is 1 less its "
+                                    "square."),
+        "beta": (beta, "That is DDPM's beta, the noise of a step *forward* where alpha^2 + sigma^2 = 1. The "
+                 "variance of x_s given x_t and x0 is asked."),
+        "noise forward": (noise, "That is the noise of the step forward, the variance of x_t given x_s. That of x_s "
+                          "given x_t and x0 is asked."),
+        "noise forward / sigma_s^2": (noise / s_s**2, "That is the noise of the step *forward* over sigma_s^2: in "
+                                      "the share it is divided by sigma_t^2."),
+        "VP": (beta / s_t**2, "Right where alpha^2 + sigma^2 = 1 and wrong elsewhere: the noise of the "
+               "step forward is sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2."),
+        "beta tilde": (beta * s_s**2 / s_t**2, "That is DDPM's variance, beta tilde, where alpha^2 + "
+                       "sigma^2 = 1: divide by sigma_s^2, and use sigma on every path."),
+        "alphas turned": (1 - (a_s * s_s / (a_t * s_t)) ** 2, "The ratio of the alphas is turned: it is alpha_t / "
+                          "alpha_s, less than 1."),
+        "sigmas turned": (1 - (a_t * s_t / (a_s * s_s)) ** 2, "The ratio of the sigmas is turned: it is sigma_s / "
+                          "sigma_t, less than 1."),
+    }  # fmt: skip

@@ -77,8 +77,17 @@ def _(answer, given):
         "backwards": (row[::-1] + none, "The words are there in reverse order."),
         "words sorted": (sorted(row) + none, "The words have lost their order: keep that of the text."),
         "all unknown": ([1] * 4 + none, "Every word is unknown to you: look it up in the list `words`."),
+        "not split": ([1] + [0] * 6, "The text became one unknown word: split it at blanks, before they are removed."),
     }
-    _tokens(answer(text, list(words), length), wanted, slips, text)
+    try:
+        found = answer(text, list(words), length)
+    except ValueError as error:
+        raise Wrong(
+            "fitting text refused",
+            f"{text!r}, four words of the list, ended in ValueError: {error}. Count and look up words, not letters; "
+            f"length is {length}.",
+        ) from None
+    _tokens(found, wanted, slips, text)
 
 
 @tokenise.part("case and punctuation are ignored")
@@ -103,11 +112,13 @@ def _(answer, given):
     words, text = _vocabulary(given), "a red aubergine under a lamp"
     wanted = _numbered(text, words, 8)
     skipped = [i for i in wanted if i > 1] + [0, 0, 0]
+    ended = "The text ends at 'aubergine': put a 1 there and go on with the next word."
     slips = {
         "unknown is 0": ([i * (i != 1) for i in wanted], "'aubergine' became 0: to the model it is not there. Unknown "
                          "words are 1."),
         "unknown left out": (skipped, "'aubergine' was left out, and the words after it moved up: put a 1 there."),
-        "cut at the unknown": (wanted[:2] + [0] * 6, "The text ends at 'aubergine': put a 1 there and go on."),
+        "cut at the unknown": (wanted[:2] + [0] * 6, ended),
+        "cut after the unknown": (wanted[:3] + [0] * 5, ended),
         "-1": ([-1 if i == 1 else i for i in wanted], "'aubergine' became -1, which no embedding has: it is 1."),
         "after the list": (
             [len(words) + 2 if i == 1 else i for i in wanted],
@@ -156,16 +167,21 @@ def _(answer, given):
 # --- 08.2 ---
 
 
-@pool.part("the mean of the words where the mask is true")
-def _(answer, given):
-    n = 4  # B = L = D: every wrong axis fits
-    words, mask = given.normal(n, n, n), torch.arange(n) < 1 + torch.arange(n)[:, None]
-    mask = mask[torch.randperm(n, generator=given.generator)]
-    kept = words * mask[..., None]
-    total, count = kept.sum(1), mask.sum(1).double()
-    slips = {
+def _pooled_wrongly(words, mask, kept) -> dict:
+    """What slips would give of words and mask (n, n, n) and (n, n): key -> (value, what to tell)."""
+    n, total, count = len(words), kept.sum(1), mask.sum(1).double()
+    return {
         "mean over all": (kept.mean(1), "Padding counts in the mean: divide by the words that are there, not by L."),
         "mask ignored": (words.mean(1), "The mask is ignored: padding is in the mean."),
+        "padding summed": (
+            words.sum(1) / count[:, None],
+            "You divide by the right number, but padding is in the sum: multiply the words by the mask.",
+        ),
+        "one too many": (
+            total / (count + 1)[:, None],
+            "You divide by one word too many. Against 0 / 0 clamp the number: count.clamp(min=1).",
+        ),
+        "longest text": (total / count.max(), "You divide by the words of the longest text: count each row's."),
         "sum": (total, "That is the sum: divide by the number of words, or long prompts weigh more."),
         "root": (total / count.sqrt()[:, None], "You divide by the root of the number of words: a mean divides by it."),
         "inverted": (
@@ -190,8 +206,16 @@ def _(answer, given):
             "All texts got one vector: the mean goes over the words of each, not over the batch.",
         ),
     }
-    found = answer(words, mask)
-    same(found, total / count[:, None], slips, "the vectors", 1e-5)
+
+
+@pool.part("the mean of the words where the mask is true")
+def _(answer, given):
+    n = 4  # B = L = D: every wrong axis fits
+    words, mask = given.normal(n, n, n), torch.arange(n) < torch.tensor([[1], [2], [3], [3]])
+    mask = mask[torch.randperm(n, generator=given.generator)]
+    kept = words * mask[..., None]
+    wanted = kept.sum(1) / mask.sum(1, keepdim=True)
+    same(answer(words, mask), wanted, _pooled_wrongly(words, mask, kept), "the pooled vector", 1e-5)
 
 
 @pool.part("padding changes nothing, whatever stands in it")
@@ -200,9 +224,11 @@ def _(answer, given):
     first = answer(words, mask)
     more = torch.cat([words.masked_fill(~mask[..., None], 1e6), torch.full((3, 2, 2), -1e6, dtype=torch.float64)], 1)
     found = answer(more, torch.cat([mask, torch.zeros(3, 2, dtype=torch.bool)], 1))
-    is_tensor(found, (3, 2), "the vectors")
+    is_tensor(found, (3, 2), "the pooled vector")
     if not close(found, first, 1e-5):
-        raise Wrong("padding leaks", f"With 1e6 in the padding the vectors moved by {(found - first).abs().max():.3g}.")
+        raise Wrong(
+            "padding leaks", f"With 1e6 in the padding the pooled vector moved by {(found - first).abs().max():.3g}."
+        )
 
 
 @pool.part("no word at all: exactly 0, and a gradient without NaN")
@@ -211,7 +237,7 @@ def _(answer, given):
     found = answer(words, mask)
     if isinstance(found, Tensor) and found.shape == (3, 2) and found[1].isnan().any():
         raise Wrong("empty is NaN", "The empty prompt became NaN: 0 / 0. It is the null condition and must work.")
-    is_tensor(found, (3, 2), "the vectors")
+    is_tensor(found, (3, 2), "the pooled vector")
     if (found[1] != 0).any():
         raise Wrong("empty is not 0", f"The empty prompt became {found[1].tolist()}: it must be 0.")
     if not found.requires_grad:
@@ -245,6 +271,7 @@ def _attended(x, words, mask, q, kv) -> tuple[Tensor, dict]:
     """What cross-attention gives, by torch's routine, and what slips would: key -> (value, what to tell)."""
     queries, (keys, values) = q(x), kv(words).chunk(2, -1)
     slips = _masked_wrongly(queries, keys, values, mask[:, None]) | _weighed_wrongly(x, queries, keys, values, mask)
+    slips |= _other_roots(queries, keys, values, words, mask)
     if x.shape == words.shape:
         slips |= _turned(x, words, mask, q, kv)
     return scaled_dot_product_attention(queries, keys, values, attn_mask=mask[:, None]), slips
@@ -270,6 +297,15 @@ def _masked_wrongly(queries, keys, values, seen) -> dict:
             torch.softmax(scores.masked_fill(seen, -torch.inf), -1).nan_to_num() @ values,
             "The mask is inverted: it is true where a word is.",
         ),
+        "mask added": (
+            torch.softmax(scores + seen, -1) @ values,
+            "The mask is added as 0 and 1: padding is still read. What is added there must be -inf.",
+        ),
+        "padding set to 0": (
+            torch.softmax(scores * seen, -1) * seen @ values,
+            "Keys and values of padding are 0, but exp(0) = 1: padding still takes its share of the softmax. Put -inf "
+            "in its scores.",
+        ),
     }
 
 
@@ -283,6 +319,7 @@ def _weighed_wrongly(x, queries, keys, values, mask) -> dict:
         "divided by W": torch.softmax(hidden / root, -1) @ values,
         "softmax over patches": torch.softmax(scores, 1) * seen @ values,
         "keys read": torch.softmax(hidden, -1) @ keys,
+        "x asks": scaled_dot_product_attention(x, keys, values, attn_mask=seen),
         "halves exchanged": torch.softmax(exchanged, -1) @ keys,
         "no softmax": scores * seen @ values,
         "added to x": x + scaled_dot_product_attention(queries, keys, values, attn_mask=seen),
@@ -297,11 +334,24 @@ _WEIGHED = {
     "softmax over patches": "The softmax goes over the patches: each patch shares its attention among the *words*, the "
     "last axis.",
     "keys read": "What is read are the keys: weights times values.",
+    "x asks": "x itself is compared with the keys: the queries are q(x).",
     "halves exchanged": "Keys and values are exchanged: the first half of kv(words) are the keys.",
     "no softmax": "No softmax: the scores become weights that add up to 1 by it.",
     "added to x": "x is added: return what is read from the words alone; the block adds it.",
     "even": "Every patch reads every word alike: the weights must depend on the patch, through q(x).",
 }
+
+
+def _other_roots(queries, keys, values, words, mask) -> dict:
+    """The scores divided by the root of another size than the queries' width."""
+    width, found = queries.shape[-1], {}
+    sizes = {"2W": 2 * width, "C": words.shape[-1], "M": words.shape[1], "N": queries.shape[1]}
+    for name, size in sizes.items():
+        if size != width:
+            read = scaled_dot_product_attention(queries, keys, values, attn_mask=mask[:, None], scale=size**-0.5)
+            message = f"The scores are divided by the root of {name} = {size}; the width of q(x) is W = {width}."
+            found[f"root of {name}"] = read, message
+    return found
 
 
 def _turned(x, words, mask, q, kv) -> dict:
@@ -316,6 +366,14 @@ def _turned(x, words, mask, q, kv) -> dict:
         "mask on queries": (
             torch.softmax(scores, -1) @ values * mask[..., None],
             "The mask goes over the words, the last axis of the scores, not the patches.",
+        ),
+        "words read": (
+            scaled_dot_product_attention(q(x), keys, words, attn_mask=seen),
+            "The words themselves are read: read their values, the second half of kv(words).",
+        ),
+        "words set to 0": (
+            scaled_dot_product_attention(q(x), *kv(words * mask[..., None]).chunk(2, -1)),
+            "Words at padding are set to 0, but they still have keys and values, and are read: put -inf in the scores.",
         ),
         "words attend to words": (
             scaled_dot_product_attention(q(words), keys, values, attn_mask=seen),
@@ -338,13 +396,30 @@ def _(answer, given):
     x, words, mask, q, kv = _some_words(given, 3, 5, 5, 5, 5)
     wanted, slips = _attended(x, words, mask, q, kv)
     found = answer(x, words, mask, q, kv)
-    if isinstance(found, Tensor) and found.shape == x.shape and (found.isnan().all(2) == ~mask).all():
-        raise Wrong("mask on queries", "NaN where the mask is false: it goes over the words, the last axis of the "
-                    "scores, not over the patches.")  # fmt: skip
+    if isinstance(found, Tensor) and found.shape == x.shape and not found.isfinite().all():
+        _not_finite(answer, found, x, words, mask, q, kv)
     try:
         same(found, wanted, slips, "what the patches read")
     except Wrong as wrong:
         raise Wrong("turned" if wrong.key.startswith("turned") else wrong.key, wrong.message) from None
+
+
+def _not_finite(answer, found, x, words, mask, q, kv) -> None:
+    """Raise Wrong with the reason of NaN or infinity, if it is a typical one; it is tried again without padding."""
+    if (found.isnan().all(2) == ~mask).all():
+        raise Wrong("mask on queries", "NaN where the mask is false: it goes over the words, the last axis of the "
+                    "scores, not over the patches.")  # fmt: skip
+    full = torch.ones_like(mask)
+    whole, (wanted, slips) = answer(x, words, full, q, kv), _attended(x, words, full, q, kv)
+    if isinstance(whole, Tensor) and whole.isnan().all():
+        raise Wrong("0 times -inf", "NaN, also where every word is there: 0 times -inf is NaN. Use "
+                    "scores.masked_fill(..., -inf).")  # fmt: skip
+    if close(whole, slips["softmax over patches"][0]):
+        raise Wrong("softmax over patches", "NaN: " + slips["softmax over patches"][1] + " Over the patches all scores "
+                    "of padding are -inf.")  # fmt: skip
+    if close(whole, wanted):
+        raise Wrong("-inf after the softmax", "NaN or infinity, but right where every word is there: -inf belongs into "
+                    "the scores, before the softmax, not into its weights.")  # fmt: skip
 
 
 @read_words.part("other shapes: 6 patches of width 4, 3 words of width 7")
@@ -371,17 +446,17 @@ def _(answer, given):
 
 
 class Recorded(MixtureDenoiser):
-    """The exact model of four classes, and the rows it was asked for."""
+    """The exact model of four classes, and whether it was asked for other ones."""
 
     def __init__(self, given):
         means, spread = 2 * given.normal(8, 2), given.uniform(0.2, 0.6, 8, 2)
         mixture = GaussianMixture(given.uniform(0.5, 1.5, 8), means, torch.diag_embed(spread**2), torch.arange(8) % 4)
         super().__init__(mixture, VP())
-        self.rows, self.null_asked = 0, False
+        self.mixed = False  # whether it was asked for what is no class
 
     def __call__(self, x_t, t, cond=None):
-        self.rows += len(x_t)
-        self.null_asked |= cond is None or bool((torch.as_tensor(cond) == self.null).any())
+        if isinstance(cond, Tensor):
+            self.mixed |= cond.is_floating_point() or bool(((cond < 0) | (cond > self.null)).any())
         return super().__call__(x_t, t, cond)
 
     def log_gradient(self, x, t, cond) -> Tensor:
@@ -425,6 +500,16 @@ def _mixed(strong: Tensor, weak: Tensor, null: Tensor, scale: float) -> dict:
             "`away` to `cond`.",
         ),
         "subtracted": (strong - scale * weak, "The weights must add up to 1: scale and 1 - scale."),
+        "one too little": (weak + (scale - 1) * (strong - weak), "Scale 2 gives the model itself: scale 1 must, so "
+                           "scale the difference by `scale`, not by scale - 1."),
+        "wrong way": (weak - scale * (strong - weak), "The sign is wrong: it moves from `away` further away from "
+                      "`cond`. The difference is strong - weak."),
+        "from cond": (strong + scale * (null - weak), "You start from `cond` and push from `away` to the null: the one "
+                      "push goes from `away` to `cond`, and starts at `away`."),
+        "away subtracted once": (null + scale * (strong - null) - (weak - null), "That is guidance from the null, less "
+                                 "one push to `away`: there is one push, from `away` to `cond`."),
+        "away at the start alone": (weak + scale * (strong - null), "You start from `away` but push from the null: "
+                                    "`away` takes its place at both."),
         "scaled alone": (scale * strong, "The prediction is only multiplied: `away` is not in it."),
         "added": (weak + scale * (strong + weak), "`away` is added: the difference strong - weak is what is scaled."),
         "not guided": (strong, "That is the model under `cond`: the scale has no effect."),
@@ -437,17 +522,29 @@ def _mixed(strong: Tensor, weak: Tensor, null: Tensor, scale: float) -> dict:
 def _(answer, given):
     model, x = Recorded(given), given.normal(6, 2)
     cond = given.whole(0, 4, 6)
-    away, scale = (cond + given.whole(1, 4, 6)) % 4, 3.0
+    away, scale = (cond + given.whole(1, 4, 6)) % 4, 2.6  # where no two slips agree, as some do at 2 or 3
     alpha, sigma = model.schedule(T)
     score = scale * model.log_gradient(x, T, cond) - (scale - 1) * model.log_gradient(x, T, away)
     strong, weak, null = (MixtureDenoiser.__call__(model, x, T, c) for c in (cond, away, None))
-    found = _both(answer(model, x, T, cond, away, scale), (6, 2))
-    same(found.eps, -sigma * score, _mixed(strong.eps, weak.eps, null.eps, scale), "eps", 1e-7)
+    try:
+        found = _both(answer(model, x, T, cond, away, scale), (6, 2))
+    except ValueError:
+        if not model.mixed:
+            raise
+        message = "The model was asked for a mixture of cond and away: ask it for each, and mix its two predictions."
+        raise Wrong("conditions mixed", message) from None
+    eps, x0 = -sigma * score, (x + sigma**2 * score) / alpha
+    if close(found.x0, x0, 1e-7) and close(found.eps, strong.eps, 1e-7):
+        raise Wrong("eps not guided", "x0 is guided and eps is not: a sampler uses both.")
+    slips = {"x0 and eps exchanged": (x0, "x0 stands where eps must be: Prediction takes x0 first, then eps.")}
+    same(found.eps, eps, slips | _mixed(strong.eps, weak.eps, null.eps, scale), "eps", 1e-7)
     slips = {
         "x0 not guided": (strong.x0, "eps is guided and x0 is not: a sampler uses both."),
-        "x0 is eps": (-sigma * score, "x0 and eps are the same numbers: guide each by its own two predictions."),
-    } | _mixed(strong.x0, weak.x0, null.x0, scale)
-    same(found.x0, (x + sigma**2 * score) / alpha, slips, "x0", 1e-7)
+        "x0 is eps": (eps, "x0 and eps are the same numbers: guide each by its own two predictions."),
+        "alpha left out": (x - sigma * eps, "x0 is not divided by alpha: x_t = alpha x0 + sigma eps. Or guide the two "
+                           "x0 as you guide eps."),
+    } | _mixed(strong.x0, weak.x0, null.x0, scale)  # fmt: skip
+    same(found.x0, x0, slips, "x0", 1e-7)
 
 
 @negative.part("scale 1 and 0, and the null as what to avoid, which is classifier-free guidance")
@@ -490,7 +587,8 @@ def _held(answer, colours: int, shapes: int, n: int, seed: int) -> Tensor:
     try:
         found = answer(colours, shapes, n, torch.Generator().manual_seed(seed))
     except ValueError as error:
-        raise Wrong("refuses what can be done", f"{n} of {colours} x {shapes} can be held out: {error}") from None
+        message = f"{n} of {colours} x {shapes} can be held out, two partners left for each; yours ended in ValueError"
+        raise Wrong("refuses what can be done", f"{message}: {error}") from None
     if not isinstance(found, Tensor):
         kind = "None: is the return missing?" if found is None else f"a {type(found).__name__}"
         raise Wrong("no tensor", f"The mask must be a tensor ({colours}, {shapes}); you return {kind}.")
@@ -516,9 +614,10 @@ def _(answer, given):
     off = {count - n for count, (_, n) in zip(held, masks, strict=True)}
     if off in ({1}, {-1}):
         raise Wrong("off by one", f"{held[0]} are held out where {masks[0][1]} were asked for, and so everywhere.")
-    for count, (_, n) in zip(held, masks, strict=True):
+    for count, (mask, n) in zip(held, masks, strict=True):
         if count != n:
-            raise Wrong("count", f"{count} are held out where {n} were asked for. Can a cell be drawn twice?")
+            message = f"{count} of {len(mask)} x {mask.shape[1]} are held out where {n} were asked for."
+            raise Wrong("count", f"{message} Is a cell drawn twice, or are there too few to draw from?")
 
 
 @hold_out.part("every colour and every shape keeps two partners at least")
@@ -527,11 +626,12 @@ def _(answer, given):
     for axis, what in ((1, "colour"), (0, "shape")):
         least = [int(mask.sum(axis).min()) for mask in kept]
         if sum(n == 0 for n in least) > len(kept) / 4:
-            message = f"All of one {what} is held out: then it fails because that {what} was never seen."
+            message = f"All of one {what} is held out: its pictures then fail because that {what} was never seen."
             raise Wrong(f"a whole {what}", message)
     for axis, what, other in ((1, "colour", "shape"), (0, "shape", "colour")):
         if (least := min(int(mask.sum(axis).min()) for mask in kept)) < 2:
-            message = f"A {what} is left with {least} of the {other}s: leave it two, or the net cannot tell them apart."
+            left = f"A {what} is left with {least} of the {other}s"
+            message = f"{left}: leave it two, or the net cannot tell the {what} from its {other}."
             raise Wrong("few partners", message)
 
 
@@ -552,7 +652,8 @@ def _(answer, given):
     if any(not torch.equal(mask, _held(answer, 6, 4, 4, seed)) for seed, mask in enumerate(masks)):
         raise Wrong("not from the generator", "The same seed gave two masks: draw with generator=generator.")
     if all(torch.equal(mask, masks[0]) for mask in masks):
-        raise Wrong("one mask for every seed", "Ten seeds gave one mask: then a result may be that mask's. Draw it.")
+        message = "Ten seeds gave one mask: what you find may then hold for it alone. Draw with generator=generator."
+        raise Wrong("one mask for every seed", message)
     if not torch.stack(masks).any(0).sum() > 12:
         raise Wrong("few cells", "Over ten seeds half of the cells are never held out: mix both colours and shapes.")
 

@@ -1,5 +1,6 @@
 """The commands grade and progress of `python -m minidiff`."""
 
+import os
 import re
 import secrets
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ class Grade:
         for name in ("csv", "canvas", "column"):
             if one and getattr(self, name) is not None:
                 raise ValueError(f"--{name} is for a folder of submissions{', without --json' if self.json else ''}")
+        if self.csv is not None and self.csv.suffix != ".csv":
+            raise ValueError(f"--csv {self.csv} must end in .csv")
         if self.column is not None and self.canvas is None:
             raise ValueError("--column needs --canvas, the gradebook that it is of")
         if self.jobs < 1 or not self.seconds > 0:
@@ -92,7 +95,8 @@ class Grade:
         from .canvas import Export
         from .grade import Places, asked, earlier, grade_class, submissions, uncounted
 
-        places = Places(self.csv or self.path.absolute().with_name(f"{self.path.absolute().name}-grades.csv"))
+        folder = Path(os.path.abspath(self.path))
+        places = Places(self.csv or folder.with_name(f"{folder.name}-grades.csv"))
         export = Export(self.canvas, self.column) if self.canvas else None
         paths, before = submissions(self.path, places), earlier(places)
         plan = self.plan(exercises or (before[1] if before else asked(paths)), before[0] if before else self.seed)

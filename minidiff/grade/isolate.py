@@ -12,15 +12,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(os.path.abspath(__file__)).parents[1]  # as import has it
 USER = 59_000  # with no account; the process's number is added, so that gradings at once are different users
 _FILE = 16 * 2**20  # bytes of the largest file that an answer may write
+# the kernel's numbers, from its headers
 _NEW = 0x00020000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000  # mount, uts, ipc, user, pid, net
-_PRIVATE, _BIND, _INSIDE = (
-    1 << 18 | 1 << 14,
-    1 << 12 | 1 << 14,
-    1 << 1 | 1 << 2,
-)  # with all below; no setuid, no devices
+_PRIVATE, _BIND = 1 << 18 | 1 << 14, 1 << 12 | 1 << 14  # with all that is mounted below
+_INSIDE = 1 << 1 | 1 << 2  # no rights by files, no devices
 _READ_ONLY, _NO_SETUID, _BELOW, _MOUNT_SETATTR = 1, 2, 0x8000, 442
 _PDEATHSIG, _SUBREAPER, _DUMPABLE, _NO_NEW_PRIVS = 1, 36, 4, 38
 
@@ -43,6 +41,13 @@ def dies_with_parent() -> None:
     prctl(_PDEATHSIG, signal.SIGKILL)
 
 
+def started() -> None:
+    """At the beginning of a process for an answer, which comes from one that waits for none and may not be read."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    dies_with_parent()
+    prctl(_DUMPABLE, 1)  # so that its files in /proc, and what it writes there, are its user's
+
+
 def adopts_orphans() -> None:
     """What descendants leave running becomes a child of this process."""
     prctl(_SUBREAPER, 1)
@@ -51,10 +56,6 @@ def adopts_orphans() -> None:
 def unreadable() -> None:
     """No other process of the same user may look into this one and those that it forks."""
     prctl(_DUMPABLE, 0)
-
-
-def readable() -> None:
-    prctl(_DUMPABLE, 1)
 
 
 def other_user() -> int | None:
@@ -76,7 +77,7 @@ def start_alone(folder: str, user: int | None, life: Callable[[], None]) -> int:
     if pid == 0:
         try:
             ours.close()
-            dies_with_parent(), readable()
+            started()
             _libc("unshare", _NEW)
             theirs.sendall(b"x")
             if not theirs.recv(1):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..check.exercise import CHANGED, Exercise, Verdict, Wrong, told
+from ..check.exercise import CHANGED, Exercise, Verdict, Wrong, is_stub, told
 from .calls import Peer
 from .gradients import Tied
 from .wire import LARGEST, Ended
@@ -89,9 +89,7 @@ def verdict(exercise: Exercise, source: str, names: tuple[str, ...], seed: int, 
         return exercise.verdict(Judge(sock).run(source, names), seed)
     except Ended as ended:
         return exercise.ended(ended.key, ended.message)
-    except NotImplementedError:
-        return exercise.ended("not written", "not written yet")
-    except SyntaxError as error:
-        return exercise.ended("syntax", told(error, None))
     except Exception as error:
-        return exercise.ended("raised", told(error, None))
+        if is_stub(error):
+            return exercise.not_written()
+        return exercise.ended("syntax" if isinstance(error, SyntaxError) else "raised", told(error, None))

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from . import isolate, nursery
 
-GRACE = 10.0  # seconds until what was killed must be gone
+CHECK = 4 * 2**30  # bytes for the check's own process
+GRACE = 120.0  # seconds until what was killed must be gone, on a busy machine too
 
 
 def main() -> None:
@@ -35,8 +36,10 @@ def main() -> None:
     print("{}", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        exercise = check.EXERCISES[asked["id"]]
-        print(json.dumps(keeper.judge(exercise, asked)), flush=True)
+        found = keeper.judge(check.EXERCISES[asked["id"]], asked)
+        print(json.dumps({**found, "last": not keeper.can_go_on()}), flush=True)
+        if not keeper.can_go_on():
+            return  # a new nursery must not come from a process that has the checks
 
 
 class Keeper:
@@ -44,10 +47,6 @@ class Keeper:
 
     def __init__(self):
         self.user = isolate.other_user()
-        self.start()
-
-    def start(self) -> None:
-        """A new nursery."""
         self.control, theirs = socket.socketpair()
         self.pid = os.fork()
         if self.pid == 0:
@@ -99,9 +98,10 @@ class Keeper:
             os.close(reads)
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        if not data:
+        try:
+            return json.loads(data)
+        except ValueError:
             return _fields(exercise.ended("died", "The check itself could not go on with what the answer returned."))
-        return json.loads(data)
 
     def end(self) -> None:
         """Kill all that was started, but for the nursery, and wait until it is gone."""
@@ -113,11 +113,16 @@ class Keeper:
             self._reap()
             if time.monotonic() > last:
                 raise RuntimeError(f"process {min(left)} of an answer does not end")
-            time.sleep(0.002)
+            time.sleep(0.005)
         self._reap()
-        if not _runs(self.pid):
-            self.control.close()
-            self.start()
+
+    def can_go_on(self) -> bool:
+        """Whether the nursery still runs: without namespaces an answer of the same user can end it."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _reap(self) -> None:
         """Take leave of what has ended: orphans are this process's children."""
@@ -126,20 +131,12 @@ class Keeper:
                 pass
 
 
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def _check(exercise, asked: dict, sock: socket.socket, writes: int) -> None:
     """In a process of its own: judge, and write the verdict."""
     from .judge import verdict
 
     isolate.dies_with_parent()
-    isolate.limit(asked["seconds"], 2 * asked["memory"])
+    isolate.limit(asked["seconds"], CHECK)
     found = verdict(exercise, asked["source"], tuple(asked["names"]), asked["seed"], sock)
     os.write(writes, json.dumps(_fields(found)).encode())
 

@@ -4,9 +4,10 @@ It runs no line of a student's. What it forks shuts itself in (isolate.py) and t
 """
 
 import gc
-import importlib
+import itertools
 import json
 import os
+import pkgutil
 import random
 import signal
 import socket
@@ -25,41 +26,39 @@ _USUAL = (
 )  # fmt: skip
 # exercise -> what the package has of it
 OWN = {
-    "00.2": ("oracles.GaussianMixture.posterior_mean", "oracles.GaussianMixture.denoise"),
-    "00.3": ("measure.metrics.modes_covered",),
-    "01.1": ("oracles.GaussianMixture.score",),
-    "01.2": ("score_matching.implicit", "score_matching.exact_trace"),
-    "01.3": ("score_matching.sliced",),
-    "01.4": ("score_matching.denoising",),
-    "01.6": ("samplers.langevin",),
-    "02.3": tuple(f"schedules.{name}.time" for name in ("VP", "VE", "Cosine", "Linear", "EDM")),
-    "02.4": ("samplers.ddim",),
-    "02.5": ("samplers.heun",),
-    "02.6": ("samplers.dpmpp_2m",),
-    "04.1": ("nets.layers.adain",),
-    "05.3": ("nets.fast.attend",),
-    "05.5": ("measure.nets.flops",),
-    "06.3": ("stages.vq.Codebook.forward", "stages.vq.Codebook.nearest"),
-    "07.1": ("guidance.Guided.__call__",),
-    "07.4": ("guidance.Guided.__call__",),
-    "07.5": ("guidance.ClassifierGuided.__call__",),
-    "07.6": ("measure.metrics.precision_recall",),
-    "08.1": ("text.Tokenizer.__call__",),
-    "08.3": ("nets.layers.CrossAttention.forward",),
-    "08.4": ("guidance.Guided.__call__",),
-    "09.1": ("train.update_ema",),
-    "09.2": ("measure.metrics.frechet_distance",),
-    "09.4": ("denoise.Denoiser.loss",),
+    "00.2": ("minidiff.oracles.GaussianMixture.posterior_mean", "minidiff.oracles.GaussianMixture.denoise"),
+    "00.3": ("minidiff.measure.metrics.modes_covered",),
+    "01.1": ("minidiff.oracles.GaussianMixture.score",),
+    "01.2": ("minidiff.score_matching.implicit", "minidiff.score_matching.exact_trace"),
+    "01.3": ("minidiff.score_matching.sliced",),
+    "01.4": ("minidiff.score_matching.denoising",),
+    "01.6": ("minidiff.samplers.langevin",),
+    "02.3": tuple(f"minidiff.schedules.{name}.time" for name in ("VP", "VE", "Cosine", "Linear", "EDM")),
+    "02.4": ("minidiff.samplers.ddim",),
+    "02.5": ("minidiff.samplers.heun",),
+    "02.6": ("minidiff.samplers.dpmpp_2m",),
+    "04.1": ("minidiff.nets.layers.adain",),
+    "05.3": ("minidiff.nets.fast.attend",),
+    "05.5": ("minidiff.measure.nets.flops",),
+    "06.3": ("minidiff.stages.vq.Codebook.forward", "minidiff.stages.vq.Codebook.nearest"),
+    "07.1": ("minidiff.guidance.Guided.__call__",),
+    "07.4": ("minidiff.guidance.Guided.__call__",),
+    "07.5": ("minidiff.guidance.ClassifierGuided.__call__",),
+    "07.6": ("minidiff.measure.metrics.precision_recall",),
+    "08.1": ("minidiff.text.Tokenizer.__call__",),
+    "08.3": ("minidiff.nets.layers.CrossAttention.forward",),
+    "08.4": ("minidiff.guidance.Guided.__call__",),
+    "09.1": ("minidiff.train.update_ema",),
+    "09.2": ("minidiff.measure.metrics.frechet_distance",),
+    "09.4": ("minidiff.denoise.Denoiser.loss",),
 }
 
 
 def warm() -> None:
     """Import what answers usually import, so that each need not."""
     torch.set_num_threads(1)
-    for name in _USUAL:
-        importlib.import_module(name)
-    for dotted in {dotted for own in OWN.values() for dotted in own}:
-        found(dotted)
+    for name in {*_USUAL, *itertools.chain(*OWN.values())}:
+        pkgutil.resolve_name(name)
     x = torch.ones(2)
     torch.func.vmap(torch.square)(x), torch.func.jvp(torch.square, (x,), (x,))
     settle()
@@ -88,7 +87,7 @@ def serve(control: socket.socket) -> None:
 def _start(folder: str, user: int | None, life) -> None:
     if os.fork() == 0:
         try:
-            isolate.dies_with_parent(), isolate.readable()
+            isolate.started()
             os.chdir(folder)
             life()
         finally:
@@ -97,7 +96,6 @@ def _start(folder: str, user: int | None, life) -> None:
 
 def _live(descriptor: int, order: dict) -> None:
     """The life of an answer's process."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     _bare(descriptor)
     _forbid(order["id"])
@@ -133,8 +131,8 @@ class Gone:
 
 def _forbid(id: str) -> None:
     """What the package has of an exercise raises, by whatever name it is known."""
-    for dotted in OWN.get(id, ()):
-        function = found(dotted)
+    for name in OWN.get(id, ()):
+        function = pkgutil.resolve_name(name)
         while hasattr(function, "__wrapped__"):
             function = function.__wrapped__
         function.__globals__["OwnVersion"] = OwnVersion
@@ -143,13 +141,3 @@ def _forbid(id: str) -> None:
 
 def _refuse(*args, **options):
     raise OwnVersion("The package's own version is no answer: write it yourself.")
-
-
-def found(dotted: str):
-    """A function of the package by its dotted name; the name of a class begins with a capital letter."""
-    parts = dotted.split(".")
-    depth = next((i for i, part in enumerate(parts) if part[0].isupper()), len(parts) - 1)
-    place = importlib.import_module(".".join(["minidiff", *parts[:depth]]))
-    for name in parts[depth:]:
-        place = getattr(place, name)
-    return place

@@ -127,13 +127,14 @@ def as_text(words: str) -> str:
 
 
 def same_answers(graded: dict[str, dict]) -> dict[str, str]:
-    """The files whose written answers are, letter by letter, those of others, and those others."""
+    """The files whose written answers are, letter by letter, those of others, and the first of those others."""
     alike: dict[str, list[str]] = {}
     for name, results in sorted(graded.items()):
         if answers := results["extra_data"].get("answers"):
             alike.setdefault(answers, []).append(name)
-    return {name: ", ".join(n for n in names if n != name) for names in alike.values() if len(names) > 1
-            for name in names}  # fmt: skip
+    found = {name: [n for n in names if n != name] for names in alike.values() for name in names if len(names) > 1}
+    return {name: ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+            for name, others in found.items()}  # fmt: skip
 
 
 def summary(graded: dict[str, dict]) -> str:

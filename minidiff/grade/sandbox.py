@@ -4,6 +4,7 @@ Workers starts a keeper (keeper.py), which for each exercise starts two processe
 no line of a student's runs, and one for the answer (worker.py, isolate.py).
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -73,7 +74,9 @@ def _tried() -> str:
     """Why a process cannot enter namespaces; "" if it can."""
     code = "from minidiff.grade.isolate import try_namespaces; try_namespaces()"
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, "-c", f"{code}", folder], capture_output=True, text=True, **_apart())
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code, folder], capture_output=True, text=True, **_apart()
+        )
     lines = done.stderr.strip().splitlines()
     return "" if done.returncode == 0 else lines[-1] if lines else f"exit status {done.returncode}"
 
@@ -98,7 +101,8 @@ class Workers:
 
     def __exit__(self, *error) -> None:
         if self.keeper is not None:
-            self.keeper.stdin.close()
+            with contextlib.suppress(OSError):  # it has gone already
+                self.keeper.stdin.close()
             try:
                 self.keeper.wait(2 * self.limits.seconds)
             except subprocess.TimeoutExpired:
@@ -114,9 +118,9 @@ class Workers:
         asked |= {"seconds": self.limits.seconds, "memory": self.limits.memory, "alone": self.isolated.alone}
         with self.lock:
             found = self._asked(json.dumps(asked))
-            if found is None:
-                self.keeper.kill()
+            if found is None or found["last"]:
                 self.__exit__()
+            if found is None:
                 return exercise.ended("died", "The grader's own process has ended while it was judged.")
         return Verdict(exercise.id, exercise.name, found["ok"], found["points"], found["key"], found["text"])
 
@@ -129,6 +133,7 @@ class Workers:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
+                start_new_session=True,  # Ctrl-C is the grader's alone: it then ends this one as it should
                 **_apart(),
             )
             if not self.keeper.stdout.readline():

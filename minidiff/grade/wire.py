@@ -47,8 +47,8 @@ class Thing:
 
 def raw(t: Tensor) -> bytes:
     """The bytes of a tensor's numbers, in the order of its indices."""
-    t = t.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
-    return t.view(torch.uint8).numpy().tobytes() if t.numel() else b""
+    t = t.detach().resolve_conj().resolve_neg()
+    return (t.view(torch.int16) if t.dtype == torch.bfloat16 else t).numpy().tobytes()  # numpy has no bfloat16
 
 
 def send(sock, body: dict, tensors: list[Tensor], largest: int) -> None:

@@ -7,6 +7,7 @@ def {name}(model, x, times, cond=None):
         {step}
     return x
 """
+_STEP = "x0, eps = model(x, t, cond)\n        x = alpha_s * x0 + sigma_s * eps"
 _END = "x0, eps = model(x, t, cond)\n        if s == 0: return x0\n        "
 
 
@@ -38,6 +39,9 @@ def dpmpp_2m(model, x, times, cond=None):
 """
 
 
+_SIGMAS = "sigma / model.schedule(t)[1]"
+_RIGHT_AHEAD = "x0 + (x0 - before[0]) * h / (2 * before[1])"
+_H = "h = sigma_s / alpha_s - sigma_t / alpha_t"
 _AHEAD = "alpha_s * (x / alpha_t + h * eps)"
 _SLOPE = "(eps + model(ahead, s, cond).eps) / 2"
 _WIDE = "alpha, sigma = (v.view(-1, *[1] * (x0.ndim - 1)) for v in (alpha, sigma))\n    "
@@ -47,9 +51,12 @@ def _v(line: str, wide: str = _WIDE) -> str:
     return f"def v_target(x0, eps, alpha, sigma):\n    {wide}return {line}\n"
 
 
-def _solve(line: str) -> str:
-    wide = "a, b, alpha, sigma = (v.view(-1, *[1] * (x_t.ndim - 1)) for v in (a, b, alpha, sigma))"
-    return f"def solve(out, a, b, x_t, alpha, sigma):\n    {wide}\n    det = alpha * b - sigma * a\n    return {line}\n"
+_CRAMER = "(b * x_t - sigma * out) / det, (alpha * out - a * x_t) / det"
+
+
+def _solve(line: str, view: str = "v.view(-1, *[1] * (x_t.ndim - 1))", det: str = "alpha * b - sigma * a") -> str:
+    wide = f"a, b, alpha, sigma = ({view} for v in (a, b, alpha, sigma))"
+    return f"def solve(out, a, b, x_t, alpha, sigma):\n    {wide}\n    det = {det}\n    return {line}\n"
 
 
 def _time(first: str, later: str, rounds: int = 50, low="middle, low", high="high, middle") -> str:
@@ -84,6 +91,16 @@ WRONG = {
         "in place": (_v("eps.mul_(alpha).sub_(sigma * x0)"), "changed its input"),
         "float32": (_v("(alpha * eps - sigma * x0).float()"), "dtype"),
         "no return": (_v("None"), "no tensor"),
+        "flow turned": (_v("x0 - eps"), "flow turned"),
+        "pairs of x_t": (_v("alpha * x0 - sigma * eps"), "pairs of x_t"),
+        "on VP": (_v("(alpha * (alpha * x0 + sigma * eps) - x0) / sigma"), "alpha^2 + sigma^2 = 1"),
+        "sigma from alpha": (_v("alpha * eps - (1 - alpha**2).sqrt() * x0"), "sigma from alpha"),
+        "alpha bar": (_v("alpha.sqrt() * eps - (1 - alpha).sqrt() * x0"), "alpha bar"),
+        "the first for all": (_v("alpha[0] * eps - sigma[0] * x0", ""), "the first for all"),
+        "rows": (_v("alpha[:, None] * eps - sigma[:, None] * x0", ""), "lined up with rows"),
+        "pictures alone": (_v("alpha[:, None, None, None] * eps - sigma[:, None, None, None] * x0", ""),
+                           "pictures alone"),
+        "axes short": (_v("alpha.view(-1, 1, 1) * eps - sigma.view(-1, 1, 1) * x0", ""), "raised"),
     },
     "solve": {
         "no determinant": (_solve("b * x_t - sigma * out, alpha * out - a * x_t"), "no determinant"),
@@ -98,6 +115,16 @@ WRONG = {
             _solve("(b * x_t - sigma * out) / (det + 1e-12), (alpha * out - a * x_t) / (det + 1e-12)"),
             "hidden singularity",
         ),
+        "out and x_t exchanged": (_solve("(b * out - sigma * x_t) / det, (alpha * x_t - a * out) / det"),
+                                  "out and x_t exchanged"),
+        "v on VP": (_solve("alpha * x_t - sigma * out, sigma * x_t + alpha * out"), "v on VP"),
+        "a and b exchanged": (_solve(_CRAMER, det="alpha * a - sigma * b"), "a and b exchanged"),
+        "eps without alpha": (_solve("(x0 := (b * x_t - sigma * out) / det), (x_t - x0) / sigma"), "eps without alpha"),
+        "columns": (_solve(_CRAMER, "v"), "lined up with columns"),
+        "rows": (_solve(_CRAMER, "v[:, None]"), "lined up with rows"),
+        "pictures alone": (_solve(_CRAMER, "v[:, None, None, None]"), "pictures alone"),
+        "raises": (_solve(_CRAMER).replace("    return", "    if (det == 0).any(): raise ValueError(0)\n    return"),
+                   "stops"),
     },
     "time_of": {
         "wrong half": (_time(_EACH, "schedule.log_snr(middle) < log_snr"), "wrong half"),
@@ -119,6 +146,19 @@ WRONG = {
             "    all = torch.stack([schedule.log_snr(v) for v in t])\n"
             "    return t[(all[:, None] - log_snr).abs().argmin(0)]\n",
             "coarse",
+        ),
+        "both ends move": (_time(_EACH, _LATER, high="middle, high"), "both ends move"),
+        "a thousand steps": (_time("torch.zeros_like(log_snr), torch.full_like(log_snr, 1000)", _LATER), "outside"),
+        "any": (
+            _time("torch.zeros(()).double(), torch.ones(()).double()", f"({_LATER}).any()").replace(
+                "(low + high) / 2\n", "((low + high) / 2).expand(log_snr.shape)\n"
+            ),
+            "one time for all",
+        ),
+        "float32": (_time("torch.zeros(len(log_snr)), torch.ones(len(log_snr))", _LATER), "dtype"),
+        "formula": ("def time_of(schedule, log_snr):\n    return 1 / (1 + (log_snr / 2).exp())\n", "a formula"),
+        "if": (
+            _time(_EACH, _LATER).replace("torch.where(later, middle, low)", "middle if later else low"), "raised"
         ),
     },
     "ddim": {
@@ -154,6 +194,15 @@ WRONG = {
             "draws noise",
         ),
         "no condition": (_ddim("x0, eps = model(x, t)\n        x = alpha_s * x0 + sigma_s * eps"), "condition lost"),
+        "x instead of y": (_ddim(_END + "x = x + (sigma_s / alpha_s - sigma_t / alpha_t) * eps"), "x instead of y"),
+        "x by sigma": (_ddim(_END + "x = x + (sigma_s - sigma_t) * eps"), "old alpha"),
+        "stays in y": (_ddim(_END + "x = x / alpha_t + (sigma_s / alpha_s - sigma_t / alpha_t) * eps"), "stays in y"),
+        "pair turned": (_ddim(_STEP).replace("t, s in", "s, t in"), "called at the new time"),
+        "returns x0": (_ddim(_STEP).replace("return x\n", "return x0\n"), "x0 alone"),
+        "breaks at 0": (_ddim(f"if s == 0: break\n        {_STEP}"), "last step left out"),
+        "alpha bar": (_ddim(_END + "x = alpha_s.sqrt() * x0 + (1 - alpha_s).sqrt() * eps"), "alpha bar"),
+        "sigma from alpha": (_ddim(_END + "x = alpha_s * x0 + (1 - alpha_s**2).sqrt() * eps"), "sigma from alpha"),
+        "returns in the loop": (_ddim(_STEP + "\n        return x"), "stops early"),
         "a generator": (_ddim(_END + "x = alpha_s * x0 + sigma_s * eps\n        yield x"), "no tensor"),
         "in place": (
             "def ddim(model, x, times, cond=None):\n    for t, s in zip(times[:-1], times[1:]):\n"
@@ -173,26 +222,58 @@ WRONG = {
         "second slope alone": (_heun(_AHEAD, "model(ahead, s, cond).eps"), "first order"),
         "no end": (_heun(_AHEAD, _SLOPE).replace("if s == 0: return x0", ""), "0 / 0 at the end"),
         "no condition": (_heun(_AHEAD, "(eps + model(ahead, s).eps) / 2"), "condition lost"),
+        "h turned": (_heun(_AHEAD.replace("+ h", "- h"), _SLOPE, "alpha_s * (x / alpha_t - h * slope)"), "h turned"),
+        "h in sigma": (_heun(_AHEAD, _SLOPE).replace(_H, "h = sigma_s - sigma_t"), "h in sigma"),
+        "h in t": (_heun(_AHEAD, _SLOPE).replace(_H, "h = s - t"), "h in t"),
+        "from ahead": (_heun(_AHEAD, _SLOPE, "alpha_s * (ahead / alpha_s + h * slope)"), "slopes added"),
+        "second call at the old point": (_heun(_AHEAD, "(eps + model(x, s, cond).eps) / 2"),
+                                         "second call at the old point"),
+        "predictor in y": (_heun("x / alpha_t + h * eps", _SLOPE), "predictor in y"),
+        "predictor at old alpha": (_heun("x + alpha_t * h * eps", _SLOPE), "predictor at old alpha"),
+        "stays in y": (_heun(_AHEAD, _SLOPE, "x / alpha_t + h * slope"), "stays in y"),
+        "old alpha": (_heun(_AHEAD, _SLOPE, "alpha_t * (x / alpha_t + h * slope)"), "old alpha"),
+        "x0 in the last step": (_heun(_AHEAD, _SLOPE).replace("if s == 0", "if s == times[-1]"), "x0 alone"),
+        "breaks at 0": (_heun(_AHEAD, _SLOPE).replace(": return x0", ": break"), "last step left out"),
+        "midpoint": (
+            _heun(
+                "(a := model.schedule((t + s) / 2))[0] * x / alpha_t + (a[1] - a[0] * sigma_t / alpha_t) * eps",
+                "model(ahead, (t + s) / 2, cond).eps",
+            ),
+            "midpoint",
+        ),
+        "x0 averaged too": (
+            _heun(_AHEAD, "model(ahead, s, cond)", "alpha_s * (x0 + slope.x0) / 2 + sigma_s * (eps + slope.eps) / 2"),
+            "first order",
+        ),
     },
     "dpmpp_2m": {
         "ratio turned": (_dpmpp("x0 + (x0 - before[0]) * before[1] / (2 * h)"), "ratio turned"),
         "no ratio": (_dpmpp("x0 + (x0 - before[0]) / 2"), "no ratio"),
         "no half": (_dpmpp("x0 + (x0 - before[0]) * h / before[1]"), "no half"),
         "minus": (_dpmpp("x0 - (x0 - before[0]) * h / (2 * before[1])"), "minus"),
-        "never kept": (_dpmpp("x0 + (x0 - before[0]) * h / (2 * before[1])", "pass"), "never kept"),
-        "extrapolation kept": (_dpmpp("x0 + (x0 - before[0]) * h / (2 * before[1])", "before = ahead, h"), "value"),
+        "never kept": (_dpmpp(_RIGHT_AHEAD, "pass"), "never kept"),
+        "extrapolation kept": (_dpmpp(_RIGHT_AHEAD, "before = ahead, h"), "D kept"),
+        "kept once": (_dpmpp(_RIGHT_AHEAD, "before = before or (x0, h)"), "kept once"),
+        "h turned": (_dpmpp(_RIGHT_AHEAD).replace("expm1(-h)", "expm1(h)"), "h turned"),
+        "e^-h": (_dpmpp(_RIGHT_AHEAD).replace("expm1", "exp"), "1 left out"),
+        "plus": (_dpmpp(_RIGHT_AHEAD).replace("x - alpha", "x + alpha"), "plus"),
+        "sigmas turned": (_dpmpp(_RIGHT_AHEAD).replace(_SIGMAS, "model.schedule(t)[1] / sigma"), "sigmas turned"),
+        "ratio of alphas": (_dpmpp(_RIGHT_AHEAD).replace(_SIGMAS, "alpha / model.schedule(t)[0]"), "ratio of alphas"),
+        "old alpha": (_dpmpp(_RIGHT_AHEAD).replace("- alpha *", "- model.schedule(t)[0] *"), "old alpha"),
+        "x0 in the last step": (_dpmpp(_RIGHT_AHEAD).replace("if s == 0", "if s == times[-1]"), "x0 alone"),
+        "breaks at 0": (_dpmpp(_RIGHT_AHEAD).replace(": return x0", ": break"), "last step left out"),
         "two calls": (
-            _dpmpp("x0 + (x0 - before[0]) * h / (2 * before[1])").replace(
+            _dpmpp(_RIGHT_AHEAD).replace(
                 "ahead = x0\n", "ahead = model(x, t, cond).x0\n"
             ),
             "too many calls",
         ),
         "h not halved": (
-            _dpmpp("x0 + (x0 - before[0]) * h / (2 * before[1])").replace("log_snr(t)) / 2", "log_snr(t))"),
+            _dpmpp(_RIGHT_AHEAD).replace("log_snr(t)) / 2", "log_snr(t))"),
             "h is twice too long",
         ),
         "no end": (
-            _dpmpp("x0 + (x0 - before[0]) * h / (2 * before[1])").replace("if s == 0: return x0", ""),
+            _dpmpp(_RIGHT_AHEAD).replace("if s == 0: return x0", ""),
             "0 / 0 at the end",
         ),
     },
@@ -203,6 +284,15 @@ WRONG = {
         "sigma only": (_share("1 - (sigma_s / sigma_t) ** 2"), "no alpha"),
         "kept": (_share("(alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2"), "what is kept"),
         "variance": (_share("sigma_s**2 - (alpha_t / alpha_s * sigma_s**2 / sigma_t) ** 2"), "variance"),
+        "beta": (_share("1 - alpha_t**2 / alpha_s**2"), "beta"),
+        "beta tilde": (_share("(1 - alpha_t**2 / alpha_s**2) * sigma_s**2 / sigma_t**2"), "beta tilde"),
+        "on VP": (_share("(1 - alpha_t**2 / alpha_s**2) / sigma_t**2"), "VP"),
+        "noise forward": (_share("sigma_t**2 - (alpha_t / alpha_s * sigma_s) ** 2"), "noise forward"),
+        "noise forward / sigma_s^2": (_share("(sigma_t / sigma_s) ** 2 - (alpha_t / alpha_s) ** 2"),
+                                      "noise forward / sigma_s^2"),
+        "alphas turned": (_share("1 - (alpha_s * sigma_s / (alpha_t * sigma_t)) ** 2"), "alphas turned"),
+        "sigmas turned": (_share("1 - (alpha_t * sigma_t / (alpha_s * sigma_s)) ** 2"), "sigmas turned"),
+        "kept, no square": (_share("alpha_t * sigma_s / (alpha_s * sigma_t)"), "what is kept, no square"),
         "deviation": (_share("(1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2) ** 0.5"), "deviation"),
     },
 }  # fmt: skip
@@ -225,10 +315,13 @@ def solve(out, a, b, x_t, alpha, sigma):
     x0, eps = torch.linalg.solve(system, known).unbind(1)
     return x0.view(x_t.shape), eps.view(x_t.shape)
 """,
+        "through out": _solve("(x0 := (b * x_t - sigma * out) / det), (out - a * x0) / b"),
         "through x0": _solve("(x0 := (b * x_t - sigma * out) / det), (x_t - alpha * x0) / sigma"),
     },
     "time_of": {
         "more rounds": _time(_EACH, _LATER, 90),
+        "by alpha and sigma": _time(_EACH, "(schedule(middle)[0] / schedule(middle)[1]).log() * 2 > log_snr", 45),
+        "numbers first": _time("torch.zeros(()).double(), torch.ones(()).double()", _LATER),
         "false position": """
 import torch
 def time_of(schedule, log_snr):
@@ -260,6 +353,7 @@ def ddim(model, x, times, cond=None):
 """,
     },
     "heun": {
+        "DDIM first": _heun("alpha_s * x0 + sigma_s * eps", _SLOPE),
         "slopes halved one by one": _heun(_AHEAD, "0.5 * eps + 0.5 * model(ahead, s, cond).eps"),
         "in y": """
 def heun(model, x, times, cond=None):

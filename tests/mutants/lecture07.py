@@ -149,7 +149,23 @@ WRONG = {
                       ""), "no Prediction"),
         "no return": (_cfg(_GUIDED).replace("return Prediction", "Prediction"), "no Prediction"),
         "three calls": (_cfg(_GUIDED).replace("time = t", "model(x_t, t, cond)"), "too many calls"),
-        "clamped": (_cfg(_GUIDED, "(f.x0 + scale * (t.x0 - f.x0)).clamp(-0.3, 0.3)"), "value"),
+        "clamped": (_cfg(_GUIDED, "(f.x0 + scale * (t.x0 - f.x0)).clamp(-0.3, 0.3)"), "x0 does not fit"),
+        "ends exchanged": (_cfg("f.x0 + scale * (t.x0 - f.x0)", _GUIDED), "ends exchanged"),
+        "minus": (_cfg("f.eps - scale * (t.eps - f.eps)"), "minus"),
+        "back from the condition": (_cfg("t.eps + (scale - 1) * (f.eps - t.eps)"), "from the condition"),
+        "no brackets": (_cfg("f.eps + scale * t.eps - f.eps"), "brackets"),
+        "null -1": (_cfg(_GUIDED, calls="f, t = model(x_t, t, 0 * cond - 1), model(x_t, t, cond)"), "null made up"),
+        "x0 without alpha": (
+            _cfg("e", "x_t - model.schedule(time)[1][:, None] * e",
+                 f"f, t = model(x_t, t), model(x_t, t, cond)\n    e = {_GUIDED}"),
+            "x0 does not fit",
+        ),
+        "x0 by w": (_cfg(_GUIDED, "t.x0 + scale * (t.x0 - f.x0)"), "x0 does not fit"),
+        "cond overwritten": (
+            _cfg(_GUIDED, calls="t = model(x_t, t, cond); cond[:] = model.null; f = model(x_t, time, cond)"),
+            "changed its input",
+        ),
+        "a difference of Predictions": (_cfg("0").replace("Prediction(0, 0)", "f + scale * (t - f)"), "raised"),
     },
     "drop": {
         "inverted": (_drop("torch.rand(len(cond), generator=generator) > p"), "inverted"),
@@ -182,6 +198,34 @@ WRONG = {
             _drop(_TOSS, "torch.where(gone, null, cond.flip(0) if 0 < p < 1 else cond)"), "labels moved"),
         "kept rows only": (_drop(_TOSS, "cond[~gone]"), "shape"),
         "no return": (_drop(_TOSS, "None"), "no tensor"),
+        "(B, 1) for labels": (
+            "import torch\ndef drop(cond, null, p, generator):\n"
+            "    return torch.where(torch.rand(len(cond), 1, generator=generator) < p, null, cond)\n",
+            "a table",
+        ),
+        "randn": (_drop("torch.randn(len(cond), generator=generator) < p"), "normal numbers"),
+        "whole numbers": (_drop("torch.randint(0, 100, (len(cond),), generator=generator) <= 100 * p"), "not none"),
+        "first word": (
+            "import torch\ndef drop(cond, null, p, generator):\n    out = cond.clone()\n"
+            "    gone = torch.rand(len(cond), generator=generator) < p\n"
+            "    if cond.ndim == 1: out[gone] = null\n    else: out[gone, 0] = null\n    return out\n",
+            "first word",
+        ),
+        "all or none": (
+            "import torch\ndef drop(cond, null, p, generator):\n"
+            "    return torch.full_like(cond, null) if torch.rand(1, generator=generator) < p else cond\n",
+            "one toss for all",
+        ),
+        "Python's random": (
+            _drop("torch.tensor([random.random() < p for _ in cond])").replace("import torch", "import torch, random"),
+            "generator unused",
+        ),
+        "with replacement": (
+            "import torch\ndef drop(cond, null, p, generator):\n    out, n = cond.clone(), round(p * len(cond))\n"
+            "    out[torch.randint(0, len(cond), (n,), generator=generator)] = null\n    return out\n",
+            "not all",
+        ),
+        "mask": (_drop(_TOSS, "gone"), "dtype"),
     },
     "guided_variances": {
         "w": (_laws().replace("g = gamma", "g = gamma + 1"), "gamma is w"),
@@ -197,6 +241,18 @@ WRONG = {
         "deviation by ODE": (_laws(ode="2 ** ((1 - g) / 2)"), "deviation"),
         "no half": (_laws(ode="4 ** (1 - g)"), "no half"),
         "variances": (_laws("g - 2 * (g - 1)"), "variances added"),
+        "ODE upside down": (_laws(ode="2 ** (g - 1)"), "upside down"),
+        "ODE at one end": (_laws(ode="2**-g"), "half a factor"),
+        "no factor at 0": (_laws(sde="(2 ** (2 * g - 1) - 1) / (2 * g - 1)"), "factor at 0"),
+        "upper end": (_laws(sde="2 / (2 * g - 1)"), "upper end alone"),
+        "from 0 to 1": (_laws(sde="1 / (2 * g - 1) / 2 ** (2 * g - 2)"), "0 to 1"),
+        "ends added": (_laws(sde="(2 + 2 ** (2 - 2 * g)) / (2 * g - 1)"), "ends added"),
+        "negative": (_laws(sde="(2 ** (2 - 2 * g) - 2) / (2 * g - 1)"), "sign"),
+        "no first factor": (_laws("2 / g"), "first factor"),
+        "2 as precision": (_laws("1 / (2 - g)"), "precision 2"),
+        "2 as deviation": (_laws("1 / (g - (g - 1) / 4)"), "deviation 2"),
+        "exponent g - 1": (_laws("1 / (g + (g - 1) / 2)"), "exponent"),
+        "sharpened last": (_laws("2 ** (1 - g)", "(2 - 2 ** (2 - 2 * g)) / (2 * g - 1)", "2 / (g + 1)"), "order"),
         "two numbers": (_laws().replace(", (2 - 2", " #"), "no three"),
         "at 3 alone": ("def guided_variances(gamma):\n    return (.5, .25, .3875) if gamma > 1 else (1, 1, 1)\n",
                        "value"),
@@ -222,6 +278,22 @@ WRONG = {
         "float32": (_interval(_ON).replace(".to(x_t)", ""), "float32 scale"),
         "ends turned": (_interval("(high <= t) & (t <= low)"), "one decision for all"),
         "no Prediction": (_interval(_ON, guided="f.lerp(c, by).eps"), "no Prediction"),
+        "chained": (_interval("low <= t <= high"), "chained"),
+        "and": (_interval("(low <= t) and (t <= high)"), "chained"),
+        "no brackets": (_interval("low <= t & t <= high"), "chained"),
+        "sigma": (_interval("(low <= model.schedule(t)[1]) & (model.schedule(t)[1] <= high)"), "wrong rows"),
+        "x0 everywhere": (_interval(_ON, guided="type(f)(f.lerp(c, scale).x0, f.lerp(c, by).eps)"), "x0 does not fit"),
+        "nothing outside": (
+            _interval(_ON, guided="type(f)(*(torch.where(on[:, None], v, 0 * v) for v in f.lerp(c, scale)))"),
+            "0 outside",
+        ),
+        "null outside": (
+            _interval(_ON, guided="type(f)(*(torch.where(on[:, None], a, b) for a, b in zip(f.lerp(c, scale), f)))"),
+            "off is 1",
+        ),
+        "w from the null": (_interval(_ON, "torch.where(on, scale - 1, 0.0)[:, None]"), "w from the null"),
+        "for pictures alone": (_interval(_ON, "torch.where(on, scale, 1.0).view(-1, 1, 1, 1)"), "shape"),
+        "rows inside alone": (_interval(_ON, guided="type(f)(*(v[on] for v in f.lerp(c, scale)))"), "shape"),
     },
     "classifier_guided": {
         "plus": (_classifier("h.eps + scale * sigma * g"), "uphill in eps"),
@@ -246,6 +318,20 @@ WRONG = {
         "marks its input": (_classifier(x="x_t.requires_grad_()"), "graph left"),
         "no enable_grad": (_classifier().replace("with torch.enable_grad():", "if True:"), "gradients off"),
         "gradient alone": (_classifier("-scale * sigma * g"), "gradient alone"),
+        "a loss": (
+            _classifier(chosen="torch.nn.functional.cross_entropy(classifier(x, t), cond)"),
+            "a loss",
+        ),
+        "all rows' classes": (_classifier(chosen="log_p[:, cond].sum()"), "each other's classes"),
+        "softmax twice": (_classifier(log_p="classifier(x, t).softmax(1).log_softmax(1)"), "softmax twice"),
+        "alpha for sigma": (_classifier("h.eps - scale * alpha * g"), "alpha for sigma"),
+        "sigma, alpha": (_classifier().replace("alpha, sigma = (v", "sigma, alpha = (v"), "alpha for sigma"),
+        "1 + scale": (_classifier("h.eps - (1 + scale) * sigma * g"), "condition counted twice"),
+        "scale - 1": (_classifier("h.eps - (scale - 1) * sigma * g"), "no guidance"),
+        "x0 without alpha": (_classifier(x0="x_t - sigma * eps"), "x0 does not fit"),
+        "x0 by the gradient": (_classifier(x0="h.x0 + scale * sigma * g"), "x0 does not fit"),
+        "guessed x0 judged": (_classifier(log_p="classifier(model(x, t).x0, t).log_softmax(1)"), "value"),
+        "numbers (B,)": (_classifier().replace("v[:, None] for v", "v for v"), "raised"),
         "unguided": (_classifier("h.eps"), "no guidance"),
         "first class": (_classifier(chosen="log_p[:, 0].sum()"), "value"),
         "eps alone": (_classifier().replace("return Prediction((x_t - sigma * eps) / alpha, eps)", "return eps"),
@@ -270,6 +356,18 @@ WRONG = {
         "F score": (_pr(result="2 * share(fake, real) * share(real, fake) / (share(fake, real) + share(real, fake))"),
                     "no pair"),
         "farthest": (_pr("d(s, s).max(1).values"), "value"),
+        "nearest alone": (_pr(near="(d(p, s).min(1).values <= r[d(p, s).argmin(1)])"), "nearest alone"),
+        "mean radius": (_pr("d(s, s).kthvalue(k + 1, 1).values.mean()"), "one radius, mean"),
+        "median radius": (_pr("d(s, s).kthvalue(k + 1, 1).values.median()"), "one radius, median"),
+        "real radii": (
+            _pr(result="share(fake, real), (d(real, fake) <= d(real, real).kthvalue(k + 1, 1).values[:, None]).any(1)"
+                       ".double().mean().item()"),
+            "real radii",
+        ),
+        "counts": (_pr(near="(d(p, s) <= r).any(1)").replace(".mean()", ".sum()"), "no share"),
+        "percent": (_pr(near="(100.0 * (d(p, s) <= r).any(1))"), "no share"),
+        "mean of k": (_pr("d(s, s).sort(1).values[:, 1:k + 1].mean(1)"), "value"),
+        "radii down": (_pr("d(s, s).kthvalue(k + 1, 1).values[:, None]"), "raised"),
     },
     "best_scales": {
         "argmin of the mean": (_best(result="[scales[b]]"), "one scale"),
@@ -293,11 +391,26 @@ WRONG = {
         ),
         "other seeds": (_best(rows="[[distance(s, e) for e in range(len(seeds))] for s in scales]"), "not asked for"),
         "a number": (_best(result="float(scales[b])"), "no list"),
+        "numpy's std": (_best("abs(d.mean()) <= T * d.std() / n ** 0.5"), "narrow"),
+        "normal": (_best("abs(d.mean()) <= 1.96 * d.std(ddof=1) / n ** 0.5"), "narrow"),
+        "one-sided": (_best("abs(d.mean()) <= stats.t.ppf(0.95, n - 1) * d.std(ddof=1) / n ** 0.5"), "narrow"),
+        "one standard error": (_best("abs(d.mean()) <= d.std(ddof=1) / n ** 0.5"), "narrow"),
+        "by n": (_best("abs(d.mean()) <= T * d.std(ddof=1) / n"), "narrow"),
+        "scales counted": (_best("abs(d.mean()) <= T * d.std(ddof=1) / len(scales) ** 0.5"), "narrow"),
+        "winners": (_best(result="sorted({scales[i] for i in v.argmin(0)})"), "winners"),
+        "each seed's least": (
+            _best("(row - v.min(0)).mean() <= T * (row - v.min(0)).std(ddof=1) / n ** 0.5"), "seed by seed"
+        ),
+        "row's deviation": (_best("abs(d.mean()) <= T * row.std(ddof=1) / n ** 0.5"), "unpaired"),
+        "ttest_rel of itself": (_best("stats.ttest_rel(row, v[b]).pvalue > 0.05"), "best left out"),
+        "nothing": (_best(result="[]"), "wrong lists"),
+        "an array": (_best(result="np.array(scales)[np.array(kept)]"), "no list"),
     },
 }  # fmt: skip
 
 ALSO_RIGHT = {
     "cfg": {
+        "null as a number": _cfg(_GUIDED, calls="f, t = model(x_t, t, model.null), model(x_t, t, cond)"),
         "lerp": _cfg(_GUIDED).replace("return ", "return f.lerp(t, scale)\n    return "),
         "one call": _cfg(_GUIDED, calls="both = model(torch.cat([x_t, x_t]), t.repeat(2), torch.cat([torch.full_like("
                          "cond, model.null), cond]))\n    f, t = (Prediction(*p) for p in zip(both.x0.chunk(2), "
@@ -400,6 +513,7 @@ def precision_recall(real, fake, k):
     },
     "best_scales": {
         "ttest": _best("(d == 0).all() or stats.ttest_rel(row, v[b]).pvalue > 0.05"),
+        "wilcoxon": _best("(d == 0).all() or stats.wilcoxon(d).pvalue > 0.05"),
         "many comparisons": _best("abs(d.mean()) <= stats.t.ppf(1 - 0.025 / 3, n - 1) * d.std(ddof=1) / n ** 0.5"),
         "seed by seed": """
 from statistics import mean, stdev

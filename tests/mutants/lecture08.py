@@ -111,6 +111,26 @@ WRONG = {
             "another error",
         ),
         "assert": (_tokenise(guard="assert len(said) <= length"), "another error"),
+        "letters counted": (
+            _tokenise(guard="if len(text) > length: raise ValueError('too long')"), "fitting text refused"
+        ),
+        "letters": (_tokenise(said="list(text.lower())"), "fitting text refused"),
+        "blanks removed": (_tokenise(said="''.join(c for c in text.lower() if c.isalnum()).split()"), "not split"),
+        "ends at an unknown word": (
+            _tokenise("[]", result="torch.tensor((row + [0] * length)[:length])", guard="""
+    row = []
+    try:
+        if len(said) > length: raise ValueError
+        for w in said: row.append(words.index(w) + 2)
+    except ValueError:
+        row.append(1)
+    return torch.tensor(row + [0] * (length - len(row)))
+"""),
+            "cut after the unknown",
+        ),
+        "whole numbers of 32 bits": (
+            _tokenise(result="torch.tensor(row + [0] * (length - len(row)), dtype=torch.int32)"), "dtype"
+        ),
         "too strict": (_tokenise(guard="if len(said) >= length: raise ValueError('too long')"), "too strict"),
         "sorted": (_tokenise("[sorted(words).index(w) + 2 if w in words else 1 for w in said]"), "sorted"),
         "by the text": (_tokenise("[said.index(w) + 2 if w in words else 1 for w in said]"), "by the text"),
@@ -130,6 +150,25 @@ WRONG = {
     "pool": {
         "mean over L": (_pool(f"{_KEPT}.mean(1)"), "mean over all"),
         "NaN": (_pool(f"{_KEPT}.sum(1) / count"), "empty is NaN"),
+        "padding in the sum": (_pool("words.sum(1) / count.clamp(min=1)"), "padding summed"),
+        "against 0": (_pool(f"{_KEPT}.sum(1) / (count + 1)"), "one too many"),
+        "longest": (_pool(f"{_KEPT}.sum(1) / count.max()"), "longest text"),
+        "none at all": (
+            _pool(f"{_KEPT}.sum(1) / count", "count = mask.sum(1, keepdim=True)\n    "
+                  "if not mask.any(): return 0 * words[:, 0]"),
+            "empty is NaN",
+        ),
+        "new zeros": (
+            """
+import torch
+def pool(words, mask):
+    out = torch.zeros(words.shape[0], words.shape[2])
+    for i in range(len(words)):
+        if mask[i].any(): out[i] = words[i, mask[i]].mean(0)
+    return out
+""",
+            "dtype",
+        ),
         "masked_select": (
             _pool("torch.stack([w[m].mean(0) for w, m in zip(words, mask)])"), "empty is NaN"
         ),
@@ -182,6 +221,25 @@ WRONG = {
         "halves exchanged": (_read(halves="values, keys = kv(words).chunk(2, -1)"), "halves exchanged"),
         "no softmax": (_read("scores.masked_fill(~mask[:, None], 0)", hide="pass"), "no softmax"),
         "residual": (_read(result="x + weights @ values"), "added to x"),
+        "0 times -inf": (_read(hide="scores = scores + ~mask[:, None] * float('-inf')"), "0 times -inf"),
+        "-inf, softmax over patches": (_read("torch.softmax(scores, 1)"), "softmax over patches"),
+        "-inf at the end": (
+            _read("torch.softmax(scores, -1).masked_fill(~mask[:, None], float('-inf'))", hide="pass"),
+            "-inf after the softmax",
+        ),
+        "root of C": (_read(scores="queries @ keys.mT / words.shape[-1] ** 0.5"), "root of C"),
+        "root of 2W": (_read(scores="queries @ keys.mT / kv(words).shape[-1] ** 0.5"), "root of 2W"),
+        "root of M": (_read(scores="queries @ keys.mT / words.shape[1] ** 0.5"), "root of M"),
+        "root of N": (_read(scores="queries @ keys.mT / x.shape[1] ** 0.5"), "root of N"),
+        "words read": (_read(result="weights @ words"), "words read"),
+        "x asks": (_read(queries="x"), "x asks"),
+        "mask added": (_read(hide="scores = scores + mask[:, None]"), "mask added"),
+        "words at padding 0": (
+            _read(halves="keys, values = kv(words * mask[..., None]).chunk(2, -1)", hide="pass"), "words set to 0"
+        ),
+        "values at padding 0": (
+            _read(halves="keys, values = (kv(words) * mask[..., None]).chunk(2, -1)", hide="pass"), "padding set to 0"
+        ),
         "even": (_read("mask[:, None] / mask.sum(1)[:, None, None] + 0 * scores", hide="pass"), "even"),
         "little": (_read(hide="scores = scores.masked_fill(~mask[:, None], -10.0)"), "value"),
         "detached": (_read(halves="keys, values = kv(words.detach()).chunk(2, -1)"), "no gradient"),
@@ -203,6 +261,22 @@ WRONG = {
         "push alone": (_each("scale * (s - w)"), "the push alone"),
         "mean": (_negative("weak.lerp(strong, 0.5)"), "averaged"),
         "eps only": (_negative("Prediction(strong.x0, weak.eps + scale * (strong.eps - weak.eps))"), "x0 not guided"),
+        "x0 only": (_negative("Prediction(weak.x0 + scale * (strong.x0 - weak.x0), strong.eps)"), "eps not guided"),
+        "eps first": (
+            _negative("Prediction(*(w + scale * (s - w) for s, w in zip(strong[::-1], weak[::-1])))"),
+            "x0 and eps exchanged",
+        ),
+        "no alpha": (
+            _negative("Prediction(x_t - model.schedule(t)[1] * eps, eps)",
+                      "eps = (1 - scale) * model(x_t, t, away).eps + scale * model(x_t, t, cond).eps"),
+            "alpha left out",
+        ),
+        "a mixed condition": (_negative("model(x_t, t, away + scale * (cond - away))", "pass"), "conditions mixed"),
+        "wrong way": (_each("w + scale * (w - s)"), "wrong way"),
+        "scale less 1": (_each("w + (scale - 1) * (s - w)"), "one too little"),
+        "from cond": (_each("s - scale * (w - u)"), "from cond"),
+        "away once": (_each("u + scale * (s - u) - (w - u)"), "away subtracted once"),
+        "away once, null in the push": (_each("w + scale * (s - u)"), "away at the start alone"),
         "x0 is eps": (
             _negative("Prediction(*[weak.eps + scale * (strong.eps - weak.eps)] * 2)"), "x0 is eps"
         ),
@@ -238,6 +312,25 @@ WRONG = {
         "a diagonal that wraps": (
             _hold("k = torch.arange(n)\n    " + _MIX + "mask[a[k % colours], b[k % shapes]] = True"), "count"
         ),
+        "a cell a colour": (
+            _hold("for c in torch.randperm(colours, generator=generator)[:n]:\n        "
+                  "mask[c, torch.randint(shapes, (1,), generator=generator)] = True"),
+            "count",
+        ),
+        "colours alone": (
+            _hold("""for cell in torch.randperm(colours * shapes, generator=generator).tolist():
+        c, s = divmod(cell, shapes)
+        if mask.sum() < n and mask[c].sum() < (1 if n <= colours else shapes - 2): mask[c, s] = True"""),
+            "few partners",
+        ),
+        "guard of the rows": (
+            _hold(_RIGHT_HOLD, "if n > colours * (shapes - 2): raise ValueError('too many')"), "no ValueError"
+        ),
+        "None": (_hold(_RIGHT_HOLD, f"{_MOST}\n    if n > most: return None"), "no ValueError"),
+        "one a colour at most": (
+            _hold(_RIGHT_HOLD, "if n > colours: raise ValueError('too many')"), "refuses what can be done"
+        ),
+        "the other way round": (_hold(_RIGHT_HOLD + "\n    mask = mask.mT"), "shape"),
         "any cells": (
             _hold("mask.view(-1)[torch.randperm(colours * shapes, generator=generator)[:n]] = True"),
             "few partners",
@@ -296,6 +389,7 @@ def tokenise(text, words, length):
 """,
     },
     "pool": {
+        "nanmean": _pool("words.masked_fill(~mask[..., None], float('nan')).nanmean(1).nan_to_num()"),
         "masked_fill": _pool("words.masked_fill(~mask[..., None], 0).sum(1) / count.clamp(min=1)"),
         "einsum": _pool("torch.einsum('bld,bl->bd', words, mask / count.clamp(min=1))", "mask = mask.to(words)\n    "
                         "count = mask.sum(1, keepdim=True)"),
@@ -337,6 +431,12 @@ def read_words(x, words, mask, q, kv):
         ),
     },
     "hold_out": {
+        "shifted each round": _hold(_RIGHT_HOLD.replace("math.lcm(colours, shapes)", "colours")),
+        "a thousand tries": _hold("""for _ in range(1000):
+        mask.zero_().view(-1)[torch.randperm(colours * shapes, generator=generator)[:n]] = True
+        few = (~mask).sum(0).min() < 2 or (~mask).sum(1).min() < 2
+        if not few and (n > colours or mask.sum(1).max() <= 1): return mask
+    raise ValueError("none found")""", "pass"),
         "rejection": """
 import torch
 def hold_out(colours, shapes, n, generator):
