@@ -141,6 +141,8 @@ def student(source: Path):
     """The student version of a lecture: each solution is replaced by a stub. Raises ValueError for an exercise that
     is not whole, or a solution that stands elsewhere too."""
     notebook, solved = read(source), []
+    setup = next(cell for cell in notebook.cells if cell.source == SETUP)
+    setup.source = SETUP.replace("import sys", "import os, sys").replace('".."', 'os.path.abspath("..")')
     for i, cell in enumerate(notebook.cells):
         if "exercise" in cell.metadata:
             solved += [(cell.metadata["exercise"], line) for line in cut(notebook.cells, i, source.name)]
