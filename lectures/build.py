@@ -7,6 +7,12 @@ python lectures/build.py --text     only prose was edited: take it over and keep
 python lectures/build.py --sync     names or import lines too, as after a renaming in the package: the same
 python lectures/build.py --student  write lectures/student/: stubs for solutions, no outputs, nothing executed
 python lectures/build.py --check    say which notebooks, both kinds, do not agree with their source (exit status 1)
+
+For teachers (see TEACHING.md); --only "06.1 06.2" chooses exercises, without it there are all:
+
+python lectures/build.py --only "06.1 06.2" --homework OUT.ipynb   a student notebook of these exercises, with a cover
+python lectures/build.py --autograder OUT.zip                      what Gradescope takes
+python lectures/build.py --nbgrader DIR                            DIR/source and DIR/release, with nbgrader's metadata
 """
 
 import argparse
@@ -15,6 +21,7 @@ import sys
 import time
 from pathlib import Path
 
+import homework
 import jupytext
 import nbformat
 from experiments import claims
@@ -134,6 +141,8 @@ def student(source: Path):
     """The student version of a lecture: each solution is replaced by a stub. Raises ValueError for an exercise that
     is not whole, or a solution that stands elsewhere too."""
     notebook, solved = read(source), []
+    setup = next(cell for cell in notebook.cells if cell.source == SETUP)
+    setup.source = SETUP.replace("import sys", "import os, sys").replace('".."', 'os.path.abspath("..")')
     for i, cell in enumerate(notebook.cells):
         if "exercise" in cell.metadata:
             solved += [(cell.metadata["exercise"], line) for line in cut(notebook.cells, i, source.name)]
@@ -182,15 +191,60 @@ def write(notebook, path: Path) -> None:
         nbformat.write(notebook, temporary)
 
 
-def main() -> None:
+# --- for teachers ---
+
+
+def teach(options) -> None:
+    """Write what --homework, --autograder and --nbgrader ask for. Raises ValueError."""
+    ids = homework.chosen(options.only)
+    if options.homework:
+        write(homework.homework([student(s) for s in sources()], ids), fresh(options.homework))
+    if options.autograder:
+        homework.autograder(fresh(options.autograder), ids if options.only else [])
+    if options.nbgrader:
+        for kind, make in (("source", read), ("release", student)):
+            made = {source.stem: make(source) for source in sources("" if options.only else options.prefix)}
+            if options.only:
+                made = {"homework": homework.homework(list(made.values()), ids)}
+            for name, notebook in made.items():
+                write(homework.nbgrader(notebook), fresh(options.nbgrader / kind / name / f"{name}.ipynb"))
+
+
+def fresh(path: Path) -> Path:
+    """A path at which there is nothing yet, in a folder that there is. Raises ValueError."""
+    if path.exists():
+        raise ValueError(f"{path} is there already: delete it or name another")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{path.parent} cannot be made: {error.strerror}") from error
+    return path
+
+
+def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prefix", nargs="?", default="")
     for name in ("--text", "--sync", "--student", "--check"):
         parser.add_argument(name, action="store_true")
+    parser.add_argument("--only", default="")
+    for name in ("--homework", "--autograder", "--nbgrader"):
+        parser.add_argument(name, type=Path)
+    return parser
+
+
+def main() -> None:
+    parser = arguments()
     options = parser.parse_args()
     chosen = sources(options.prefix)
     if not chosen:
         parser.error(f"no lecture starts with {options.prefix!r}: there are {', '.join(s.stem for s in sources())}")
+    if options.homework or options.autograder or options.nbgrader:
+        try:
+            return teach(options)
+        except ValueError as error:
+            parser.error(str(error))
+    if options.only:
+        parser.error("--only needs --homework OUT.ipynb, --autograder OUT.zip or --nbgrader DIR")
     if options.check:
         stale = [s.stem for s in chosen if not agrees(s)]
         stale += [f"student/{s.stem}" for s in chosen if not same_cells(student_path(s), student(s))]

@@ -61,6 +61,18 @@ def quick_classifiers(patch, folder):
 
 
 @pytest.fixture
+def answers_here(monkeypatch):
+    """Grading runs answers in this process."""
+    import here
+
+    from minidiff.grade import grade, progress
+
+    here.Workers.judged.clear()
+    for module in (grade, progress):
+        monkeypatch.setattr(module, "Workers", here.Workers)
+
+
+@pytest.fixture
 def quick_judge(monkeypatch, quick_folder):
     quick_classifiers(monkeypatch, quick_folder)
 

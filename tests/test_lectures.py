@@ -171,6 +171,8 @@ def test_student_notebooks_have_stubs_and_no_outputs(source):
     assert [c.metadata["exercise"] for c in stubs] == exercises
     assert not any("SOLUTION" in c.source for c in notebook.cells)
     assert not any(c.get("outputs") for c in notebook.cells)
+    (setup,) = [c for c in notebook.cells if "import experiments, minidiff" in c.source]
+    assert 'sys.path.insert(0, os.path.abspath(".."))' in setup.source  # experiments read files beside them
     assert build.same_cells(build.student_path(source), notebook), "run: python lectures/build.py --student"
 
 

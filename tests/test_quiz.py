@@ -8,9 +8,12 @@ import torch
 from experiments import lecture09
 from torch import nn
 
-from minidiff import check
+from minidiff import check, samplers
 from minidiff.check import intervals
 from minidiff.check.lecture10 import DATA, QUESTIONS, judged
+from minidiff.guidance import Guided
+from minidiff.measure.metrics import frechet_distance
+from minidiff.nets.layers import adain
 from minidiff.oracles import GaussianMixture, MixtureDenoiser
 from minidiff.schedules import EDM, Cosine
 
@@ -80,7 +83,58 @@ def test_the_score_from_a_denoiser_is_as_the_quiz_says():
     assert right(16, "(D - x) / sigma^2") and right(16, "c")
 
 
-@pytest.mark.parametrize("n", range(1, 25))
+class Counting:
+    """A model that counts its network evaluations for one picture."""
+
+    def __init__(self, model):
+        self.model, self.schedule, self.null, self.count = model, model.schedule, model.null, 0
+
+    def __call__(self, x, t, cond=None):
+        self.count += len(x)
+        return self.model(x, t, cond)
+
+
+def test_what_samplers_cost_and_how_their_errors_fall():
+    modes = torch.tensor([[-1.0], [1.0]])
+    two = GaussianMixture(torch.ones(2) / 2, modes, torch.full((2, 1, 1), 0.3), labels=torch.tensor([0, 1]))
+    exact = MixtureDenoiser(two.to(torch.zeros(0).double()), Cosine())
+    x = torch.randn(1, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    t, s = Cosine().grid(11)[3:5]
+    once, model = Counting(exact), Counting(exact)
+    samplers.last(samplers.ddim(Guided(once, 3.0), x, torch.stack([t, s]), torch.tensor([1])))
+    samplers.last(samplers.heun(model, x, Cosine().grid(10)))
+    assert right(10, once.count) and right(27, model.count)
+    grids = {n: torch.linspace(0.9, 0.1, n + 1, dtype=torch.float64) for n in (40, 80, 1280)}
+    ends = {n: samplers.last(samplers.heun(exact, x, times)) for n, times in grids.items()}
+    ratio = ((ends[40] - ends[1280]) / (ends[80] - ends[1280])).item()
+    assert ratio == pytest.approx(4, rel=0.1) and right(26, 4) and right(24, "b")
+    away = Guided(Counting(exact), 1.5, negative=torch.tensor([0]))(x, t, torch.tensor([1])).eps
+    s0, s1 = (exact(x, t, torch.tensor([c])).eps for c in (0, 1))  # the negative prompt's, the prompt's
+    assert torch.allclose(away, s0 + 1.5 * (s1 - s0)) and right(29, "the score with 'red'")
+
+
+def test_chains_tokens_and_distances():
+    exact, chains = MixtureDenoiser(gaussian(0.75), EDM()), torch.zeros(40_000, 1, dtype=torch.float64)
+    level = EDM().time(torch.tensor([-2 * math.log(0.5)], dtype=torch.float64))  # variance 0.75 + 0.5^2 is 1
+    moved = samplers.langevin(exact, chains, level, steps=40, step_size=2.0, generator=torch.Generator().manual_seed(0))
+    assert samplers.last(moved).var().item() == pytest.approx(8 / 7, rel=0.03) and right(25, 8 / 7)
+    assert right(28, 8 * 8 * math.log2(512))
+    a, b = (m + torch.tensor([[-s], [s]], dtype=torch.float64) / 2**0.5 for m, s in ((0, 1), (1, 2)))
+    assert right(30, frechet_distance(a, b))
+    x, y = torch.randn(2, 1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(adain(x, y).mean((2, 3)), y.mean((2, 3)), atol=1e-5) and right(1, "b")
+
+
+def test_every_question_is_whole():
+    lectures = {question["lecture"] for question in QUESTIONS}
+    assert len(QUESTIONS) >= 30 and lectures == {f"{n:02d}" for n in range(1, 10)}
+    for question in QUESTIONS:
+        first, options = question["right"][0], question.get("options")
+        assert question["kind"] == ("choice" if options else "numbers" if isinstance(first, list) else "number")
+        assert not options or {*question["wrong"], first} == set(options)
+
+
+@pytest.mark.parametrize("n", range(1, len(QUESTIONS) + 1))
 def test_each_foreseen_wrong_answer_has_a_hint_of_its_own(n):
     question = QUESTIONS[n - 1]
     hints = {judged(n, wrong) for wrong in question["wrong"]}
@@ -107,7 +161,7 @@ def test_one_answer_at_a_time(capsys):
     assert capsys.readouterr().out.startswith(
         "Question 8: right\nQuestion 8: right\nQuestion 8: That is what the guided ODE"
     )
-    for n in (0, 25, "8", 1.5):
+    for n in (0, 31, "8", 1.5):
         with pytest.raises(ValueError, match="there is no question"):
             check.q(n, 1)
 
@@ -115,7 +169,7 @@ def test_one_answer_at_a_time(capsys):
 def test_a_part_of_the_quiz_has_a_part_of_the_points():
     found = check.verdict("quiz", {1: "b", 2: 16.8, 3: "a"})
     assert (found.points, found.ok, found.key) == (2, False, "3: a")
-    assert "2 of 24 points" in found.text and "no answer yet: 4, 5" in found.text
+    assert "2 of 30 points" in found.text and "no answer yet: 4, 5" in found.text
 
 
 def test_predictions_come_first_and_are_counted(capsys, monkeypatch):

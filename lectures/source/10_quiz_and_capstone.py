@@ -15,7 +15,7 @@
 #
 # After this lecture you can
 #
-# - answer 24 questions over the whole course, each with a number or a reason;
+# - answer 30 questions over the whole course, each with a number or a reason;
 # - go from words to pictures with parts of your own, from tokens to the last step;
 # - say of a claim which experiment could prove it wrong;
 # - say how sure you are, and check whether you are as sure as you should be.
@@ -45,19 +45,19 @@ SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean
 # %% [markdown]
 # ## 1. The quiz
 #
-# A point each. Choices are answered by their letter, numbers to 1%, several numbers as a tuple, (1, 2). `check.q(8, "1/2")` checks a single answer and gives a hint.
+# A point each. Choices are answered by their letter, numbers to 1%, two numbers as a tuple, (1, 2). `check.q(8, "1/2")` checks a single answer and gives a hint.
 #
-# ### Exercise 10.1: 24 questions (30 minutes, 24 points)
+# ### Exercise 10.1: 30 questions (36 minutes, 30 points)
 # 1. Which mean and deviation does each channel of AdaIN(x, y) have? (a) x's; (b) y's; (c) 0 and 1; (d) halfway between the two.
 # 2. How many million pixels has a picture of 4096 x 4096?
-# 3. What are the two columns of the slide's table for ImageNet 512 x 512? (a) inception score, FID; (b) FID, inception score; (c) FID, sFID; (d) precision, recall.
+# 3. The slide's table for ImageNet 512 x 512 has two columns of numbers. Which measures are they really, by the paper? (a) inception score, FID; (b) FID, inception score; (c) FID, sFID; (d) precision, recall.
 # 4. s0 is the score without the condition, s1 with it. What is the guided score, at scale gamma? (a) s1 + gamma (s1 - s0); (b) s0 + gamma (s1 - s0); (c) s1 + gamma (s0 - s1); (d) gamma s1 - s0.
 # 5. What does guided sampling draw from at gamma = 0, and at gamma = 1? (a) the conditional, then the unconditional distribution; (b) noise, then the conditional distribution; (c) the unconditional, then the conditional distribution; (d) the conditional, then a sharper one.
 # 6. A paper writes s1 + w (s1 - s0), so that w = 0 is off. Which gamma is its w = 2?
 # 7. Guidance at gamma = 3 follows the score of p_cond^a p_uncond^b. What are (a, b)?
-# 8. p_cond is N(0, 1) and p_uncond N(0, 2). What is the variance of p_cond^3 p_uncond^-2, normalised?
-# 9. And what variance do samples have that the guided ODE draws, at gamma = 3?
-# 10. How many network evaluations does one guided step of DDIM take, a picture?
+# 8. p_cond is N(0, 1), p_uncond is N(0, 2) (mean, variance). What is the variance of p_cond^3 p_uncond^-2, normalised?
+# 9. The guided ODE, at gamma = 3, with the exact scores of these two: what variance do its samples have?
+# 10. How many network evaluations does one guided step of DDIM take for one picture?
 # 11. How many pixels wide is the receptive field of L convolutions of 3 x 3? (a) 3L; (b) 2L + 1; (c) 2L; (d) 3^L.
 # 12. What is the least L at which that receptive field is at least 32 pixels wide?
 # 13. How many tokens has a latent of 64 x 64 with patches of 2 x 2?
@@ -67,24 +67,29 @@ SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean
 # 17. What does a block with adaLN-Zero return before training, given x? (a) x; (b) 0; (c) noise; (d) x, normalised.
 # 18. What are NCSN's (FID, inception score) on CIFAR-10?
 # 19. Why are labels dropped at random in training with classifier-free guidance? (a) as regularisation; (b) one net learns both scores that guidance needs; (c) fewer labels are needed; (d) training is faster.
-# 20. What does guidance buy, and with what? (a) recall, with precision; (b) both, with time; (c) precision, with recall; (d) diversity, with fidelity.
-# 21. How many backward passes does the exact trace of a score's Jacobian take in 3,072 dimensions?
-# 22. With which relative error do 3,072 numbers of pure noise show their sigma?
-# 23. Data N(0, 1), alpha = sigma. What is the eps loss of a perfect net?
+# 20. What does guidance improve, and what does it cost? (a) it improves recall and costs precision; (b) it improves both and costs only time; (c) it improves precision and costs recall; (d) it improves diversity and costs fidelity.
+# 21. How many backward passes does the exact trace of a score's Jacobian take, at one point in 3,072 dimensions?
+# 22. d = 3,072 numbers of pure noise N(0, sigma^2): with which relative error (deviation over mean) does their root mean square show sigma?
+# 23. Data N(0, 1), alpha = sigma. What is the mean squared error of a perfect net that predicts eps?
 # 24. Which of these becomes ill-posed as sigma goes to 0? (a) x0 from the predicted eps; (b) eps from the predicted x0; (c) x0 from the predicted v; (d) none of them.
+# 25. Langevin's step x + a / 2 score + sqrt(a) z, with the exact score of N(0, 1) and a = 0.5, repeated without end: which variance does x have?
+# 26. By which factor does the error of a sampler of second order fall when it takes twice as many steps?
+# 27. Heun's method, 10 steps, the last of which ends at t = 0: how many network evaluations for one picture, without guidance?
+# 28. A picture becomes 8 x 8 tokens from a codebook of 512 codes. How many bits do the tokens hold at most?
+# 29. The prompt is 'a circle', the negative prompt 'red'. In s0 + gamma (s1 - s0), what is s0? (a) the score with no words; (b) the score with 'red'; (c) the score with 'a circle'; (d) the mean of a and b.
+# 30. What is the squared Fréchet distance between N(0, 1) and N(1, 4) (mean, variance)?
 #
 # Return your answers as a dictionary, number to answer; leave out what you do not know.
-# <details><summary>Hint</summary>Almost all can be computed: with the oracles for 8, 9 and 23, with a net's gradient for 11 and 12, with torch for 1, 16 and 22.</details>
+# <details><summary>Hint</summary>Almost all can be computed: with the oracles for 8, 9, 23, 25 and 26, with a net's gradient for 11 and 12, with torch for 1, 16, 22 and 30.</details>
 
-# %% exercise="10.1" points=24 minutes=30
+# %% exercise="10.1" points=30 minutes=36
 def quiz():
     """No arguments -> a dictionary, number of the question -> answer."""
     # BEGIN SOLUTION
     return {
-        1: '"b"', 2: 16.8, 3: '"c"', 4: '"b"', 5: '"c"', 6: 3,
-        7: (3, -2), 8: 0.5, 9: 0.25, 10: 2, 11: '"b"', 12: 16,
-        13: 1024, 14: 16, 15: 64, 16: '"c"', 17: '"a"', 18: (25.32, 8.87),
-        19: '"b"', 20: '"c"', 21: 3072, 22: 0.0128, 23: 0.5, 24: '"b"',
+        1: "b", 2: 16.8, 3: "c", 4: "b", 5: "c", 6: 3, 7: (3, -2), 8: 0.5, 9: 0.25, 10: 2,
+        11: "b", 12: 16, 13: 1024, 14: 16, 15: 64, 16: "c", 17: "a", 18: (25.32, 8.87), 19: "b", 20: "c",
+        21: 3072, 22: 0.0128, 23: 0.5, 24: "b", 25: 8 / 7, 26: 4, 27: 19, 28: 576, 29: "b", 30: 2,
     }
     # END SOLUTION
 
@@ -255,7 +260,7 @@ _ = check.controls(controls)
 # A prediction is an interval and a probability. Give 50% intervals: half of them should hold the measured value. If nearly all do, you are too careful; if few do, too sure.
 #
 # ### Exercise 10.4: Ten predictions (8 minutes, 1 point)
-# Choose ten claims of the [ledger](CLAIMS.md) whose numbers you do not remember, or better: predict before each experiment while you read, with `check.predict("7.4", 0.8, 1.2)`. Return claim to (low, high). The point is for ten predictions, not for being right.
+# Choose ten claims of the [ledger](CLAIMS.md) whose numbers you do not remember, or better: predict before each experiment while you read, with `check.predict("7.4", 0.8, 1.2)`, which remembers for one session, and note them here. Return claim to (low, high). The point is for ten predictions, not for being right.
 # <details><summary>Hint</summary>Most numbers are ratios, shares or differences: CLAIMS.md says of each what it is. Look at "the number that decides", not at its value.</details>
 
 # %% exercise="10.4" points=1 minutes=8

@@ -55,17 +55,21 @@ def _shown(exercise: Exercise, answer) -> Verdict:
     return found
 
 
+def by_lecture(seen: dict[str, Verdict]) -> list[str]:
+    """For each lecture of which some exercise has a verdict: its points, and which exercise is next."""
+    lines = []
+    for lecture in sorted({id[:2] for id in seen}):
+        of_it = [e for e in EXERCISES.values() if e.id.startswith(lecture)]
+        points, most = sum(seen[e.id].points for e in of_it if e.id in seen), sum(e.points for e in of_it)
+        ahead = [e for e in of_it if e.id not in seen or not seen[e.id].ok]
+        then = f"next: {ahead[0].id} {ahead[0].name}, {ahead[0].minutes} minutes" if ahead else "all right"
+        lines.append(f"lecture {lecture}: {points} of {most} points; {then}")
+    return lines
+
+
 def progress() -> None:
     """Print the points of the answers checked in this session, by lecture, and which exercise is next."""
-    for lecture in sorted({id[:2] for id in EXERCISES}):
-        of_it = [e for e in EXERCISES.values() if e.id.startswith(lecture)]
-        if any(e.id in _seen for e in of_it):
-            points, most = sum(_seen[e.id].points for e in of_it if e.id in _seen), sum(e.points for e in of_it)
-            ahead = [e for e in of_it if e.id not in _seen or not _seen[e.id].ok]
-            then = f"next: {ahead[0].id} {ahead[0].name}, {ahead[0].minutes} minutes" if ahead else "all right"
-            print(f"lecture {lecture}: {points} of {most} points; {then}")
-    if not _seen:
-        print("no answer has been checked yet")
+    print("\n".join(by_lecture(_seen)) or "no answer has been checked yet")
 
 
 def __getattr__(name: str):

@@ -38,6 +38,9 @@ class Verdict:
         """Nothing: a notebook's check has printed it already."""
 
 
+CHANGED = "changed its input", "A tensor that was given has changed: write x = x + y, not x += y."
+
+
 class Numbers:
     """Random float64 inputs of a check, from a seed."""
 
@@ -88,10 +91,20 @@ class Exercise:
                 return self._verdict(passed, title, wrong.key, wrong.message)
             except Exception as error:
                 if is_stub(error):
-                    return self._verdict([], "", "not written", "not written yet")
+                    return self.not_written()
                 return self._verdict(passed, title, "raised", told(error, answer))
             passed.append(title)
         return self._verdict(passed, "", "right", "", answer)
+
+    def not_written(self) -> Verdict:
+        """The verdict on a stub."""
+        return self._verdict([], "", "not written", "not written yet")
+
+    def ended(self, key: str, message: str) -> Verdict:
+        """The verdict on an answer that could not be judged to its end."""
+        head = f"Exercise {self.id} {self.name}: not judged to its end (0 of {self.points} points)"
+        text = "\n".join([head, *(f"    {line}" for line in message.splitlines()), f"  See {self.see}."])
+        return Verdict(self.id, self.name, False, 0, key, text)
 
     def _verdict(self, passed: list[str], failed: str, key: str, message: str, answer=None) -> Verdict:
         ok, head = key == "right", f"Exercise {self.id} {self.name}: "
@@ -121,7 +134,7 @@ def untouched(answer):
         before = [v.detach().clone() for v in tensors]
         found = answer(*args, **options)
         if not all(_same_bits(a, b) for a, b in zip(tensors, before, strict=True)):
-            raise Wrong("changed its input", "A tensor that was given has changed: write x = x + y, not x += y.")
+            raise Wrong(*CHANGED)
         return found
 
     return called
@@ -132,15 +145,19 @@ def _same_bits(a: Tensor, b: Tensor) -> bool:
 
 
 def told(error: Exception, answer) -> str:
-    """An exception of an answer: its line, if it is known, and its words."""
+    """An exception of an answer: its line, if it is known, and its words. One that comes from another process has the
+    line with it."""
     code = getattr(answer, "__code__", None) or getattr(getattr(answer, "forward", None), "__code__", None)
     said = f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if code is not None and f.filename == code.co_filename]
-    if not own:
+    if hasattr(error, "answer_line"):
+        number, line = error.answer_line
+    elif own:
+        number, line = own[-1].lineno, linecache.getline(own[-1].filename, own[-1].lineno).strip()
+    else:
         return f"Your answer, or what it returned, ended in {said}"
-    line = linecache.getline(own[-1].filename, own[-1].lineno).strip()
-    return f"Your line {own[-1].lineno}{f', {line!r},' if line else ''} ended in {said}"
+    return f"Your line {number}{f', {line!r},' if line else ''} ended in {said}"
 
 
 def refuses(call: Callable, what: str) -> tuple[bool, object]:

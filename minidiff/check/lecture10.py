@@ -39,14 +39,14 @@ class Quiz(Exercise):
             if n in answers:
                 key, hint = judged(n, answers[n])
                 right += key == "right"
-                said += [] if key == "right" else [f"  {n}: {hint}"]
+                said += [] if key == "right" else [f"  {n}: {hint} See lecture {QUESTIONS[n - 1]['lecture']}."]
         missing = [str(n) for n in range(1, len(QUESTIONS) + 1) if n not in answers]
         said += [f"  no answer yet: {', '.join(missing)}"] if missing else []
         head = f"Exercise {self.id} {self.name}: {right} of {self.points} points"
-        return replace(found, points=right, text="\n".join([head, *said, f"  See {self.see}."]))
+        return replace(found, points=right, text="\n".join([head, *said]))
 
 
-quiz = Quiz("10.1", "quiz", 24, 30, "the lecture that each question is from")
+quiz = Quiz("10.1", "quiz", len(QUESTIONS), 36, "the lecture that each question is from")
 text_to_image = Exercise("10.2", "text_to_image", 6, 30, SEE)
 controls = Exercise("10.3", "controls", 3, 12, SEE)
 predictions = Exercise("10.4", "predictions", 1, 8, SEE)
@@ -90,14 +90,14 @@ def judged(n: int, answer) -> tuple[str, str]:
     """("right", "") for a right answer to question n; else a key and a hint: that of a foreseen wrong answer, or a
     general one, "other"."""
     question = QUESTIONS[n - 1]
-    options = question.get("options")
-    if options is None:
+    if question["kind"] != "choice":
         if any(_equal(answer, right) for right in question["right"]):
             return "right", ""
         for wrong, hint in question["wrong"].items():
             if _equal(answer, wrong):
                 return wrong, hint
         return "other", f"{str(answer)[:40]!r} is not right. Numbers are compared to 1%."
+    options = question["options"]
     letter = {_plain(text): k for k, text in options.items()}.get(_plain(answer), _plain(answer))
     if letter in map(_plain, question["right"]):
         return "right", ""
@@ -115,12 +115,12 @@ def q(n: int, answer) -> Verdict:
         raise ValueError(f"there is no question {n!r}: they are numbered 1 to {len(QUESTIONS)}")
     key, hint = judged(n, answer)
     ok = key == "right"
-    text = f"Question {n}: {'right' if ok else hint}"
+    text = f"Question {n}: right" if ok else f"Question {n}: {hint} See lecture {QUESTIONS[n - 1]['lecture']}."
     print(text)
     return Verdict("10.1", f"question {n}", ok, int(ok), key, text, answer if ok else None)
 
 
-@quiz.part("the 24 questions")
+@quiz.part("all questions")
 def _(answer, given):
     answers = _dictionary(answer)
     if unknown := [k for k in answers if k not in range(1, len(QUESTIONS) + 1)]:

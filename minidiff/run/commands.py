@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from ..grade.commands import Grade, Progress
 from .options import add_option, add_options, option, seed
 
 # what a command needs is imported when it runs, so that --help and a misspelt option answer at once
@@ -286,4 +287,5 @@ class Doctor:
             sys.exit(1)
 
 
-COMMANDS = {"demo": Demo, "train": Train, "sample": Sample, "evaluate": Evaluate, "doctor": Doctor}
+COMMANDS = {"demo": Demo, "train": Train, "sample": Sample, "evaluate": Evaluate, "doctor": Doctor, "grade": Grade,
+            "progress": Progress}  # fmt: skip

@@ -9,7 +9,7 @@ def _quiz(answers: dict) -> str:
 
 def _value(wrong: str, question: dict):
     """A foreseen wrong answer as a student would give it."""
-    if "options" in question:
+    if question["kind"] == "choice":
         return wrong
     parts = [float(part) for part in wrong.split(", ")]
     return parts[0] if len(parts) == 1 else tuple(parts)
@@ -60,7 +60,7 @@ WRONG = {
     } | {
         "something else": (_quiz({2: 99}), "2: other"),
         "no letter": (_quiz({1: "z"}), "1: other"),
-        "no such question": (_quiz({25: "a"}), "no answers"),
+        "no such question": (_quiz({31: "a"}), "no answers"),
         "a list": (_quiz(["a", "b"]), "no answers"),
         "too many numbers": (_quiz({8: (0.5, 0.5)}), "8: other"),
     },

@@ -1,0 +1,271 @@
+"""The answers of a submission, found by name in the syntax tree: where they stand, and what else stands there, does not
+matter. Nothing is run."""
+
+import ast
+import builtins
+import re
+import symtable
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ..check import EXERCISES, Exercise
+from .cells import code_cells
+
+BROKEN = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)  # what the parser raises for bad code
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+IMPORTS = (ast.Import, ast.ImportFrom)
+BLOCKS = (ast.If, ast.Try, ast.With)
+MAGIC = re.compile(r"\s*[%!?]|[\w\s.,]*=\s*[%!]|.*\?\s*$")  # lines for IPython, not for Python
+NO_PYTHON = re.compile(
+    r"\s*%%(?:!|(?:bash|sh|script|system|sx|cmd|html|HTML|svg|SVG|javascript|js|latex|markdown|writefile|file|R|sql)\b)"
+)
+LIBRARIES = {"math", "cmath", "torch", "nn", "F", "np", "numpy", "functools", "partial", "float", "int", "tuple",
+             "list", "dict", "set", "range", "len", "min", "max", "sum", None}  # fmt: skip
+STUB = re.compile(r"raise\s+NotImplementedError\(\s*[\"']exercise \d\d\.\d")
+MOST_MAGICS, MOST_STATEMENTS = 100, 5000  # in a cell, in a submission
+
+
+@dataclass(frozen=True)
+class Program:
+    """Python text that defines an answer's names; the answer is the one object, or the tuple of them."""
+
+    source: str
+    names: tuple[str, ...]
+
+    @property
+    def written(self) -> bool:
+        """Whether it is more than the stub that was handed out."""
+        return not STUB.search(self.source)
+
+
+@dataclass
+class Submission:
+    """What was handed in: the programs by exercise, those that are found, and lines on what went wrong."""
+
+    name: str
+    programs: dict[str, Program] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def read(path: Path) -> Submission:
+    """The answers in a notebook, a .py, or a zip or folder with one of them. Raises ValueError with the file's name."""
+    path = Path(path)
+    found = Submission(path.name)
+    statements, broken = [], []
+    for n, cell in enumerate(code_cells(path), 1):
+        text, tree = parsed(cell)
+        if isinstance(tree, Exception):
+            broken.append(text)
+            found.problems.append(f"code cell {n} is left out: {in_words(tree)}")
+        else:
+            if len(statements) + len(tree.body) > MOST_STATEMENTS:
+                raise ValueError(f"{path.name} has more than {MOST_STATEMENTS} statements outside functions")
+            lines = text.split("\n")
+            statements += [Statement(node, own) for whole in tree.body for node, own in single(whole, lines)]
+    notebook = Notebook(statements, broken)
+    for exercise in EXERCISES.values():
+        if program := notebook.program(exercise, found.problems):
+            found.programs[exercise.id] = program
+    return found
+
+
+def in_words(error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return f"syntax error in line {error.lineno} ({error.msg}): {(error.text or '').strip()[:80]}"
+    return "it is nested too deep" if isinstance(error, RecursionError | MemoryError) else f"syntax error ({error})"
+
+
+def parsed(cell: str) -> tuple[str, ast.Module | Exception]:
+    """A cell without magics and shell lines, and its tree, or one of BROKEN if it has none."""
+    lines = cell.split("\n")
+    if NO_PYTHON.match(cell):
+        return "", ast.parse("")
+    for _ in range(MOST_MAGICS):
+        text = "\n".join(lines)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return text, ast.parse(text)
+        except BROKEN as error:
+            k = (getattr(error, "lineno", None) or 0) - 1
+            if not 0 <= k < len(lines) or not MAGIC.match(lines[k]):
+                return text, error
+            continued = lines[k].endswith("\\")
+            lines[k] = re.match(r"\s*", lines[k])[0] + "pass"
+            while continued and k + 1 < len(lines):
+                k, continued = k + 1, lines[k + 1].endswith("\\")
+                lines[k] = ""
+    return text, ValueError(f"more than {MOST_MAGICS} magics")
+
+
+def single(node: ast.stmt, lines: list[str]) -> list[tuple[ast.stmt, str]]:
+    """A statement and its text. Of an import one for each name, for one that fails must not cost the others."""
+    if not isinstance(node, IMPORTS):
+        return [(node, segment(lines, node))]
+    parts = [type(node)(**{**dict(ast.iter_fields(node)), "names": [alias]}) for alias in node.names]
+    return [(part, ast.unparse(part)) for part in parts]
+
+
+def segment(lines: list[str], node: ast.stmt) -> str:
+    """The text of a statement in a cell's lines, decorators included."""
+    start, column = node.lineno, node.col_offset
+    if decorators := getattr(node, "decorator_list", None):
+        start, column = decorators[0].lineno, 0
+    own = lines[start - 1 : node.end_lineno]
+    own[-1] = own[-1].encode()[: node.end_col_offset].decode()  # the parser counts bytes
+    return "\n".join([own[0].encode()[column:].decode(), *own[1:]])
+
+
+def blocks(node: ast.stmt) -> Iterator[ast.stmt]:
+    """A statement; of an if, try or with what stands in it."""
+    if not isinstance(node, BLOCKS):
+        yield node
+        return
+    bodies = [getattr(node, name, []) for name in ("body", "orelse", "finalbody")]
+    for body in bodies + [handler.body for handler in getattr(node, "handlers", [])]:
+        for inner in body:
+            yield from blocks(inner)
+
+
+def bound(node: ast.stmt) -> set[str]:
+    """The names that a simple statement binds; "*" for those of a star import."""
+    if isinstance(node, FUNCTIONS):
+        return {node.name}
+    if isinstance(node, IMPORTS):
+        return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        targets = [node.target]
+    names = [n for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+    return {n.id for n in names if isinstance(n.ctx, ast.Store)}
+
+
+class Statement:
+    """A statement at the top level of a submission."""
+
+    def __init__(self, node: ast.stmt, text: str):
+        self.node, self.text = node, text
+        self.parts = list(blocks(node))
+        self.imports = all(isinstance(part, IMPORTS) for part in self.parts)
+        self.binds = set().union(*map(bound, self.parts))
+        self.defines = set().union(*(bound(part) for part in self.parts if not isinstance(part, IMPORTS)))
+        self.stub = bool(STUB.search(text))
+
+    @cached_property
+    def uses(self) -> set[str]:
+        """The notebook's names that it reads, at once or when its functions are called."""
+        try:
+            todo = [symtable.symtable(self.text, "answer", "exec")]
+        except BROKEN:
+            return set()
+        names, top = set(), todo[0]
+        while todo:
+            table = todo.pop()
+            todo += table.get_children()
+            names |= {s.get_name() for s in table.get_symbols()
+                      if s.is_referenced() and (table is top or s.is_global())}  # fmt: skip
+        return names - (self.binds if isinstance(self.node, FUNCTIONS) else set())
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether other answers may use it: an import, a function, a class, or a value that costs nothing."""
+        return not isinstance(self.node, ast.With) and all(
+            isinstance(part, (*IMPORTS, *FUNCTIONS, ast.Pass)) or (bound(part) and cheap(part.value))
+            for part in self.parts
+        )
+
+
+def cheap(value: ast.expr) -> bool:
+    """Whether a value is a constant, a lambda, or made by calls of libraries alone: no training, no measuring."""
+    if isinstance(value, ast.Lambda):
+        return True
+    return all(root(node.func) in LIBRARIES for node in ast.walk(value) if isinstance(node, ast.Call))
+
+
+def root(node: ast.expr) -> str | None:
+    """The name that calls and attributes start with, torch of torch.tensor(2).sqrt."""
+    while isinstance(node, ast.Attribute | ast.Call):
+        node = node.value if isinstance(node, ast.Attribute) else node.func
+    return node.id if isinstance(node, ast.Name) else None
+
+
+class Notebook:
+    """The statements of a submission in their order, and the texts of cells that do not parse."""
+
+    def __init__(self, statements: list[Statement], broken: list[str]):
+        self.statements, self.broken = statements, broken
+        self.binders: dict[str, list[int]] = {}
+        for i, statement in enumerate(statements):
+            for name in statement.binds:
+                self.binders.setdefault(name, []).append(i)
+
+    def program(self, exercise: Exercise, problems: list[str]) -> Program | None:
+        """The program that defines an exercise's names, None if there is none; what is odd is added to `problems`."""
+        places = {name: self.definition(name) for name in exercise.names}
+        for name, place in places.items():
+            cell = self.broken_cell(name)
+            if cell is not None and (place is None or self.statements[place].stub):
+                return Program(cell, exercise.names)  # for the message about its syntax
+        missing = [name for name, place in places.items() if place is None]
+        if missing:
+            if len(missing) < len(places):
+                problems.append(f"exercise {exercise.id} needs {', '.join(missing)} too, which is not there")
+            return None
+        chosen = sorted(set(places.values()))
+        used, lacking = self.needed(chosen)
+        for name in lacking:
+            problems.append(f"exercise {exercise.id} uses {name}, which another cell computes: an answer's cell must "
+                            "hold all that it needs")  # fmt: skip
+        return Program(self.text(used, chosen), exercise.names)
+
+    def definition(self, name: str) -> int | None:
+        """The last definition that is not the stub that was handed out, or else the last."""
+        found = [i for i in self.binders.get(name, []) if name in self.statements[i].defines]
+        own = [i for i in found if not self.statements[i].stub]
+        return (own or found or [None])[-1]
+
+    def broken_cell(self, name: str) -> str | None:
+        """The last cell that does not parse and seems to define the name."""
+        defines = re.compile(rf"^(?:(?:async\s+)?def|class)\s+{name}\b|^{name}\s*(?::[^=\n]+)?=(?!=)", re.MULTILINE)
+        return next((cell for cell in reversed(self.broken) if defines.search(cell)), None)
+
+    def needed(self, chosen: list[int]) -> tuple[set[int], list[str]]:
+        """The chosen statements and what they use, what that uses, and so on; and names that no plain statement binds,
+        though another one does."""
+        found, todo, lacking = set(chosen), list(chosen), []
+        while todo:
+            i = todo.pop()
+            for name in sorted(self.statements[i].uses):
+                places = self.sources(name, i)
+                if not places and not hasattr(builtins, name) and set(self.binders.get(name, [])) - {i}:
+                    lacking.append(name)
+                todo += [j for j in places if j not in found]
+                found.update(places)
+        return found, sorted(set(lacking))
+
+    def sources(self, name: str, user: int) -> list[int]:
+        """Where a name that statement `user` reads comes from: the last plain statement before it that binds it, or
+        else the first after it; of imports all, for `import torch.nn` adds to `import torch`."""
+        binders = [i for i in self.binders.get(name, []) if i != user and self.statements[i].plain]
+        binders = [i for i in binders if not self.statements[i].stub] or binders
+        if not binders:
+            return []
+        before = [i for i in binders if i < user]
+        chosen = before[-1] if before else binders[0]
+        return [i for i in binders if self.statements[i].imports] if self.statements[chosen].imports else [chosen]
+
+    def text(self, used: set[int], chosen: list[int]) -> str:
+        """The program: imports, each in its own try, what the answer uses, then what was chosen."""
+        first, imports, rest = [], [], []
+        for i, s in enumerate(self.statements):
+            if isinstance(s.node, ast.ImportFrom) and s.node.module == "__future__":
+                first.append(s.text)
+            elif s.imports and (i in used or "*" in s.binds):
+                body = "\n".join("    " + line for line in s.text.split("\n"))
+                imports.append(f"try:\n{body}\nexcept Exception:\n    pass")
+            elif i in used and i not in chosen:
+                rest.append(s.text)
+        return "\n".join([*first, *dict.fromkeys(imports), *rest, *(self.statements[i].text for i in chosen)]) + "\n"

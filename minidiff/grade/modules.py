@@ -1,0 +1,106 @@
+"""Modules of the other side: mirrors with the same parameters and buffers, which are kept equal on both sides."""
+
+from torch import Tensor, nn
+
+from .wire import known_as, raw
+
+
+class Mirror(nn.Module):
+    """Stands for a module of the other side: its tensors and children are here, its forward is called there."""
+
+    def forward(self, *args, **options):
+        return self.remote(*args, **options)
+
+
+class Modules:
+    """What a Peer knows of modules. Each module in a tree has an id; those of this side begin with its name."""
+
+    def start_modules(self) -> None:
+        self.modules, self.module_ids, self.synced = {}, {}, {}  # id -> module; id(module) -> id; what was last told
+
+    def pack_module(self, module: nn.Module, out: list[Tensor]) -> dict:
+        """A module that the other side knows is its id; else all that it needs to make a mirror."""
+        if id(module) in self.module_ids:
+            return {"id": self.module_ids[id(module)]}
+        known = self._meet(self.new_id(), module)
+        tensors = [[kind, name, self.pack(t.detach(), out), t.requires_grad] for kind, name, t in _tensors(module)]
+        children = [[name, self.pack_module(child, out)] for name, child in module.named_children()]
+        name = "Linear" if isinstance(module, nn.Linear) else type(module).__name__
+        return {"id": known, "type": name, "tensors": tensors, "children": children, "training": module.training}
+
+    def unpack_module(self, form: dict, tensors: list[Tensor]) -> nn.Module:
+        if "type" not in form:
+            return self.modules[form["id"]]
+        linear = form["type"] == "Linear"
+        module = nn.Linear.__new__(nn.Linear) if linear else known_as(form["type"], Mirror).__new__(Mirror)
+        nn.Module.__init__(module)
+        for kind, name, packed, needs in form["tensors"]:
+            t = self.unpack(packed, tensors)
+            held = module._parameters if kind == "parameter" else module._buffers
+            held[name] = nn.Parameter(t, requires_grad=needs) if kind == "parameter" else t
+        if linear:
+            module.out_features, module.in_features = module.weight.shape
+            module._parameters.setdefault("bias", None)
+        else:
+            module.__dict__["remote"] = self.remote(form["id"])
+        for name, child in form["children"]:
+            module.add_module(name, self.unpack_module(child, tensors))
+        self._meet(form["id"], module)
+        return module.train(form["training"])
+
+    def _meet(self, known: str, module: nn.Module) -> str:
+        self.modules[known], self.module_ids[id(module)] = module, known
+        self.synced |= {(known, name): (raw(t), t.requires_grad, None) for _, name, t in _tensors(module)}
+        return known
+
+    def own_module(self, known: str) -> nn.Module:
+        if not known.startswith(self.name):
+            raise KeyError(known)
+        return self.modules[known]
+
+    def parameter_id(self, t: Tensor) -> list[str] | None:
+        """[id of its module, its name there] of a parameter that both sides have."""
+        for known, module in self.modules.items():
+            for name, p in module._parameters.items():
+                if p is t:
+                    return [known, name]
+        return None
+
+    def parameter(self, known: str, name: str) -> Tensor:
+        return self.modules[known]._parameters[name]
+
+    # --- kept equal ---
+
+    def state(self, out: list[Tensor]) -> tuple[list, list[Tensor]]:
+        """What has changed in modules that both sides have, and `out` with the new numbers after it. Tensors that have
+        come to share their memory are told to."""
+        changes, places = [], {}
+        for known, module in self.modules.items():
+            for kind, name, t in _tensors(module):
+                shares = places.setdefault(t.data_ptr(), [known, name])
+                now = raw(t), t.requires_grad, None if shares == [known, name] else shares
+                if now != self.synced.get((known, name)):
+                    self.synced[known, name] = now
+                    out = [*out, t.detach()]
+                    changes.append([known, kind, name, len(out) - 1, now[1], now[2]])
+        return changes, out
+
+    def set_state(self, changes: list, tensors: list[Tensor]) -> None:
+        for known, kind, name, place, needs, shares in changes:
+            module = self.modules[known]
+            t = (module._parameters if kind == "parameter" else module._buffers)[name]
+            t.data = self._held(*shares).data if shares else tensors[place]
+            if t.is_leaf and t.requires_grad != needs:
+                t.requires_grad_(needs)
+            self.synced[known, name] = raw(t), needs, shares
+
+    def _held(self, known: str, name: str) -> Tensor:
+        module = self.modules[known]
+        return module._parameters[name] if name in module._parameters else module._buffers[name]
+
+
+def _tensors(module: nn.Module) -> list[tuple[str, str, Tensor]]:
+    """A module's own tensors, without its children's."""
+    found = [("parameter", *item) for item in module._parameters.items()]
+    found += [("buffer", *item) for item in module._buffers.items()]
+    return [item for item in found if item[2] is not None]

@@ -1,0 +1,113 @@
+"""The process in which an answer runs: it executes the program and serves the check's calls."""
+
+import linecache
+import traceback
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+from torch._C import _functorch
+
+from .calls import Peer
+from .gradients import Asked
+from .wire import LARGEST, Ended, public, raw
+
+FILE = "<answer>"
+
+
+class OwnVersion(Exception):
+    """The package's own version of what is asked was called."""
+
+
+class Answer(Peer):
+    """The answer's side of a socket to its check."""
+
+    def __init__(self, sock):
+        super().__init__(sock, "a", LARGEST)
+        self.read = {}  # attributes of the check's objects, which do not change
+
+    def serve_all(self) -> None:
+        """Until the other side has gone."""
+        while True:
+            self.serve(*self.receive())
+
+    def serve(self, body, tensors):
+        try:
+            if body["do"] != "run":
+                return super().serve(body, tensors)
+            value, out = _executed(body["source"], body["names"]), []
+            self.send({"do": "reply", "value": self.pack(value, out)}, out)
+        except Ended:
+            raise
+        except BaseException as error:
+            self.send({"do": "raise", **self.told(error)}, [])
+
+    def on_call(self, body, tensors):
+        """As any call, and whether an argument was changed in place or made to ask for gradients."""
+        given = [form["tensor"] for form in [*body["args"], *body["options"].values()]
+                 if isinstance(form, dict) and "tensor" in form]  # fmt: skip
+        before = [raw(tensors[i]) for i in given]
+        reply, out = super().on_call(body, tensors)
+        changed = any(raw(tensors[i]) != was for i, was in zip(given, before, strict=True))
+        asks = [i for i in given if tensors[i].requires_grad and i not in body["needs"]]
+        return {**reply, "changed": changed, "asks": asks}, out
+
+    def call(self, of: str, args: tuple, options: dict, hidden=()):
+        out: list[Tensor] = []
+        grad = torch.is_grad_enabled()
+        body = {"do": "call", "of": of, "grad": grad}
+        body |= {
+            "args": [self.pack(v, out) for v in args],
+            "options": {k: self.pack(v, out) for k, v in options.items()},
+        }
+        hidden = [*hidden, *(p for p in getattr(self.modules.get(of), "parameters", list)() if p.requires_grad)]
+        transformed = any(map(_functorch.is_functorch_wrapped_tensor, out))
+        if not transformed and not (grad and any(t.requires_grad for t in [*out, *hidden])):
+            reply, tensors = self.ask({**body, "needs": [], "hidden": []}, out)
+        else:
+            needs = [i for i, t in enumerate(out) if t.is_floating_point()]
+            body |= {"grad": True, "needs": needs, "hidden": [self.leaf_id(t) for t in hidden]}
+            box = SimpleNamespace(body=body)
+            *tensors, _ = Asked.apply(self, box, len(out), *out, *hidden)
+            reply = box.reply
+        return self.unpack(reply["value"], tensors)
+
+    def attribute(self, of: str, name: str):
+        if (of, name) not in self.read:
+            reply, tensors = self.ask({"do": "get", "of": of, "name": name}, [])
+            self.read[of, name] = self.unpack(reply["value"], tensors)
+        return self.read[of, name]
+
+    def pack_object(self, value, out):
+        form = super().pack_object(value, out) if callable(value) or isinstance(value, torch.Generator) else None
+        return form or self.thing(value, public(value), out)
+
+    def told(self, error: BaseException) -> dict:
+        """With the answer's line, and the check's own number of an exception that it raised itself."""
+        body = super().told(error)
+        if isinstance(error, RuntimeError) and "allocate memory" in body["words"]:
+            body["kinds"] = ["MemoryError"]
+        token = getattr(error, "token", None)
+        return {**body, "line": _line(error), **({} if token is None else {"token": token})}
+
+    def raised(self, body):
+        error = super().raised(body)
+        error.token = body["token"]
+        return error
+
+
+def _executed(source: str, names: list[str]):
+    """What a program defines by these names: one object or the tuple of them."""
+    linecache.cache[FILE] = len(source), None, source.splitlines(keepends=True), FILE
+    space = {"__name__": "answer"}
+    exec(compile(source, FILE, "exec"), space)
+    found = tuple(space[name] for name in names)
+    return found if len(found) > 1 else found[0]
+
+
+def _line(error: BaseException) -> list | None:
+    """Number and text of the answer's last line that an exception went through."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == FILE]
+    if isinstance(error, SyntaxError) and error.filename == FILE:
+        lines.append(error.lineno)
+    return [lines[-1], linecache.getline(FILE, lines[-1]).strip()[:200]] if lines and lines[-1] else None
