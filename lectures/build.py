@@ -5,7 +5,6 @@ python lectures/build.py            execute every lecture and write its claims i
 python lectures/build.py 01         only those whose name starts so
 python lectures/build.py --text     only prose was edited: take it over and keep the outputs
 python lectures/build.py --sync     names or import lines too, as after a renaming in the package: the same
-python lectures/build.py --plain    write the notebooks of claims.UNMEASURED without executing them
 python lectures/build.py --student  write lectures/student/: stubs for solutions, no outputs, nothing executed
 python lectures/build.py --check    say which notebooks, both kinds, do not agree with their source (exit status 1)
 """
@@ -186,7 +185,7 @@ def write(notebook, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prefix", nargs="?", default="")
-    for name in ("--text", "--sync", "--plain", "--student", "--check"):
+    for name in ("--text", "--sync", "--student", "--check"):
         parser.add_argument(name, action="store_true")
     options = parser.parse_args()
     chosen = sources(options.prefix)
@@ -198,10 +197,6 @@ def main() -> None:
         sys.exit(f"not built from their source: {', '.join(stale)}" if stale else 0)
     if options.sync:
         sys.exit(sync_all(chosen))
-    if options.plain:
-        for source in (s for s in chosen if s.stem[:2] in claims.UNMEASURED):
-            write(read(source), HERE / f"{source.stem}.ipynb")
-        return
     if options.student:
         for source in chosen:
             build_student(source)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from minidiff.measure import classifier
+from minidiff.run import progress
 
 os.environ.setdefault("MPLBACKEND", "agg")
 # For nets this small a second thread gains nothing, and beside another busy process each waits for the other: a suite
@@ -32,29 +33,43 @@ def interruptible():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def sketches():
+    """What training draws of its samples takes 2 steps and not 10: tests ask whether it is drawn, not how well."""
+    draw = progress.generate
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress, "generate", lambda *args, **options: draw(*args, **options | {"steps": 2}))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     """Weights drawn from the global state are the same in any order of tests."""
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="session")
+def quick_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("quick")
+
+
 def quick_classifiers(patch, folder):
-    """Classifiers of 60 steps, kept apart from the others'."""
+    """Classifiers of 60 steps, each trained once for all tests and kept apart from the others'."""
     fit = classifier.fit
     patch.setenv("MINIDIFF_DATA", str(folder))
     patch.setattr(classifier, "fit", lambda train, **options: fit(train, **options | {"steps": 60}))
 
 
 @pytest.fixture
-def quick_judge(monkeypatch, tmp_path):
-    quick_classifiers(monkeypatch, tmp_path / "data")
+def quick_judge(monkeypatch, quick_folder):
+    quick_classifiers(monkeypatch, quick_folder)
 
 
 @pytest.fixture(scope="module")
-def quick_teachers(tmp_path_factory):
-    """The same for all tests of a file: an autoencoder and a stacked GAN learn from a classifier."""
+def quick_teachers(quick_folder):
+    """The same for the fixtures of a file: an autoencoder and a stacked GAN learn from a classifier."""
     with pytest.MonkeyPatch.context() as patch:
-        quick_classifiers(patch, tmp_path_factory.mktemp("data"))
+        quick_classifiers(patch, quick_folder)
         yield
 
 
@@ -86,6 +101,11 @@ def float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+def pytest_collection_modifyitems(items):
+    """What waits for the notebooks comes last: until then both cores have work."""
+    items.sort(key=lambda item: item.name.startswith("test_notebook_runs"))
 
 
 def pytest_collection_finish(session):

@@ -270,7 +270,8 @@ def test_doctor(capsys):
     assert stopped.value.code == 1 and "the MODEL is at fault" in capsys.readouterr().out
 
 
-def test_demo(tmp_path, capsys):
+def test_demo(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo, "STEPS", 3)
     main(["demo", "--out", str(tmp_path / "demo"), "--minutes", "0.02", "--n", "20", "--device", "cpu"])
     written = {p.name for p in (tmp_path / "demo").iterdir()}
     assert {"prompts.png", "accuracy.png", "accuracy.json", "noise_to_picture.gif", "loss.png", "run"} <= written

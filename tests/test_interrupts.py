@@ -13,16 +13,11 @@ import torch
 
 from minidiff import denoise, optim, train
 from minidiff.run import checkpoint, loop, parallel, progress
+from minidiff.run.cli import main
 from minidiff.run.loop import train_run
 from tests.test_runs import small
 
-TRAIN = [sys.executable, "-m", "minidiff", "train", "--data", "eight_gaussians", "--width", "32", "--batch", "32"]
-
-
-def command(out, *more):
-    return [*TRAIN, "--out", str(out), "--device", "cpu", *more]
-
-
+TRAIN = ["train", "--data", "eight_gaussians", "--width", "32", "--batch", "32", "--device", "cpu"]
 STEP = {module.__file__ for module in (train, optim, denoise, parallel)}  # where the lines of a step are
 
 
@@ -143,7 +138,7 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
 # as a new process, and sooner there. Its clock counts steps, and it waits for its death, so no machine is too fast.
 KILLED = """
 import itertools, json, os, signal, sys, threading, time
-import torch, torch._dynamo, minidiff.run.checkpoint as checkpoint, minidiff.run.loop as loop
+import torch, torch._dynamo, minidiff.run.checkpoint as checkpoint, minidiff.run.loop as loop, minidiff.run.recipes
 from minidiff.run.cli import main
 
 class Clock:
@@ -193,13 +188,14 @@ def kill_and_resume(tmp_path, kills, every, number=signal.SIGKILL):
     """Kill a run `kills` times: by SIGKILL once in the middle of writing the state, once of weights; then at random
     moments. Go on to the end, and compare with a run that was never killed."""
     steps, rng = str(kills * (2 * every + 20)), random.Random(0)  # enough for every one of them
-    subprocess.run(command(tmp_path / "whole", "--steps", steps), check=True, capture_output=True)
+    train = [*TRAIN, "--steps", steps]
+    main([*train, "--out", str(tmp_path / "whole")])
     deaths = [(rng.randint(1, 2 * every - 1), 0.05 * rng.random()) for _ in range(kills)]
     if number == signal.SIGKILL:
         deaths[:2] = "state", "weights"
-    out, arguments = tmp_path / "killed", ["--steps", steps, "--save-every", str(every)]
+    out = tmp_path / "killed"
     result = subprocess.run(
-        [sys.executable, "-c", KILLED, str(int(number)), *command(out)[3:], *arguments],
+        [sys.executable, "-c", KILLED, str(int(number)), *train, "--out", str(out), "--save-every", str(every)],
         input=json.dumps(deaths), capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

@@ -1,5 +1,6 @@
 """The package as others install it: a wheel, in an environment of its own, away from the repository."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -30,9 +31,18 @@ def wheel(tmp_path_factory):
     return made
 
 
+# As `python -m minidiff` does with each of several command lines, but torch is imported once.
+IN_TURN = """
+import json, runpy, sys
+for words in json.loads(sys.argv[1]):
+    sys.argv[1:] = words
+    runpy.run_module("minidiff", run_name="__main__")
+"""
+
+
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """A function that runs `python -m minidiff` of the wheel in an empty folder, and the folder."""
+    """A function that runs command lines of the wheel in an empty folder, and the folder."""
     home = tmp_path_factory.mktemp("home")
     venv.create(home / "venv", symlinks=os.name != "nt")
     paths = {"base": str(home / "venv"), "platbase": str(home / "venv")}
@@ -45,8 +55,8 @@ def installed(wheel, tmp_path_factory):
     folder.mkdir()
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MINIDIFF_DATA")} | {"HOME": str(home)}
 
-    def run(*argv):
-        command = [python, "-m", "minidiff", *map(str, argv)]
+    def run(*lines):
+        command = [python, "-c", IN_TURN, json.dumps([[str(word) for word in argv] for argv in lines])]
         return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
 
     where = "import minidiff; print(minidiff.__file__)"
@@ -68,15 +78,14 @@ def test_the_wheel_holds_the_package_and_what_it_needs(wheel):
 
 def test_an_installed_package_samples_trains_and_evaluates(installed):
     run, folder = installed
-    for argv in (
+    done = run(
         ["sample", "--pretrained", "shapes", "--n", 1, "--steps", 1, "--device", "cpu"],
         ["train", "--data", "shapes:2:held_out", "--width", 16, "--batch", 4, "--steps", 2, "--out", "pictures",
          "--device", "cpu"],
         ["train", "--data", "eight_gaussians", "--steps", 2, "--out", "points", "--device", "cpu"],
         ["evaluate", "points", "--few", "--n", 64, "--steps", 2, "--device", "cpu"],
-    ):  # fmt: skip
-        done = run(*argv)
-        assert done.returncode == 0, done.stderr
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     assert (folder / "shapes.png").stat().st_size > 0
     assert (folder / "pictures" / "state.pt").exists() and (folder / "points" / "evaluation.json").exists()
 
@@ -84,8 +93,10 @@ def test_an_installed_package_samples_trains_and_evaluates(installed):
 @pytest.mark.slow  # trains a judge
 def test_an_installed_package_evaluates_pictures(installed):
     run, folder = installed
-    train = ["train", "--data", "shapes:2:held_out", "--width", 16, "--batch", 4, "--steps", 2, "--out", "judged"]
-    for argv in (train, ["evaluate", "judged", "--few", "--n", 16, "--steps", 2]):
-        done = run(*argv, "--device", "cpu")
-        assert done.returncode == 0, done.stderr
+    done = run(
+        ["train", "--data", "shapes:2:held_out", "--width", 16, "--batch", 4, "--steps", 2, "--out", "judged",
+         "--device", "cpu"],
+        ["evaluate", "judged", "--few", "--n", 16, "--steps", 2, "--device", "cpu"],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     assert (folder / "judged" / "evaluation.json").exists()

@@ -22,9 +22,9 @@ from minidiff.train import new_state, train
 DATA = ["--data", "eight_gaussians", "--width", "16", "--batch", "16", "--device", "cpu"]
 
 # What one rank does, all with one start of torchrun: three steps of the global batch, for the gradient that the
-# optimizer was given last; codes that follow vectors; and going on with a run.
+# optimizer was given last; codes that follow vectors; going on with a run, and a new one, what it says kept apart.
 RANK = """
-import os, sys, torch
+import contextlib, os, runpy, sys, torch
 from pathlib import Path
 from minidiff import data, device
 from minidiff.run import checkpoint, parallel
@@ -32,7 +32,7 @@ from minidiff.run.cli import main
 from minidiff.run.recipes import configure
 from minidiff.stages.vq import Codebook
 from minidiff.train import train
-out, run = sys.argv[1:]
+out, run, *new = sys.argv[1:]
 device.native_bf16 = lambda _: False
 config, dataset = configure("digits", width=16, batch=16, parts=2)
 with parallel.joined(torch.device("cpu")):
@@ -46,6 +46,9 @@ with parallel.joined(torch.device("cpu")):
     book.follow(x[parallel.rank()], book.nearest(x[parallel.rank()]))
     torch.save([x, book.counts], f"{out}/codes-{parallel.rank()}.pt")
     main(["train", "--resume", "--out", run, "--steps", "6", "--device", "cpu"])
+    sys.argv[1:] = new
+    with open(f"{out}/said-{parallel.rank()}", "w") as said, contextlib.redirect_stdout(said):
+        runpy.run_module("minidiff", run_name="__main__")
 threads = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]  # of Linux
 Path(f"{out}/threads-{os.environ['RANK']}").write_text(" ".join(threads))
 """
@@ -81,7 +84,8 @@ def two_ranks(tmp_path_factory):
     config, dataset = configure("eight_gaussians", width=16, batch=16)
     train_run(folder / "run", config, dataset, steps=3, device="cpu", progress=False)
     (folder / "rank.py").write_text(RANK)
-    finished(torchrun(str(folder / "rank.py"), str(folder), str(folder / "run")))
+    new = ["train", *DATA, "--out", str(folder / "new"), "--steps", "4"]
+    finished(torchrun(str(folder / "rank.py"), str(folder), str(folder / "run"), *new))
     return folder
 
 
@@ -100,11 +104,10 @@ def test_gradients_of_two_ranks_are_those_of_one(two_ranks, monkeypatch):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5 * largest if i < len(ours) // 2 else 1e-5)
 
 
-def test_two_ranks_train_what_one_does_and_one_goes_on(tmp_path):
+def test_two_ranks_train_what_one_does_and_one_goes_on(two_ranks, tmp_path):
     """4 steps by two ranks, 4 more by one: the weights of 8 steps by one, whose batch has two parts."""
-    two, one = tmp_path / "two", tmp_path / "one"
-    arguments = ["-m", "minidiff", "train", *DATA, "--out", str(two)]
-    out = finished(torchrun(*arguments, "--steps", "4"))
+    two, one = two_ranks / "new", tmp_path / "one"
+    out = "".join((two_ranks / f"said-{rank}").read_text() for rank in (0, 1))
     assert out.count("points/s") == 1 and "each of 2 ranks" in out  # the first rank speaks
     assert checkpoint.read_config(two).training.parts == 2
     config, dataset = configure("eight_gaussians", width=16, batch=16, parts=2)

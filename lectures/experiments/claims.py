@@ -27,8 +27,6 @@ from .tools import Outcome, device, interval, mode, verdict
 __all__ = ["Claim", "Outcome", "Record", "interval", "ledger", "measure", "mode", "registry", "verdict"]
 
 LEDGER = Path(__file__).parents[1] / "claims.json"
-# lectures whose new experiments are still to be measured: notebooks without outputs
-UNMEASURED = ("04", "05", "06", "09")
 
 
 @dataclass(frozen=True)
