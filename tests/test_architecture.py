@@ -22,10 +22,11 @@ KNOWS = {
     "data": {"core"},
     "measure": {"core", "nets", "data"},
     "stages": {"core", "nets", "data", "measure"},
-    "run": {"core", "nets", "data", "measure", "stages", "demo"},
+    "run": {"core", "nets", "data", "measure", "stages", "demo", "grade"},
     "demo": {"core", "nets", "data", "measure", "stages", "run"},
     "pretrained": set(),
     "check": {"core", "data"},
+    "grade": {"core", "check", "run"},
 }
 
 
