@@ -124,10 +124,10 @@ def keep_outputs(source: Path) -> None:
     path = HERE / f"{source.stem}.ipynb"
     notebook, edited = nbformat.read(path, 4), read(source)
     ran = iter([c for c in notebook.cells if c.cell_type == "code"])
-    for i, cell in enumerate(edited.cells):
+    for cell in edited.cells:
         if cell.cell_type == "code":
-            edited.cells[i] = next(ran)
-            edited.cells[i].source = cell.source
+            before = next(ran)
+            cell.outputs, cell.execution_count = before.outputs, before.execution_count
     notebook.cells = edited.cells
     write(notebook, path)
 

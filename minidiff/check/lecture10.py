@@ -15,7 +15,7 @@ from ..data.shapes.scenes import draw, render
 from ..denoise import Prediction
 from ..oracles import EmpiricalDenoiser
 from ..schedules import EDM
-from .exercise import Exercise, Verdict, Wrong
+from .exercise import Exercise, Verdict, Wrong, same
 from .intervals import no_interval
 
 SEE = "lecture 10"
@@ -70,8 +70,9 @@ def _number(value) -> float | None:
 
 
 def _numbers(value) -> list[float | None]:
-    parts = value if isinstance(value, list | tuple) else value.split(", ") if isinstance(value, str) else [value]
-    return [_number(part) for part in parts]
+    if isinstance(value, str):
+        value = value.strip("() ").split(", ")
+    return [_number(part) for part in (value if isinstance(value, list | tuple) else [value])]
 
 
 def _equal(found, wanted) -> bool:
@@ -98,7 +99,8 @@ def judged(n: int, answer) -> tuple[str, str]:
                 return wrong, hint
         return "other", f"{str(answer)[:40]!r} is not right. Numbers are compared to 1%."
     options = question["options"]
-    letter = {_plain(text): k for k, text in options.items()}.get(_plain(answer), _plain(answer))
+    said = _plain(answer)
+    letter = {_plain(text): k for k, text in options.items()}.get(said, said.strip("()"))
     if letter in map(_plain, question["right"]):
         return "right", ""
     return (letter, question["wrong"][letter]) if letter in question["wrong"] else (
@@ -246,6 +248,34 @@ def _(answer, given):
     _as_told(found, world, chosen, 3.0)
 
 
+class Grey:
+    """The exact model of two pictures, each of one grey: `told` for any words, `untold` for none."""
+
+    def __init__(self, told: float, untold: float):
+        self.told, self.untold, self.schedule, self.null = told, untold, EDM(), 0
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond=None) -> Prediction:
+        words = torch.zeros(len(x_t), 1) if cond is None else torch.as_tensor(cond).reshape(len(x_t), -1)
+        x0 = torch.where((words != 0).any(1), self.told, self.untold).to(x_t).view(-1, 1, 1, 1).expand_as(x_t)
+        alpha, sigma = (v.reshape(-1, 1, 1, 1).to(x_t) for v in self.schedule(torch.as_tensor(t)))
+        return Prediction(x0, (x_t - alpha * x0) / sigma)
+
+
+@text_to_image.part("guidance by this very scale")
+def _(answer, given):
+    untold, step, scale = (given.uniform(*v).item() for v in ((-0.3, 0.0), (0.1, 0.2), (1.5, 3.0)))
+    tokenise = lambda texts: torch.tensor([[len(text), 0] for text in texts])  # noqa: E731
+    generator = torch.Generator().manual_seed(0)
+    found = answer(Grey(untold + step, untold), tokenise, ["grey", "grey"], (3, 4, 4), scale, STEPS, generator)
+    found = torch.as_tensor(found).detach().mean().double()
+    why = f"Guided with scale {scale:.2f} the picture is null + scale * (cond - null)"
+    slips = {
+        "scale + 1": (untold + (scale + 1) * step, f"{why}; yours is that of {scale + 1:.2f}: is 1 off, or 0?"),
+        "scale - 1": (untold + (scale - 1) * step, f"{why}; yours is that of {scale - 1:.2f}: is 1 off, or 0?"),
+    }
+    same(found, torch.tensor(untold + scale * step).double(), slips, "the grey of a guided picture", 1e-4)
+
+
 @text_to_image.part("an empty prompt: any of the scenes")
 def _(answer, given):
     world = Scenes(int(given.whole(0, 1000)))
@@ -282,7 +312,7 @@ def _(answer, given):
         raise Wrong("one seed", "Different seeds start from the same noise: draw it with the generator that is given.")
     if torch.equal(draws[0][0], draws[0][-1]):
         raise Wrong("one noise", "All pictures start from the same noise: draw it for each.")
-    if not STEPS - 1 <= len(set(world.times)) <= 2 * STEPS:
+    if not STEPS <= len(set(world.times)) <= 2 * STEPS:
         raise Wrong("steps", f"{len(set(world.times))} noise levels were visited with steps = {STEPS}.")
 
 

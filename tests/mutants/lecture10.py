@@ -97,6 +97,11 @@ WRONG = {
             "one noise",
         ),
         "always 50 steps": (_but("grid(steps)", "grid(50)"), "steps"),
+        "one step fewer": (_but("grid(steps)", "grid(steps - 1)"), "steps"),
+        "a scale that is off at 0": (_but("Guided(model, scale)", "Guided(model, scale + 1)"), "scale + 1"),
+        "one scale less": (_but("Guided(model, scale)", "Guided(model, scale - 1 if scale > 1 else scale)"),
+                           "scale - 1"),
+        "scale of half": (_but("Guided(model, scale)", "Guided(model, 0.5 + scale / 2)"), "value"),
         "the grid upwards": (
             _but("x = samplers.last(samplers.dpmpp_2m(guided, x, times, tokens))",
                  "for t, s in zip(times[1:-1].flip(0), times[:-2].flip(0)):\n        x0, eps = guided(x, t, tokens)\n"
@@ -129,7 +134,8 @@ ALSO_RIGHT = {
     "quiz": {
         "in words": _quiz(
             RIGHT | {n: question["options"][question["right"][0]] for n, question in enumerate(QUESTIONS, 1)
-                     if "options" in question} | {8: "1/2", 7: "3, -2", 17: "Identity", 2: 17, 18: [25.3, 8.87]}
+                     if "options" in question}
+            | {8: "1/2", 7: "(3, -2)", 1: f"({RIGHT[1]})", 17: "Identity", 2: 17, 18: [25.3, 8.87]}
         ),
     },
     "text_to_image": {
