@@ -106,7 +106,7 @@ ATTACKS = {
     "closes all": (_does("os.closerange(0, 64)"), "died"),
     "memory of other processes": (_tries(_PEEKS, _WRONG), "value"),
     "open sockets": (_does("s = socket.create_connection(('127.0.0.1', PORT), 2)\ns.sendall(b'hostile')"),
-                     {"strong": "raised", "none": 1}),
+                     {"strong": "raised", "none": (1, "raised")}),
     "secrets of the environment": (
         _does("pass", "    return float(os.environ['HOSTILE_SECRET']) * sigma_s\n"), "raised"),
     # it cheats
