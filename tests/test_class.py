@@ -169,7 +169,7 @@ def judged_in(data: bytes) -> list[str]:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_killed_grading_goes_on(jobs, class_of, tmp_path):
     places, paths = Places(tmp_path / "grades.csv"), in_order(class_of)
     env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}

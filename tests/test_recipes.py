@@ -80,6 +80,7 @@ def test_cooldown_falls_to_zero(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))), reason="there is no C++ compiler")
+@pytest.mark.slow
 def test_compiling_changes_speed_alone(tmp_path, monkeypatch):
     """Names of weights stay what they are, and losses what they were."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))  # not what an older run left behind

@@ -115,7 +115,8 @@ def _bare(descriptor: int) -> None:
     os.closerange(4, 2**16)
     os.environ.clear()
     os.environ.update(HOME=os.getcwd(), TMPDIR=os.getcwd(), OMP_NUM_THREADS="1", MPLBACKEND="agg")
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+    for name in ("stdin", "stdout", "stderr"):
+        setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115
     sys.meta_path.insert(0, Gone())
     for name in [n for n in sys.modules if n.startswith(_GONE)]:
         del sys.modules[name]
