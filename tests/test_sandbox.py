@@ -168,6 +168,9 @@ HOSTILE = {
     "a daemon": Hostile(
         "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: time.sleep(10**6)\n"
         "    os._exit(0)\nreturn None", ("no tensor",)),
+    "a daemon whose name is no text": Hostile(
+        "import ctypes, os, time\nctypes.CDLL(None).prctl(15, b'\\xff) \\xfe', 0, 0, 0)\n"
+        "if os.fork() == 0: time.sleep(10**6)\nreturn None", ("no tensor",)),
     "a thread": Hostile(
         "import threading, time\nthreading.Thread(target=time.sleep, args=(10**6,)).start()\nreturn None",
         ("no tensor",)),

@@ -125,9 +125,9 @@ def _write_maps(pid: int, user: int | None) -> None:
     """From outside a new user namespace: root maps itself and the other user, anyone else only himself."""
     ids = {os.geteuid(): os.getegid()} | ({} if user is None else {user: user})
     if user is None:
-        Path(f"/proc/{pid}/setgroups").write_text("deny")
+        Path(f"/proc/{pid}/setgroups").write_text("deny", encoding="ascii")
     for name, numbers in (("uid_map", ids), ("gid_map", ids.values())):
-        Path(f"/proc/{pid}/{name}").write_text("\n".join(f"{n} {n} 1" for n in numbers))
+        Path(f"/proc/{pid}/{name}").write_text("\n".join(f"{n} {n} 1" for n in numbers), encoding="ascii")
 
 
 def _new_root(root: str) -> None:
@@ -193,7 +193,7 @@ def limit(seconds: float, memory: int, **others: int) -> None:
     """Limit this process's time on a processor, its memory beyond what it has, and what is named by `others`."""
     limits = {"RLIMIT_CPU": int(seconds) + 2, "RLIMIT_CORE": 0} | others
     if sys.platform == "linux":
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         limits["RLIMIT_AS"] = memory + pages * resource.getpagesize()
     for name, most in limits.items():
         kind = getattr(resource, name)
@@ -231,5 +231,6 @@ def _processes() -> list[tuple[int, int]]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended
-            found.append((int(process.name), int((process / "stat").read_text().rpartition(")")[2].split()[1])))
+            after = (process / "stat").read_bytes().rpartition(b")")[2]  # its name may be of any bytes
+            found.append((int(process.name), int(after.split()[1])))
     return found
