@@ -94,24 +94,26 @@ def sweep(smoke: bool) -> dict:
     """Model -> (seeds, gammas, 7) of `quality`: MLPs by width, the true score, and autoguidance of width 32 by width
     8. The key "beyond" has (seeds, widths, 2): the error beyond the exact denoiser's, half-way and at the end."""
     seeds, steps, n, calls = (2, 4, 200, 3) if smoke else (3, STEPS, 4000, 32)
-    trained = in_parallel(lambda seed, width: plateau(width, steps, seed), range(seeds), WIDTHS)
-    nets, beyond = zip(*trained, strict=True)
-    models, labels, each = [], torch.arange(n) % 2, len(WIDTHS)
-    for seed in range(seeds):
-        by_width = dict(zip(WIDTHS, nets[each * seed :], strict=False))
+    every, turned = range(seeds), WIDTHS[::-1]  # the longest first: so the cores end together
+    trained = iter(in_parallel(lambda width, seed: plateau(width, steps, seed), turned, every))
+    trained = {width: [next(trained) for _ in every] for width in turned}
+    models, labels = [], torch.arange(n) % 2
+    for seed in every:
+        by_width = {width: trained[width][seed][0] for width in WIDTHS}
         models.append({f"width {width}": (net, None) for width, net in by_width.items()})
         models[-1]["width 32, by width 8"] = by_width[32], by_width[8]
         models[-1]["true score"] = MixtureDenoiser(branches(), VP()), None
 
-    def guided(seed, name):
+    def guided(name, seed):
         model, weak = models[seed][name]
         x = start(model, (n, 2), torch.Generator().manual_seed(seed))
         draws = (dpmpp_2m(Guided(model, g, weak=weak), x, model.schedule.grid(calls), labels) for g in GAMMAS)
         return [quality(last(draw), labels, seed) for draw in draws]
 
-    rows = torch.tensor(in_parallel(guided, range(seeds), models[0])).unflatten(0, (seeds, len(models[0])))
-    beyond = torch.tensor(beyond).unflatten(0, (seeds, each))
-    return dict(zip(models[0], rows.unbind(1), strict=True)) | {"beyond": beyond}
+    names = list(models[0])
+    rows = torch.tensor(in_parallel(guided, names[::-1], every)).unflatten(0, (len(names), seeds)).flip(0)
+    beyond = torch.tensor([[trained[width][seed][1] for width in WIDTHS] for seed in every])
+    return dict(zip(names, rows, strict=True)) | {"beyond": beyond}
 
 
 def _models(smoke: bool) -> dict:
