@@ -5,9 +5,9 @@ import re
 import threading
 from pathlib import Path
 
+import build
 import pytest
 
-import build
 from minidiff.check import Exercise, Verdict
 from minidiff.grade.grade import Plan
 from minidiff.grade.sandbox import Isolation, Limits

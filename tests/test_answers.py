@@ -2,10 +2,10 @@
 
 import json
 
+import build
 import pytest
 from here import STUB, Workers, notebook, save
 
-import build
 from minidiff.check import EXERCISES
 from minidiff.grade.answers import read
 

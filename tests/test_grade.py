@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import build
 import here
 import nbformat
 import pytest
 from here import RIGHT, WRONG, check_gradescope, plan_here, refused, save
 
-import build
 from minidiff.check import EXERCISES
 from minidiff.grade import grade as grading
 from minidiff.grade.commands import size

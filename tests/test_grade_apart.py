@@ -11,12 +11,12 @@ import sys
 import time
 from pathlib import Path
 
+import build
 import nbformat
 import pytest
 from here import RIGHT, check_gradescope, save
 from test_grade import of_lecture
 
-import build
 from minidiff.check import EXERCISES
 from minidiff.run.cli import main
 
