@@ -82,6 +82,7 @@ main(["grade", sys.argv[1], "--jobs", "2", "--seconds", "300"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_a_killed_grader_leaves_no_process(tmp_path):
     for name in "abcd":

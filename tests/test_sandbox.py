@@ -80,16 +80,16 @@ def judge(workers, id: str, source: str, seed: int = 0, seconds: float = ENOUGH)
 # --- the same verdicts as in a notebook ---
 
 
-@pytest.mark.parametrize("id", check.EXERCISES)
+def some(cases: list, step: int) -> list:
+    """All of them, those marked slow that are not every so many-th."""
+    return [pytest.param(*case, marks=[] if i % step == 0 else pytest.mark.slow, id=": ".join(case[:2]))
+            for i, case in enumerate(cases)]  # fmt: skip
+
+
+@pytest.mark.parametrize("id", some([(id,) for id in check.EXERCISES], 3))
 def test_solutions_are_right(best, id):
     verdict = judge(best, id, CELLS[id].source, 3)
     assert verdict.ok and verdict.points == check.EXERCISES[id].points, verdict.text
-
-
-def some(cases: list, step: int) -> list:
-    """All of them, those marked slow that are not every so many-th."""
-    return [pytest.param(*case, marks=[] if i % step == 0 else pytest.mark.slow, id=f"{case[0]}: {case[1]}")
-            for i, case in enumerate(cases)]  # fmt: skip
 
 
 @pytest.mark.parametrize("name, which, code", some(RIGHT, 20))
