@@ -42,17 +42,8 @@ on are then others. What a cell prints, and whether a check was run, does not co
 
 
 def chosen(only: str) -> list[str]:
-    """The exercises that a text as "06.1 06.2" names, or all of a lecture, "06"; all if it is empty. Raises ValueError
-    for one that there is not."""
-    ids: dict[str, None] = {}
-    for word in re.split(r"[\s,]+", only.strip()) if only.strip() else check.EXERCISES:
-        found = [id for id in check.EXERCISES if word in (id, id[:2])]
-        if not found:
-            raise ValueError(
-                f"there is no exercise {word!r}: choose from {', '.join(check.EXERCISES)}, or a lecture, 02"
-            )
-        ids |= dict.fromkeys(found)
-    return list(ids)
+    """The exercises that a text names (see check.chosen), all if it is empty."""
+    return check.chosen(only) if only.strip() else list(check.EXERCISES)
 
 
 def asked(cell) -> str:

@@ -170,7 +170,7 @@ def test_progress(tmp_path, capsys):
     (["grade", "hw", "--sandbox", "weak"], "unknown sandbox 'weak'"),
     (["grade", "hw", "--memory", "much"], "--memory is a size as 2GiB or 500MiB, not 'much'"),
     (["grade", "hw", "--memory", "1KiB"], "is too little"),
-    (["grade", "hw", "--only", "99.1"], "--only: unknown exercise '99.1': choose from 00.1"),
+    (["grade", "hw", "--only", "99.1"], "there is no exercise '99.1': choose from 00.1"),
     (["grade", "hw", "--only", " "], "--only names no exercise"),
     (["grade", "hw", "--seed", "-1"], "a seed is a whole number"),
     (["grade", "empty"], "holds no submissions"),

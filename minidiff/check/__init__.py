@@ -5,6 +5,7 @@ for each lecture. They use the package's core, oracles and schedules; nothing us
 """
 
 import functools
+import re
 
 from . import (
     lecture00,
@@ -24,7 +25,8 @@ from .intervals import calibration, measured, predict
 from .lecture10 import q
 
 __all__ = [
-    "EXERCISES", "Exercise", "Verdict", "Wrong", "calibration", "measured", "predict", "progress", "q", "verdict",
+    "EXERCISES", "Exercise", "Verdict", "Wrong", "calibration", "chosen", "measured", "predict", "progress",
+    "q", "verdict",
 ]  # fmt: skip
 
 MODULES = (
@@ -46,6 +48,18 @@ def verdict(exercise: str, answer, seed: int = 0) -> Verdict:
     if found is None:
         raise ValueError(f"unknown exercise {exercise!r}: choose from {', '.join(EXERCISES)}")
     return found.verdict(answer, seed)
+
+
+def chosen(only: str) -> list[str]:
+    """The exercises that a text names, in its order: "06.1 06.2", their names, or all of a lecture, "06". Raises
+    ValueError for one that there is not."""
+    ids: dict[str, None] = {}
+    for word in re.split(r"[\s,]+", only.strip(", \n\t")):
+        found = [e.id for e in EXERCISES.values() if word in (e.id, e.name, e.id[:2])]
+        if not found:
+            raise ValueError(f"there is no exercise {word!r}: choose from {', '.join(EXERCISES)}, or a lecture, 02")
+        ids |= dict.fromkeys(found)
+    return list(ids)
 
 
 def _shown(exercise: Exercise, answer) -> Verdict:

@@ -1,7 +1,6 @@
 """Grading a submission, and a class: what was judged is on disk at once, and a grading that was ended goes on."""
 
 import hashlib
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
 
+from .. import check
 from ..check import EXERCISES, Exercise, Verdict
 from . import report
 from .answers import Submission, read
@@ -34,15 +34,10 @@ class Plan:
 
 
 def chosen(only: str) -> tuple[str, ...]:
-    """The exercises of a list as "02.4 02.5", of names, or of whole lectures as "02". Raises ValueError for others."""
-    words, found = [w for w in re.split(r"[\s,]+", only) if w], []
-    for word in words:
-        of_it = [e.id for e in EXERCISES.values() if word in (e.id, e.name, e.id.split(".")[0])]
-        if not of_it:
-            raise ValueError(f"--only: unknown exercise {word!r}: choose from {', '.join(EXERCISES)}, or a lecture, 02")
-        found += of_it
-    if not found:
+    """The exercises that a text names (see check.chosen), in the course's order. Raises ValueError for none."""
+    if not only.strip(", "):
         raise ValueError('--only names no exercise: write for example --only "02.4 02.5"')
+    found = check.chosen(only)
     return tuple(id for id in EXERCISES if id in found)
 
 
