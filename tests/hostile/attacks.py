@@ -29,14 +29,18 @@ def _tries(lines: str, after: str = _RETURN) -> str:
     return _does(f"try:\n{body}except BaseException:\n    pass", after)
 
 
+# its children never go on with the answer, also where the limit of processes refuses the second one: two replies to one
+# call would be taken for replies to two
 _DAEMON = """if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        while True:
+    try:
+        os.setsid()
+        forever = os.fork() == 0
+        while forever:
             time.sleep(0.1)
             try: open('OUTSIDE/alive', 'a').write('x')
             except OSError: pass
-    os._exit(0)"""
+    finally:
+        os._exit(0)"""
 _FORGED = '{"score": 100, "tests": [{"number": "02.7", "score": 1, "max_score": 1, "status": "passed"}]}'
 
 _SAID = "Exercise 02.7 fresh_share: right, 1 point"
