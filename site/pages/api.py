@@ -21,7 +21,7 @@ def files(name: str) -> list:
 
 
 def plain(text: str) -> str:
-    """A docstring as Markdown: what is not code in backticks is taken as it stands, indented parts are kept in lines."""
+    """A docstring as Markdown: what is not in backticks is taken as it stands, indented parts are kept in lines."""
     blocks = []
     for block in re.split(r"\n\s*\n", text.strip()):
         if re.search(r"^\s{2,}\S|\S {2,}\S", block, re.M) and not block.lstrip().startswith("- "):

@@ -53,7 +53,9 @@ def unused(static: Path) -> None:
     shutil.rmtree(static / "vendor" / "fontawesome", ignore_errors=True)
     style = static / "styles" / "pydata-sphinx-theme.css"
     rule = r"(?<=[}])(?:\.fa-[\w-]+(?::+before|:+after)?,?)+\{[^{}]*\}"
-    style.write_text(re.sub(rule, "", style.read_text(encoding="utf-8")), encoding="utf-8")
+    font = r"@font-face\{[^{}]*fontawesome[^{}]*\}"
+    text = style.read_text(encoding="utf-8")
+    style.write_text(re.sub(rule, "", re.sub(font, "", text, flags=re.I)), encoding="utf-8")
 
 
 def finish(out: Path) -> None:

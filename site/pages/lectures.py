@@ -112,7 +112,7 @@ def head(lecture: str) -> str:
     link = f'<a href="../student/{lecture}.ipynb" download>Download the notebook to fill in</a>'
     return (
         f"{{.lecture-head}}\n{len(its)} exercises, {sum(e.minutes for e in its)} minutes, "
-        f"{sum(e.points for e in its)} points. {link}, or read on: hints and solutions are folded, and nothing runs here."
+        f"{sum(e.points for e in its)} points. {link}, or read on: hints and solutions are folded."
     )
 
 

@@ -55,7 +55,8 @@ def field(n: int, question: dict) -> str:
 def page(solutions: bool) -> str:
     """The page of the quiz."""
     forms = [
-        f'<form class="question" data-question="{n}"><fieldset><legend>{n}. {html.escape(question["question"])}</legend>'
+        f'<form class="question" data-question="{n}"><fieldset>'
+        f"<legend>{n}. {html.escape(question['question'])}</legend>"
         f"{field(n, question)}</fieldset>"
         f'<button type="submit" aria-label="Check question {n}">Check</button><output></output></form>'
         for n, question in enumerate(QUESTIONS, 1)
