@@ -91,21 +91,20 @@ def contents(lectures: list[str]) -> str:
     )
 
 
-def assets(source: Path) -> None:
-    """Copy styles, scripts, formulas' fonts and the landing page's picture."""
+def picture(source: Path) -> None:
+    """Write the landing page's picture, small."""
     from PIL import Image
 
-    shutil.copytree(HERE / "_static", source / "_static")
-    mathjax, wanted = MODULES / "mathjax" / "es5", source / "_static" / "mathjax"
-    shutil.copytree(mathjax / "output" / "chtml" / "fonts", wanted / "output" / "chtml" / "fonts")
-    shutil.copy(mathjax / "tex-chtml.js", wanted)
-    with Image.open(ROOT / "lectures" / "prompts.png") as picture:
-        (source / "files").mkdir(exist_ok=True)
-        picture.convert("RGB").save(source / "files" / "prompts.webp", quality=80, method=6)
+    (source / "files").mkdir(exist_ok=True)
+    with Image.open(ROOT / "lectures" / "prompts.png") as opened:
+        opened.convert("RGB").save(source / "files" / "prompts.webp", quality=80, method=6)
 
 
 def modules(out: Path) -> None:
-    """Copy the notebooks to fill in, and what the interactive pages load."""
+    """Copy the notebooks to fill in, what sets formulas, and what the interactive pages load."""
+    mathjax, there = MODULES / "mathjax" / "es5", out / "_static" / "mathjax"
+    shutil.copytree(mathjax / "output" / "chtml" / "fonts", there / "output" / "chtml" / "fonts")
+    shutil.copy(mathjax / "tex-chtml.js", there)
     shutil.copytree(ROOT / "lectures" / "student", out / "student", ignore=shutil.ignore_patterns(".*"))
     for name in ("play", "prompt"):
         for module in (HERE / name).glob("*.mjs"):
@@ -134,7 +133,7 @@ def build(out: Path, solutions: bool, source: Path) -> None:
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
     compose(source, solutions)
-    assets(source)
+    picture(source)
     sphinx = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", f"{source}-doctrees"]
     subprocess.run([*sphinx, "-c", str(HERE), str(source), str(out)], check=True)
     finish(out)

@@ -85,6 +85,7 @@ def page(lecture: str, solutions: bool, source: Path):
             if solutions:
                 cells.append(nbformat.v4.new_markdown_cell(solution(exercise, whole[i].source)))
         if claims := measured(cell.source):
+            cell.metadata["tags"] = ["claim"]  # its lines are prose: course.css wraps them
             cells.append(nbformat.v4.new_markdown_cell(in_the_ledger(claims)))
     cells.insert(1, nbformat.v4.new_markdown_cell(head(lecture)))
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": notebook.metadata["kernelspec"]})

@@ -125,8 +125,8 @@ def slide_map() -> str:
     for i, slide in enumerate(SLIDES):
         found = [f"{claim_link(id)} [{r['cpu']['verdict']}]{{.verdict .{r['cpu']['verdict']}}}"
                  for id, r in groups.get(i, {}).items()]  # fmt: skip
-        places = "; ".join(where_it_is(*section) for section in slide["sections"])
-        lines.append(f"| {i + 1}. **{slide['slide']}** | {slide['says']} | {places} | {', '.join(found)} |")
+        places = "<br>".join(where_it_is(*section) for section in slide["sections"])
+        lines.append(f"| {i + 1}. **{slide['slide']}** | {slide['says']} | {places} | {'<br>'.join(found)} |")
     return "\n".join(lines) + "\n"
 
 
