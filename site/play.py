@@ -1,9 +1,9 @@
-"""The playground's numbers from Python: `python site/play.py [FOLDER]`, by default site/play.
+"""The playground's numbers from Python: `python site/play.py` writes play.json and directions.json into site/play.
 
-Writes play.json: grids, noise, exact scores and densities, what the nets say, where samplers end, and distances, all in
-float64 by the package's own oracles and samplers. The tests of the page hold its JavaScript to them. `--train` trains
-the small nets of nets.json anew, in minutes, before that; their numbers differ from machine to machine, so they are
-committed.
+They are grids, noise, exact scores and densities, what the nets say, where samplers end, and distances, all in float64 by
+the package's own oracles and samplers; the tests of the page hold its JavaScript to them. It takes a minute or two, so
+they are committed: with a FOLDER, as the build calls it, they are only copied there. `--train` first trains the small
+nets of nets.json anew, in some two minutes; another machine's nets differ in the last digits.
 """
 
 import argparse
@@ -53,7 +53,9 @@ def float64():
 
 def two_classes() -> GaussianMixture:
     """Two round Gaussians that overlap, a class each."""
-    return GaussianMixture(torch.ones(2), torch.tensor([[-0.3, 0.0], [0.3, 0.0]]), 0.3**2 * torch.eye(2).repeat(2, 1, 1))
+    return GaussianMixture(
+        torch.ones(2), torch.tensor([[-0.3, 0.0], [0.3, 0.0]]), 0.3**2 * torch.eye(2).repeat(2, 1, 1)
+    )
 
 
 @functools.cache
@@ -110,13 +112,17 @@ def labels_of(state: dict) -> torch.Tensor | None:
     classes = int(mixture(state["data"]).labels.max()) + 1
     if state["cond"] == "none":
         return None
-    return torch.arange(state["n"]) % classes if state["cond"] == "each" else torch.full((state["n"],), int(state["cond"]))
+    return (
+        torch.arange(state["n"]) % classes if state["cond"] == "each" else torch.full((state["n"],), int(state["cond"]))
+    )
 
 
 def guided_model(state: dict, learned: bool):
     path = SCHEDULES[state["path"]]()
     model = net(state["data"], path) if learned else MixtureDenoiser(mixture(state["data"]), path)
-    low, high = (path.time(torch.tensor(-2 * math.log(state[end]), dtype=torch.float64)).item() for end in ("low", "high"))
+    low, high = (
+        path.time(torch.tensor(-2 * math.log(state[end]), dtype=torch.float64)).item() for end in ("low", "high")
+    )
     ends = (low if state["low"] > LEAST else 0.0, high if state["high"] < MOST else 1.0)
     return Guided(model, state["gamma"], interval=ends)
 
@@ -302,16 +308,17 @@ def write(path: Path, value) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", action="store_true", help="train the nets anew, and write nets.json")
-    parser.add_argument("folder", nargs="?", type=Path, default=HERE)
+    parser.add_argument("folder", nargs="?", type=Path, default=HERE, help="where to copy what is committed")
     options = parser.parse_args()
     if options.train:
         write(HERE / "nets.json", {name: packed(trained(name)) for name in WIDTHS})
-    options.folder.mkdir(parents=True, exist_ok=True)
     if options.folder.resolve() != HERE.resolve():
-        for name in ("nets.json", "presets.json"):
-            shutil.copy(HERE / name, options.folder)
-    write(options.folder / "directions.json", directions())
-    write(options.folder / "play.json", numbers())
+        options.folder.mkdir(parents=True, exist_ok=True)
+        for name in ("nets", "presets", "directions", "play"):
+            shutil.copy(HERE / f"{name}.json", options.folder)
+        return
+    write(HERE / "directions.json", directions())
+    write(HERE / "play.json", numbers())
 
 
 if __name__ == "__main__":
