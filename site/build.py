@@ -3,11 +3,13 @@
 Nothing is executed: lectures are shown with the outputs that are committed. In OUT lie, besides Sphinx's pages,
 
 _static/mathjax     formulas; vendor/onnxruntime, what runs a model in the page: both from npm (site/package.json)
+                    (vendor/onnxruntime is gzipped: a third of the size whatever serves it)
 play/, prompt/      the modules of the interactive pages, site/play/*.mjs and site/prompt/*.mjs, and beside them what
                     WRITERS write: each is called with the folder it shall write into
 """
 
 import argparse
+import gzip
 import shutil
 import subprocess
 import sys
@@ -17,7 +19,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 SOURCE = ROOT / "build" / "site-source"  # the pages as Sphinx reads them
 MODULES = HERE / "node_modules"
-RUNTIME = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"]
+RUNTIME = ["ort.wasm.min.mjs", "ort.jspi.min.mjs"]  # on the CPU alone, and on the GPU too where a browser can
+RUNTIME += [f"ort-wasm-simd-threaded{kind}.{end}" for kind in ("", ".jspi") for end in ("mjs", "wasm")]
 WRITERS = {"play.py": "play", "prompt/export.py": "prompt"}  # of numbers and weights, by the folder they write to
 
 
@@ -33,6 +36,8 @@ def compose() -> None:
     SOURCE.mkdir(parents=True)
     for page in HERE.glob("*.md"):
         shutil.copy(page, SOURCE)
+    for name in ("play", "prompt"):  # pages show their source
+        shutil.copytree(HERE / name, SOURCE / name, ignore=lambda _, names: [n for n in names if not n.endswith(".mjs")])
     shutil.copytree(HERE / "_static", SOURCE / "_static")
     mathjax, wanted = MODULES / "mathjax" / "es5", SOURCE / "_static" / "mathjax"
     wanted.mkdir()
@@ -43,13 +48,17 @@ def compose() -> None:
 def modules(out: Path) -> None:
     """Copy what the interactive pages load."""
     for name in ("play", "prompt"):
-        for module in (HERE / name).glob("*.mjs"):
+        for module in [*(HERE / name).glob("*.mjs"), *(HERE / name).glob("*.css")]:
             if ".test." not in module.name:
                 (out / name).mkdir(exist_ok=True)
                 shutil.copy(module, out / name)
     (out / "vendor" / "onnxruntime").mkdir(parents=True, exist_ok=True)
     for name in RUNTIME:
-        shutil.copy(MODULES / "onnxruntime-web" / "dist" / name, out / "vendor" / "onnxruntime")
+        source, target = MODULES / "onnxruntime-web" / "dist" / name, out / "vendor" / "onnxruntime" / name
+        if name.endswith(".wasm"):
+            target.with_name(name + ".gz").write_bytes(gzip.compress(source.read_bytes(), mtime=0))
+        else:
+            shutil.copy(source, target)
 
 
 def main() -> None:
