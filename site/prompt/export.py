@@ -41,7 +41,7 @@ class Network(nn.Module):
 
 
 def inputs(shape, tokenizer, n: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
-    """Random inputs of the network for n pictures: x, c_noise, tokens. The first row of tokens is the null condition."""
+    """Random inputs of the network for n pictures: x, c_noise, tokens. The first row is the null condition."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, *shape, generator=generator)
     c_noise = 1.5 * torch.rand(n, generator=generator) - 0.5
