@@ -67,17 +67,19 @@ async function loaded() {
   }
 }
 
+/** The noise that a picture starts from, the same as in Python. */
+const noiseOf = (seed, { shape }) => new Generator(seed).normal32(shape.reduce((a, b) => a * b));
+
 /** Draw a job, and leave it where another is wanted. */
 async function drawn(job) {
   wanted = null;
   playing++;
   const known = await loaded();
   const began = performance.now();
-  const size = known.meta.shape.reduce((a, b) => a * b);
-  const split = (x) => job.prompts.map((_, i) => x.subarray(i * size, (i + 1) * size));
-  const one = new Generator(job.seed).normal32(size);
-  const noise = Float32Array.from({ length: size * job.prompts.length }, (_, i) => one[i % size]); // one for both
-  if (job.watch) find("output").scrollIntoView({ block: "nearest", behavior: "smooth" });
+  const one = noiseOf(job.seed, known.meta);
+  const split = (x) => job.prompts.map((_, i) => x.subarray(i * one.length, (i + 1) * one.length));
+  const noise = Float32Array.from({ length: one.length * job.prompts.length }, (_, i) => one[i % one.length]); // for both
+  if (job.watch) find(".pictures").scrollIntoView({ block: "nearest", behavior: "smooth" });
   if (job.watch || String(job.prompts) !== String(figures.map(({ prompt }) => prompt))) arrange(job.prompts);
   const frames = [];
   let x = noise;
@@ -194,7 +196,19 @@ find("[name=step]").addEventListener("input", ({ target }) => {
   go(Number(target.value));
 });
 find("[name=replay]").addEventListener("click", replay);
+/** Before anything is drawn: the noise that it will be drawn from. */
+async function begin() {
+  const known = await meta;
+  const { prompts, seed } = asked(fields, tokenizer(known));
+  arrange(prompts);
+  for (const one of figures) {
+    paint(one.big, noiseOf(seed, known));
+    one.big.ariaLabel = `The noise of seed ${seed}, from which a picture will be drawn`;
+  }
+}
+
 fromAddress(fields, location.hash);
 unfold();
 fields.slider.value = fields.gamma.value;
 showWords().catch(() => {});
+begin().catch(() => {}); // what is wrong is said when a drawing is asked for
