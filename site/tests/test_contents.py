@@ -22,7 +22,7 @@ SITE = links.ROOT / "site"
 
 def test_every_claim_stands_in_the_ledger_once_with_its_history():
     text, rows = ledger.ledger(), claims.every_row()
-    for id, by_mode in rows.items():
+    for id in rows:
         anchor = f"(claim-{id.replace('.', '-')})=\n### {id} "
         assert text.count(anchor) == 1
     before = sum(len(row.get("history", [])) for by_mode in rows.values() for row in by_mode.values())
@@ -159,8 +159,7 @@ def test_the_form_judges_as_the_package_does(tmp_path):
         answers += ["123456", "1, 2", "3/8"] if question["kind"] != "choice" else []
         cases += [(n, answer, quiz.judged(n, answer)) for answer in answers]
     data = json.dumps({"rows": quiz.data(True), "cases": [case[:2] for case in cases]})
-    script = "import { judge } from %s; const { rows, cases } = %s; " % (
-        json.dumps((SITE / "_static" / "quiz.mjs").as_uri()), data)  # fmt: skip
+    script = f"import {{ judge }} from '{(SITE / '_static' / 'quiz.mjs').as_uri()}'; const {{ rows, cases }} = {data};"
     script += "console.log(JSON.stringify(cases.map(([n, answer]) => judge(rows[n - 1], answer))));"
     done = subprocess.run([shutil.which("node"), "--input-type=module", "-e", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

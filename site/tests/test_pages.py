@@ -49,7 +49,8 @@ def parts(site) -> dict[str, Parts]:
 def test_every_part_of_the_course_has_its_page(site):
     there = set(names(site))
     lectures = {f"lectures/{p.stem}.html" for p in (links.ROOT / "lectures").glob("[0-9][0-9]_*.ipynb")}
-    asked = ["index", "quiz", "ledger", "slides", "errata", "glossary", "cheatsheet", "exercises", "measurements", "teaching", "api/index"]
+    asked = ("index", "quiz", "ledger", "slides", "errata", "glossary", "cheatsheet", "exercises", "measurements",
+             "teaching", "api/index")  # fmt: skip
     assert len(lectures) == 11 and lectures | {f"{name}.html" for name in asked} <= there
 
 
