@@ -12,7 +12,7 @@ const N = 2000;
 const SEED = 7;
 const PARTS = ["ODE", "SDE", "sharpened"];
 const NUMBERS = {
-  gamma: { label: "Guidance scale γ: 1 is off", least: 0, most: 6, step: 0.1, start: 3, called: "gamma" },
+  gamma: { label: "Guidance scale γ (1 is off)", least: 0, most: 6, step: 0.1, start: 3, called: "gamma" },
   wide: { label: "Variance V of all classes together", least: 1.1, most: 4, step: 0.1, start: 2, called: "the variance V" },
 };
 

@@ -11,16 +11,16 @@ import { DEFAULTS, LEAST, MOST, condsOf, fromHash, read, toHash } from "./state.
 
 const GRID = 96; // squares of the shading along a side
 const ARROWS = 19;
-const BINS = 60;
+const BINS = 48;
 const SECONDS = 3; // of the film from noise to data
 
 const NUMBERS = {
   steps: { label: "Steps", least: 1, most: 100, step: 1 },
-  eta: { label: "Fresh noise, eta: 0 DDIM, 1 DDPM", least: 0, most: 1, step: 0.05 },
-  churn: { label: "Fresh noise, churn: 0 none", least: 0, most: 100, step: 5 },
-  gamma: { label: "Guidance scale γ: 1 is off", least: 0, most: 10, step: 0.25 },
+  eta: { label: "Eta (0 DDIM, 1 DDPM)", least: 0, most: 1, step: 0.05 },
+  churn: { label: "Churn (0 is none)", least: 0, most: 100, step: 5 },
+  gamma: { label: "Scale γ (1 is off)", least: 0, most: 10, step: 0.25 },
   low: { label: "On from noise", least: LEAST, most: MOST, step: 0.01, log: true },
-  high: { label: "up to noise", least: LEAST, most: MOST, step: 0.01, log: true },
+  high: { label: "Up to noise", least: LEAST, most: MOST, step: 0.01, log: true },
 };
 
 const form = $("controls");
@@ -114,7 +114,7 @@ async function show(state, play = false) {
     const net = exact && state.net ? await all(state, nets, mine) : null;
     if (mine !== turn) return;
     const drawn = performance.now() - since;
-    place_view(state, exact, net);
+    placeView(state, exact, net);
     if (play && !calm()) start();
     else moveTo(view.exact.length - 1);
     await new Promise((resume) => setTimeout(resume));
@@ -141,7 +141,7 @@ function referencesOf(state) {
   return known.value;
 }
 
-function place_view(state, exact, net) {
+function placeView(state, exact, net) {
   const schedule = SCHEDULES[state.path]();
   const halves = exact.map(({ t }) => halfWidth(schedule, t));
   const placed = draw.inWindows(exact, halves);
@@ -260,8 +260,7 @@ function presets(list) {
     Object.assign(button, { type: "button", textContent: title });
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", () => {
-      fill(read(state).state);
-      changed_quietly(read(state).state);
+      openPreset(read(state).state);
       button.setAttribute("aria-pressed", "true");
       $("look").textContent = look;
     });
@@ -269,7 +268,8 @@ function presets(list) {
   }));
 }
 
-function changed_quietly(state) {
+function openPreset(state) {
+  fill(state);
   for (const button of $("presets").children) button.setAttribute("aria-pressed", "false");
   complain([]);
   history.replaceState(null, "", `#${toHash(state)}`);
@@ -280,7 +280,7 @@ function fromLink(play) {
   const { state, wrong } = fromHash(location.hash);
   fill(state);
   complain(wrong);
-  if (!wrong.length) show(state, play);
+  show(state, play && !wrong.length); // what is wrong in the link is as by default
 }
 
 async function open() {
