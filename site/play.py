@@ -197,15 +197,27 @@ def values(name: str) -> dict:
     return found
 
 
+def grids() -> dict:
+    return {name: {n: schedule().grid(n).tolist() for n in (1, 2, 12)} for name, schedule in SCHEDULES.items()}
+
+
+def noise() -> dict:
+    """The first of what some seeds draw."""
+    return {
+        seed: {
+            "normal": normal(20, seeded(seed)).flatten().tolist(),
+            "uniform": torch.rand(5, generator=seeded(seed), dtype=torch.float64).tolist(),
+            "normal32": torch.randn(40, generator=seeded(seed)).tolist(),
+        }
+        for seed in (0, 1, 9999)
+    }
+
+
 def numbers() -> dict:
     """All of play.json."""
-    grids = {name: {n: schedule().grid(n).tolist() for n in (1, 2, 12)} for name, schedule in SCHEDULES.items()}
-    noise = {seed: {"normal": normal(20, seeded(seed)).flatten().tolist(),
-                    "uniform": torch.rand(5, generator=seeded(seed), dtype=torch.float64).tolist(),
-                    "normal32": torch.randn(40, generator=seeded(seed)).tolist()} for seed in (0, 1, 9999)}  # fmt: skip
     return {
-        "grids": grids,
-        "noise": noise,
+        "grids": grids(),
+        "noise": noise(),
         "points": POINTS.flatten().tolist(),
         "sharpened": SHARPENED,
         "values": {name: values(name) for name in WIDTHS},

@@ -69,15 +69,18 @@ def packed(model: Denoiser) -> dict:
             "float16": base64.b64encode(numbers).decode()}  # fmt: skip
 
 
-def net(name: str, path) -> Denoiser:
-    """The net of nets.json, in float64, on a schedule."""
-    parts = json.loads((HERE / "nets.json").read_text())[name]
+def unpacked(name: str, parts: dict, path) -> Denoiser:
+    """A packed net, in float64, on a schedule."""
     shapes = {k: torch.Size(v) for k, v in parts["shapes"].items()}
     flat = torch.from_numpy(np.frombuffer(base64.b64decode(parts["float16"]), "<f2").astype(np.float64))
     pieces = flat.split([shape.numel() for shape in shapes.values()])
     weights = {k: piece.reshape(shape) for (k, shape), piece in zip(shapes.items(), pieces, strict=True)}
     weights["emb.noise.0.frequencies"] = torch.tensor(parts["frequencies"], dtype=torch.float64)
-    classes = shapes["emb.label.weight"][0] - 1
-    empty = build("mlp", (2,), classes, width=WIDTHS[name]).double()
+    empty = build("mlp", (2,), shapes["emb.label.weight"][0] - 1, width=WIDTHS[name]).double()
     empty.load_state_dict(weights)
     return Denoiser(empty, path, "edm", parts["sigma_data"]).eval().requires_grad_(False)
+
+
+def net(name: str, path) -> Denoiser:
+    """The net of nets.json."""
+    return unpacked(name, json.loads((HERE / "nets.json").read_text())[name], path)

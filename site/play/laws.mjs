@@ -74,8 +74,8 @@ export function lawsPage() {
     if (mine !== turn) return;
     samples = found;
     paint();
-    $("laws-output").textContent = `Gamma ${values.gamma}, V ${values.wide}. Variance derived, and of ${N} samples: ` +
-      PARTS.map((part) => `${part} ${shown(derived[part])}, ${shown(variance(found[part]))}`).join("; ") + ".";
+    $("laws-output").textContent = `Gamma ${values.gamma}, V ${values.wide}. Variance derived / of ${N} samples: ` +
+      PARTS.map((part) => `${part} ${shown(derived[part])} / ${shown(variance(found[part]))}`).join("; ") + ".";
   }
 
   for (const [key, about] of Object.entries(NUMBERS)) {

@@ -3,7 +3,7 @@
 import * as draw from "./draw.mjs";
 import { arrows, density, halfWidth, histogram, marginal } from "./field.mjs";
 import { lawsPage } from "./laws.mjs";
-import { $, breather, calm, load, numberControl, repaint, shown } from "./page.mjs";
+import { $, breather, calm, load, numberControl, repaint } from "./page.mjs";
 import { frames, labelsOf, measures, references } from "./run.mjs";
 import { place, said } from "./said.mjs";
 import { SCHEDULES } from "./sampling.mjs";
@@ -34,10 +34,15 @@ let known = { key: "", value: null }; // the references of the last run
 
 // --- controls ---
 
-function fill(state) {
-  const conds = condsOf(state.data);
-  const names = { none: "any", each: "all in turn" };
+/** The classes of the data to choose from; the chosen one stays, if it is still there. */
+function offerClasses(data) {
+  const [conds, names, chosen] = [condsOf(data), { none: "any", each: "all in turn" }, form.cond.value];
   form.cond.replaceChildren(...conds.map((c) => new Option(names[c] ?? `class ${c}`, c)));
+  form.cond.value = conds.includes(chosen) ? chosen : DEFAULTS.cond;
+}
+
+function fill(state) {
+  offerClasses(state.data);
   for (const [key, value] of Object.entries(state)) {
     if (sliders[key]) sliders[key].set(value);
     else if (form[key].type === "checkbox") form[key].checked = Boolean(value);
@@ -61,11 +66,7 @@ function given() {
 }
 
 function changed() {
-  if (!condsOf(form.data.value).includes(form.cond.value)) form.cond.value = "each";
-  if (form.cond.options.length !== condsOf(form.data.value).length) {
-    const kept = form.cond.value;
-    fill({ ...read({ ...given(), cond: "each" }).state, cond: condsOf(form.data.value).includes(kept) ? kept : "each" });
-  }
+  offerClasses(form.data.value);
   for (const button of $("presets").children) button.setAttribute("aria-pressed", "false");
   const { state, wrong } = read(given());
   fit(state);
