@@ -58,12 +58,19 @@ def unused(static: Path) -> None:
     style.write_text(re.sub(rule, "", re.sub(font, "", text, flags=re.I)), encoding="utf-8")
 
 
+def named(text: str) -> str:
+    """A page whose search button is called what it shows, and whose fold in the contents has a name."""
+    text = re.sub(r'(<button class="btn search-button-field[^>]*?) aria-label="[^"]*"', r"\1", text)
+    return text.replace('<summary><span class="toctree', '<summary aria-label="Pages of it"><span class="toctree')
+
+
 def finish(out: Path) -> None:
     """Rewrite the pages that Sphinx wrote to `out`."""
     unused(out / "_static")
     for page in out.rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
+        text = named(page.read_text(encoding="utf-8"))
         text = re.sub(r"<img [^>]*>", lambda match, page=page: finished(match[0], page.parent), text)
+        text = re.sub(r"<thead>(?:\s|</?(?:tr|th|p)[^>]*>)*</thead>", "", text)  # a table without headings
         if page.name != "search.html":  # the index of all words is for who searches
             text = re.sub(
                 r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>', "", text
