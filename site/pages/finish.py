@@ -28,7 +28,9 @@ def finished(tag: str, folder: Path) -> str:
     with Image.open(path) as picture:
         width, height = picture.size
     tag = re.sub(r' style="[^"]*"| (?:width|height)="[^"]*"', "", tag)
-    tag = tag.replace("<img ", f'<img width="{width}" height="{height}" loading="lazy" decoding="async" ', 1)
+    wide = f'class="wide" style="--own: {width}px" ' if width > 600 and width > 2 * height else ""  # panels in a row
+    wide = "" if "class=" in tag else wide
+    tag = tag.replace("<img ", f'<img width="{width}" height="{height}" loading="lazy" decoding="async" {wide}', 1)
     if path.suffix != ".gif":
         return tag.replace(path.name, lighter(path).name)
     stopped = name.removesuffix(path.name) + still(path).name
