@@ -98,11 +98,13 @@ def contents(lectures: list[str]) -> str:
 
 def picture(source: Path) -> None:
     """Write the landing page's picture, small."""
-    from PIL import Image
+    from PIL import Image, ImageChops
 
     (source / "files").mkdir(exist_ok=True)
     with Image.open(ROOT / "lectures" / "prompts.png") as opened:
-        opened.convert("RGB").save(source / "files" / "prompts.webp", quality=80, method=6)
+        whole = opened.convert("RGB")
+        drawn = ImageChops.invert(whole).getbbox()  # without the white around it
+        whole.crop(drawn).save(source / "files" / "prompts.webp", quality=80, method=6)
 
 
 def modules(out: Path) -> None:
@@ -133,9 +135,11 @@ def emptied(out: Path) -> None:
     out.mkdir(parents=True)
 
 
-def build(out: Path, solutions: bool, source: Path) -> None:
+def build(out: Path, solutions: bool) -> None:
     """Write the site into the empty folder `out`. Raises CalledProcessError where a part of it fails."""
     from pages.finish import finish
+
+    source = out.with_name(out.name + "-source")  # the pages as Sphinx reads them
 
     scripts = [(HERE / script, out / folder) for script, folder in WRITERS.items() if (HERE / script).exists()]
     writers = [subprocess.Popen([sys.executable, *map(str, script)], cwd=ROOT) for script in scripts]
@@ -160,7 +164,7 @@ def main() -> None:
     packages()
     try:
         emptied(options.out)
-        build(options.out.resolve(), not options.no_solutions, ROOT / "build" / "site-source")
+        build(options.out.resolve(), not options.no_solutions)
     except ValueError as error:
         parser.error(str(error))
     except subprocess.CalledProcessError as error:

@@ -40,8 +40,25 @@ def signature(node) -> str:
         bases = ", ".join(ast.unparse(base) for base in node.bases)
         return f"class {node.name}({bases})" if bases else f"class {node.name}"
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    whole = f"{node.name}({ast.unparse(node.args)}){returns}"
-    return whole if len(whole) <= 88 else whole.replace(", ", ",\n    ").replace("(", "(\n    ", 1)
+    taken = ast.unparse(node.args)
+    if len(node.name) + len(taken) + len(returns) > 86:
+        taken = "".join(f"\n    {argument}," for argument in arguments(taken)) + "\n"
+    return f"{node.name}({taken}){returns}"
+
+
+def arguments(taken: str) -> list[str]:
+    """What stands between the commas of "a, b: tuple[int, int], *, c=', '", but for commas within an argument."""
+    found, rest = [], ""
+    for piece in taken.split(", "):
+        rest = f"{rest}, {piece}" if rest else piece
+        try:
+            whole = rest in "*/" or ast.parse(f"def f({rest}): pass")
+        except SyntaxError:
+            continue
+        if whole:
+            found.append(rest)
+            rest = ""
+    return found
 
 
 def public(nodes) -> list:
