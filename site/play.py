@@ -1,65 +1,35 @@
-"""The playground's numbers from Python: `python site/play.py [FOLDER]`, by default site/play.
+"""The playground's numbers from Python: `python site/play.py` writes play.json and directions.json into site/play.
 
-Writes play.json: grids, noise, exact scores and densities, what the nets say, where samplers end, and distances, all in
-float64 by the package's own oracles and samplers. The tests of the page hold its JavaScript to them. `--train` trains
-the small nets of nets.json anew, in minutes, before that; their numbers differ from machine to machine, so they are
-committed.
+They are grids, noise, exact scores and densities, what the nets say, where samplers end, and distances, all in float64
+by the package's own oracles and samplers; the tests of the page hold its JavaScript to them. It takes a minute or two,
+so they are committed: with a FOLDER, as the build calls it, they are only copied there. `--train` first trains the
+small nets of nets.json anew, in some two minutes; another machine's nets differ in the last digits.
 """
 
 import argparse
-import base64
-import contextlib
-import functools
 import itertools
 import json
-import math
 import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
+from play_models import HERE, WIDTHS, mixture, net, packed, seeded, trained
 
-from minidiff.data import toys
-from minidiff.denoise import Denoiser, lognormal_times, score
+from minidiff.denoise import score
 from minidiff.device import replacing
 from minidiff.guidance import Guided
 from minidiff.measure.metrics import sliced_wasserstein
-from minidiff.nets import build
 from minidiff.oracles import GaussianMixture, MixtureDenoiser
 from minidiff.samplers import ddim, dpmpp_2m, euler, heun, langevin, last
 from minidiff.schedules import SCHEDULES
-from minidiff.train import new_state, train
 
-HERE = Path(__file__).parent / "play"
-WIDTHS = {"eight_gaussians": 16, "two_classes": 16, "branches": 32}
 LEAST, MOST = 0.002, 80.0  # of the interval of noise: at its ends guidance is on to the end of the path
 LEVELS = 12  # of noise, for langevin
 DEFAULTS = {
     "data": "eight_gaussians", "cond": "each", "path": "vp", "sampler": "dpmpp_2m", "steps": 24, "eta": 0.0,
     "churn": 0.0, "gamma": 1.0, "low": LEAST, "high": MOST, "seed": 0, "n": 1000, "net": 0, "shade": "data",
 }  # fmt: skip
-
-
-@contextlib.contextmanager
-def float64():
-    """Within it, new tensors have 64 bits."""
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(torch.float32)
-
-
-def two_classes() -> GaussianMixture:
-    """Two round Gaussians that overlap, a class each."""
-    return GaussianMixture(torch.ones(2), torch.tensor([[-0.3, 0.0], [0.3, 0.0]]), 0.3**2 * torch.eye(2).repeat(2, 1, 1))
-
-
-@functools.cache
-def mixture(name: str) -> GaussianMixture:
-    with float64():
-        return two_classes() if name == "two_classes" else toys.EXACT[name]()
 
 
 def normal(n: int, generator) -> torch.Tensor:
@@ -101,22 +71,21 @@ def sharpened_samples(law: GaussianMixture, labels, gamma: float, generator) -> 
 # --- a run of the page ---
 
 
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def labels_of(state: dict) -> torch.Tensor | None:
     """The label of each sample; None for any."""
     classes = int(mixture(state["data"]).labels.max()) + 1
     if state["cond"] == "none":
         return None
-    return torch.arange(state["n"]) % classes if state["cond"] == "each" else torch.full((state["n"],), int(state["cond"]))
+    return (
+        torch.arange(state["n"]) % classes if state["cond"] == "each" else torch.full((state["n"],), int(state["cond"]))
+    )
 
 
 def guided_model(state: dict, learned: bool):
     path = SCHEDULES[state["path"]]()
     model = net(state["data"], path) if learned else MixtureDenoiser(mixture(state["data"]), path)
-    low, high = (path.time(torch.tensor(-2 * math.log(state[end]), dtype=torch.float64)).item() for end in ("low", "high"))
+    noise = torch.tensor([state["low"], state["high"]], dtype=torch.float64)
+    low, high = path.time(-2 * noise.log()).tolist()
     ends = (low if state["low"] > LEAST else 0.0, high if state["high"] < MOST else 1.0)
     return Guided(model, state["gamma"], interval=ends)
 
@@ -172,58 +141,26 @@ def measures(state: dict) -> dict[str, float]:
     return found
 
 
-# --- the nets ---
+# --- what is written ---
 
-
-def trained(name: str, steps: int = 6000) -> Denoiser:
-    with torch.random.fork_rng():
-        law, path = mixture(name), SCHEDULES["vp"]()
-        law = law.to(torch.zeros(1))
-        classes, spread = int(law.labels.max()) + 1, law.sample(4096, seeded(0)).std().item()
-        model = Denoiser(build("mlp", (2,), classes, width=WIDTHS[name]), path, "edm", round(spread, 3))
-        state = new_state(model, 0)
-        batches = (law.sample_labelled(512, state.generator) for _ in range(steps))
-        *_, end = train(model, batches, steps, state=state, times=lognormal_times, p_uncond=0.2)
-    return end.ema
-
-
-def packed(model: Denoiser) -> dict:
-    """A net as JSON: float16 in base64, but for the frequencies, which float16 would spoil."""
-    weights = model.net.state_dict()
-    frequencies = weights.pop("emb.noise.0.frequencies").tolist()
-    numbers = torch.cat([v.flatten() for v in weights.values()]).half().numpy().astype("<f2").tobytes()
-    shapes = {name: list(v.shape) for name, v in weights.items()}
-    return {"sigma_data": model.sigma_data, "shapes": shapes, "frequencies": frequencies,
-            "float16": base64.b64encode(numbers).decode()}  # fmt: skip
+SAMPLERS = (
+    {"sampler": "ddim"},
+    {"sampler": "ddim", "eta": 1.0},
+    {"sampler": "euler"},
+    {"sampler": "heun"},
+    {"sampler": "heun", "churn": 20.0},
+    {"sampler": "dpmpp_2m"},
+    {"sampler": "langevin", "steps": 2},
+)
+GUIDANCES = ({"gamma": 0.0}, {"gamma": 1.0}, {"gamma": 3.0}, {"gamma": 3.0, "low": 0.05, "high": 2.0})
+POINTS = torch.tensor([[0.0, 0.0], [0.5, -0.25], [-0.8, 0.1], [1.5, 1.0], [-0.41, -0.43]], dtype=torch.float64)
+SHARPENED = (0.5, 1.0, 3.0)
 
 
 def directions() -> list[list[float]]:
     """Those of minidiff's sliced_wasserstein."""
     drawn = torch.randn(2, 256, generator=seeded(0)).double()
     return (drawn / drawn.norm(dim=0)).T.tolist()
-
-
-def net(name: str, path) -> Denoiser:
-    """The net of nets.json, in float64, on a schedule."""
-    parts = json.loads((HERE / "nets.json").read_text())[name]
-    shapes = {k: torch.Size(v) for k, v in parts["shapes"].items()}
-    flat = torch.from_numpy(np.frombuffer(base64.b64decode(parts["float16"]), "<f2").astype(np.float64))
-    pieces = flat.split([shape.numel() for shape in shapes.values()])
-    weights = {k: piece.reshape(shape) for (k, shape), piece in zip(shapes.items(), pieces, strict=True)}
-    weights["emb.noise.0.frequencies"] = torch.tensor(parts["frequencies"], dtype=torch.float64)
-    classes = shapes["emb.label.weight"][0] - 1
-    empty = build("mlp", (2,), classes, width=WIDTHS[name]).double()
-    empty.load_state_dict(weights)
-    return Denoiser(empty, path, "edm", parts["sigma_data"]).eval().requires_grad_(False)
-
-
-# --- what is written ---
-
-SAMPLERS = ({"sampler": "ddim"}, {"sampler": "ddim", "eta": 1.0}, {"sampler": "euler"}, {"sampler": "heun"},
-            {"sampler": "heun", "churn": 20.0}, {"sampler": "dpmpp_2m"}, {"sampler": "langevin", "steps": 2})  # fmt: skip
-GUIDANCES = ({"gamma": 0.0}, {"gamma": 1.0}, {"gamma": 3.0}, {"gamma": 3.0, "low": 0.05, "high": 2.0})
-POINTS = torch.tensor([[0.0, 0.0], [0.5, -0.25], [-0.8, 0.1], [1.5, 1.0], [-0.41, -0.43]], dtype=torch.float64)
-SHARPENED = (0.5, 1.0, 3.0)
 
 
 def runs() -> list[dict]:
@@ -302,16 +239,17 @@ def write(path: Path, value) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", action="store_true", help="train the nets anew, and write nets.json")
-    parser.add_argument("folder", nargs="?", type=Path, default=HERE)
+    parser.add_argument("folder", nargs="?", type=Path, default=HERE, help="where to copy what is committed")
     options = parser.parse_args()
     if options.train:
         write(HERE / "nets.json", {name: packed(trained(name)) for name in WIDTHS})
-    options.folder.mkdir(parents=True, exist_ok=True)
     if options.folder.resolve() != HERE.resolve():
-        for name in ("nets.json", "presets.json"):
-            shutil.copy(HERE / name, options.folder)
-    write(options.folder / "directions.json", directions())
-    write(options.folder / "play.json", numbers())
+        options.folder.mkdir(parents=True, exist_ok=True)
+        for name in ("nets", "presets", "directions", "play"):
+            shutil.copy(HERE / f"{name}.json", options.folder)
+        return
+    write(HERE / "directions.json", directions())
+    write(HERE / "play.json", numbers())
 
 
 if __name__ == "__main__":

@@ -23,17 +23,18 @@ export function prepare(canvas) {
   return { context, width, height };
 }
 
-/** [red, green, blue] of a CSS colour. */
-function rgb(context, colour) {
-  context.fillStyle = "#000";
-  context.fillStyle = colour; // the context turns any colour into #rrggbb
-  return [1, 3, 5].map((i) => parseInt(context.fillStyle.slice(i, i + 2), 16));
+/** [red, green, blue] of any CSS colour, as the canvas paints it. */
+function rgb(colour) {
+  const pixel = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
+  pixel.fillStyle = colour;
+  pixel.fillRect(0, 0, 1, 1);
+  return pixel.getImageData(0, 0, 1, 1).data.subarray(0, 3);
 }
 
 /** A density on a size x size grid as a soft picture over the whole canvas. */
 export function drawDensity({ context, width, height }, grid, size, colours) {
   const image = new ImageData(size, size);
-  const [red, green, blue] = rgb(context, colours.shade);
+  const [red, green, blue] = rgb(colours.shade);
   const most = grid.reduce((a, b) => Math.max(a, b));
   for (let i = 0; i < grid.length; i++) image.data.set([red, green, blue, 190 * Math.sqrt(grid[i] / most)], 4 * i);
   const small = document.createElement("canvas");
@@ -44,9 +45,11 @@ export function drawDensity({ context, width, height }, grid, size, colours) {
   context.drawImage(small, 0, 0, width, height);
 }
 
-/** Arrows at points (in window units, half being 1), their length grown slowly with that of the vectors. */
+/** Arrows at points; one of the middling vectors is half as long as there is room for. */
 export function drawArrows({ context, width, height }, points, vectors, half, size, colours) {
   const longest = (0.82 * width) / size;
+  const norms = Float64Array.from({ length: vectors.length / 2 }, (_, i) => Math.hypot(vectors[2 * i], vectors[2 * i + 1]));
+  const middling = norms.slice().sort()[norms.length >> 1] || 1;
   context.strokeStyle = colours.ink;
   context.globalAlpha = 0.45;
   context.lineWidth = 1;
@@ -54,8 +57,8 @@ export function drawArrows({ context, width, height }, points, vectors, half, si
   for (let i = 0; i < points.length; i += 2) {
     const [x, y] = [((points[i] / half + 1) / 2) * width, ((1 - points[i + 1] / half) / 2) * height];
     const [vx, vy] = [vectors[i], -vectors[i + 1]];
-    const norm = Math.hypot(vx, vy) || 1;
-    const length = longest * Math.tanh(norm / 2);
+    const norm = norms[i / 2] || 1;
+    const length = (longest * norm) / (norm + middling);
     const [dx, dy] = [(vx / norm) * length, (vy / norm) * length];
     context.moveTo(x - dx / 2, y - dy / 2);
     context.lineTo(x + dx / 2, y + dy / 2);

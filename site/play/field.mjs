@@ -23,8 +23,10 @@ function centres(size, half) {
  */
 export function density(state, t, gamma, size) {
   const [schedule, mixture] = [SCHEDULES[state.path](), mixtureOf(state)];
-  const [alpha, sigma] = t === 0 ? [1, 0] : [schedule.alpha(t), schedule.sigma(t)];
-  const points = centres(size, halfWidth(schedule, t));
+  const half = halfWidth(schedule, t);
+  const points = centres(size, half);
+  const alpha = schedule.alpha(t);
+  const sigma = Math.hypot(schedule.sigma(t), half / size); // what is finer than half a square would be missed
   const total = new Float64Array(size * size);
   for (const label of shown(state, mixture)) {
     const labels = label === null ? null : new Int32Array(size * size).fill(label);
