@@ -1,7 +1,8 @@
-"""What Python draws and reads, for the tests to hold the page to it: `python site/prompt/expected.py [FILE]`.
+"""What Python draws and reads, for the tests to hold the page to it: `python site/prompt/expected.py [FOLDER]`.
 
-Writes expected.json: some drawings, each with prompt, options, starting noise and picture in float32; the tokens of some
-texts; and what the checker reads in some pictures. By default beside this file, where `node --test` looks for it.
+Writes expected.json: some drawings, each with prompt, options, starting noise and picture in float32; the tokens of
+some texts; and what the checker reads in some pictures. Beside it goes the exported model. By default all goes into
+site/prompt, where `node --test` looks for it.
 """
 
 import json
@@ -10,7 +11,7 @@ import warnings
 from pathlib import Path
 
 import torch
-from export import RUN
+from export import RUN, export
 
 from minidiff.data.shapes import checker
 from minidiff.data.shapes.dataset import Captioned
@@ -76,7 +77,13 @@ def expected() -> dict:
     return {"drawings": drawings, "texts": texts, "readings": readings()}
 
 
-if __name__ == "__main__":
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("expected.json")
-    with replacing(target) as file:
+def write(folder: Path) -> None:
+    """expected.json in the folder."""
+    with replacing(folder / "expected.json") as file:
         file.write_text(json.dumps(expected()) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    export(target)
+    write(target)

@@ -1,7 +1,7 @@
 """How the page of prompts fares in a browser: `python site/prompt/measure.py ADDRESS`, where the built site is served.
 
-Prints seconds from the button to the first picture, pictures a second afterwards, how far 20 pictures are from Python's,
-and how often the checker reads in 200 pictures what their captions ask for, the browser's beside Python's.
+Prints seconds from the button to the first picture and for later ones, how far 20 pictures are from Python's, and how
+often the checker reads in 200 pictures what their captions ask for, the browser's beside Python's.
 """
 
 import json
@@ -20,8 +20,9 @@ from minidiff.run import checkpoint
 from minidiff.run.models import tokenizer_of
 
 DRAW = """async ([prompts, noise, options]) => {
+  const modules = ["prompt/load.mjs", "prompt/model.mjs", "play/sampling.mjs"];
   const [{ facts, load }, { draw }, { last }] =
-    await Promise.all(["prompt/load.mjs", "prompt/model.mjs", "play/sampling.mjs"].map((m) => import(new URL(m, document.baseURI))));
+    await Promise.all(modules.map((name) => import(new URL(name, document.baseURI))));
   window.known ??= await load(await facts(), options.backend);
   const began = performance.now();
   const { x } = await last(draw(window.known, prompts, Float32Array.from(noise), options));
@@ -61,7 +62,7 @@ def compare(page, n: int, *args, **options) -> dict:
 
 
 def first_picture(browser, address: str) -> dict:
-    """Seconds from the button to the first picture in a new profile, and of the drawing after it, as the page does it."""
+    """Seconds from the button to the first picture in a new profile, and of a later one, as the page does it."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(address + "prompt.html")

@@ -1,4 +1,4 @@
-// Holds the modules of the page to Python. First: python site/prompt/export.py && python site/prompt/expected.py
+// Holds the modules of the page to Python. First run python site/prompt/expected.py
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { before, test } from "node:test";
@@ -11,8 +11,11 @@ import { Generator } from "../play/random.mjs";
 import { last } from "../play/sampling.mjs";
 import * as ort from "../node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
 
-const folder = process.env.PROMPT ?? import.meta.dirname; // where the two scripts wrote
-const file = (name) => fs.readFileSync(`${folder}/${name}`);
+const folder = process.env.PROMPT ?? import.meta.dirname; // where it wrote
+const file = (name) => {
+  assert.ok(fs.existsSync(`${folder}/${name}`), `${folder}/${name} is missing: first run python site/prompt/expected.py`);
+  return fs.readFileSync(`${folder}/${name}`);
+};
 let meta, expected, known;
 
 before(async () => {
