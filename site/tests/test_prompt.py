@@ -271,6 +271,19 @@ def test_an_address_brings_the_fields_and_an_example_fills_them(page, address):
         assert other.input_value(f"[name={name}]") == page.input_value(f"[name={name}]")
 
 
+@pytest.mark.parametrize("width, scheme", [(360, "dark"), (1280, "light")])
+def test_what_is_drawn_is_accessible_and_fits(open_page, width, scheme):
+    page = open_page("prompt.html", width, color_scheme=scheme, reduced_motion="reduce")
+    fill(page, prompt="a big red unicorn", second="a small cross", steps="3")
+    press(page)
+    page.add_script_tag(path=PROMPT.parent / "node_modules" / "axe-core" / "axe.min.js")
+    found = page.evaluate("() => axe.run('#drawing', { resultTypes: ['violations'] })")["violations"]
+    assert not [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")]
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    for label in page.evaluate("() => [...document.querySelectorAll('#drawing [role=img]')].map((e) => e.ariaLabel)"):
+        assert label.startswith(("Drawn: ", "Steps 1 to 3."))
+
+
 @pytest.mark.slow
 def test_200_captions_are_read_as_pythons_are(browser, address):
     page = browser.new_page()
