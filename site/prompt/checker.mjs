@@ -36,7 +36,8 @@ function pieces(x, size) {
   const around = (p, moves) => moves.map(([dx, dy]) => [(p % size) + dx, Math.floor(p / size) + dy])
     .filter(([column, row]) => Math.min(column, row) >= 0 && Math.max(column, row) < size)
     .map(([column, row]) => row * size + column);
-  const [sides, corners] = [[[0, -1], [-1, 0], [1, 0], [0, 1]], [[-1, -1], [1, -1], [-1, 1], [1, 1]]];
+  const sides = [[-1, 0], [0, -1], [0, 1], [1, 0]]; // of two that are as near, scipy takes the first of these
+  const corners = [[-1, -1], [-1, 1], [1, -1], [1, 1]];
   const label = new Int16Array(size * size);
   const found = [];
   for (let p = 0; p < label.length; p++) {

@@ -1,7 +1,8 @@
-"""What Python draws, for the tests to hold the page to it: `python site/prompt/expected.py FILE`.
+"""What Python draws and reads, for the tests to hold the page to it: `python site/prompt/expected.py [FOLDER]`.
 
-The file holds, for each of some drawings, prompt, options, starting noise and expected picture in float32, and the
-tokens of some texts.
+Writes expected.json: some drawings, each with prompt, options, starting noise and picture in float32; the tokens of
+some texts; and what the checker reads in some pictures. Beside it goes the exported model. By default all goes into
+site/prompt, where `node --test` looks for it.
 """
 
 import json
@@ -10,8 +11,10 @@ import warnings
 from pathlib import Path
 
 import torch
-from export import RUN
+from export import RUN, export
 
+from minidiff.data.shapes import checker
+from minidiff.data.shapes.dataset import Captioned
 from minidiff.demo import PROMPTS
 from minidiff.device import replacing
 from minidiff.guidance import Guided
@@ -47,7 +50,20 @@ def draw(model, tokenizer, prompts, eps, scale=2.0, steps=12, negative="") -> to
     return last(dpmpp_2m(guided, x, schedule.grid(steps), tokenizer(prompts)))
 
 
-def numbers() -> dict:
+def readings(n: int = 60) -> list[dict]:
+    """Pictures of up to three objects, the later ones the noisier, and what the checker reads in them."""
+    generator = torch.Generator().manual_seed(0)
+    pictures, _ = Captioned("shapes").batch(n, generator)
+    level = torch.linspace(0, 0.5, n)[:, None, None, None]
+    pictures = pictures + level * torch.randn(pictures.shape, generator=generator)
+    return [
+        {"picture": x.flatten().tolist(), "found": [one._asdict() for one in found]}
+        for x, found in zip(pictures, checker.read(pictures), strict=True)
+    ]
+
+
+def expected() -> dict:
+    """All of it, as it is written."""
     config, model = checkpoint.read_config(RUN), checkpoint.load(RUN)
     tokenizer, drawings = tokenizer_of(config), []
     for drawing in DRAWINGS:
@@ -57,9 +73,17 @@ def numbers() -> dict:
         drawings.append({**drawing, "noise": eps.flatten().tolist(), "picture": picture.flatten().tolist()})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of unknown words, which some of these are to have
-        return {"drawings": drawings, "texts": [{"text": t, "tokens": tokenizer([t])[0].tolist()} for t in TEXTS]}
+        texts = [{"text": t, "tokens": tokenizer([t])[0].tolist()} for t in TEXTS]
+    return {"drawings": drawings, "texts": texts, "readings": readings()}
+
+
+def write(folder: Path) -> None:
+    """expected.json in the folder."""
+    with replacing(folder / "expected.json") as file:
+        file.write_text(json.dumps(expected()) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    with replacing(Path(sys.argv[1])) as file:
-        file.write_text(json.dumps(numbers()) + "\n", encoding="utf-8")
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    export(target)
+    write(target)

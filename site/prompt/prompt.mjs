@@ -79,8 +79,8 @@ async function drawn(job) {
   const one = noiseOf(job.seed, known.meta);
   const split = (x) => job.prompts.map((_, i) => x.subarray(i * one.length, (i + 1) * one.length));
   const noise = Float32Array.from({ length: one.length * job.prompts.length }, (_, i) => one[i % one.length]); // for both
-  if (job.watch) find(".pictures").scrollIntoView({ block: "nearest", behavior: "smooth" });
   if (job.watch || String(job.prompts) !== String(figures.map(({ prompt }) => prompt))) arrange(job.prompts);
+  if (job.watch) find(".pictures").scrollIntoView({ block: "nearest", behavior: "smooth" });
   const frames = [];
   let x = noise;
   for await (const step of draw(known, job.prompts, noise, job)) {
