@@ -49,12 +49,12 @@ def seeded(seed: int) -> torch.Generator:
 
 def trained(name: str, steps: int = 6000) -> Denoiser:
     with torch.random.fork_rng():
-        law, path = mixture(name), SCHEDULES["vp"]()
-        law = law.to(torch.zeros(1))
-        classes, spread = int(law.labels.max()) + 1, law.sample(4096, seeded(0)).std().item()
+        gmm, path = mixture(name), SCHEDULES["vp"]()
+        gmm = gmm.to(torch.zeros(1))
+        classes, spread = int(gmm.labels.max()) + 1, gmm.sample(4096, seeded(0)).std().item()
         model = Denoiser(build("mlp", (2,), classes, width=WIDTHS[name]), path, "edm", round(spread, 3))
         state = new_state(model, 0)
-        batches = (law.sample_labelled(512, state.generator) for _ in range(steps))
+        batches = (gmm.sample_labelled(512, state.generator) for _ in range(steps))
         *_, end = train(model, batches, steps, state=state, times=lognormal_times, p_uncond=0.2)
     return end.ema
 

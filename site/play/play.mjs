@@ -2,7 +2,7 @@
 
 import * as draw from "./draw.mjs";
 import { halfWidth } from "./field.mjs";
-import { lawsPage } from "./laws.mjs";
+import { densitiesPage } from "./densities.mjs";
 import { $, breather, calm, load, numberControl, repaint } from "./page.mjs";
 import { paintView } from "./paint.mjs";
 import { frames, labelsOf, measures, references } from "./run.mjs";
@@ -253,4 +253,4 @@ async function open() {
 }
 
 open();
-lawsPage();
+densitiesPage();

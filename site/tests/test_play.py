@@ -148,7 +148,7 @@ def test_without_a_canvas_there_are_sentences_and_numbers(browser, address):
     page.goto(f"{address}playground.html#{HASH}")
     agrees(settled(page), SMALL)
     assert "This browser has no canvas" in page.inner_text("#look")
-    page.wait_for_function("() => document.querySelector('#laws-output').textContent.startsWith('Gamma')")
+    page.wait_for_function("() => document.querySelector('#densities-output').textContent.startsWith('Gamma')")
     assert errors == []
     context.close()
 

@@ -1,4 +1,4 @@
-"""The playground as a page: by keyboard, without motion, dark, narrow; and its three laws."""
+"""The playground as a page: by keyboard, without motion, dark, narrow; and its three densities."""
 
 import pytest
 from playground import HASH, TEXT, settled
@@ -60,19 +60,19 @@ def test_fits_its_width(playground, width):
     assert side == (width > 500)  # beside the pictures, or below them
 
 
-def test_the_three_laws_follow_their_sliders(playground):
+def test_the_three_densities_follow_their_sliders(playground):
     page = playground(HASH)
     for gamma, wide in ((3, 2), (1, 2), (5, 3)):
-        page.fill("#laws-controls [name=gamma]", str(gamma))
-        page.fill("#laws-controls [name=wide]", str(wide))
+        page.fill("#densities-controls [name=gamma]", str(gamma))
+        page.fill("#densities-controls [name=wide]", str(wide))
         begins = f"Gamma {gamma}, V {wide}."
-        page.wait_for_function("b => document.querySelector('#laws-output').textContent.startsWith(b)", arg=begins)
-        text = page.inner_text("#laws-output")
+        page.wait_for_function("b => document.querySelector('#densities-output').textContent.startsWith(b)", arg=begins)
+        text = page.inner_text("#densities-output")
         right = {"sharpened": 1 / (gamma - (gamma - 1) / wide), "ODE": wide ** (1 - gamma),
                  "SDE": (wide - wide ** (2 - 2 * gamma)) / ((2 * gamma - 1) * (wide - 1))}  # fmt: skip
         for name, value in right.items():
             derived, found = map(float, TEXT.findall(text.split(name + " ", 1)[1])[:2])
             assert derived == pytest.approx(value, rel=6e-4)
             assert found == pytest.approx(value, rel=0.12)  # 2000 squares: a deviation of 3.2%; steps add 3%
-    page.fill("#laws-controls [name=gamma]", "many")
-    assert "Gamma must be a number from 0 to 6, got many." in page.inner_text("#laws-wrong")
+    page.fill("#densities-controls [name=gamma]", "many")
+    assert "Gamma must be a number from 0 to 6, got many." in page.inner_text("#densities-wrong")
