@@ -32,7 +32,7 @@ SCALES = {
     ADM: (0.5, 1.0, 3.0, 10.0),  # 0 is off, and that is the conditional net
     ADM_FREE: (1.0, 3.0, 10.0),
 }
-STEPS = 8
+STEPS = 10
 SAMPLES = 350
 TRAINED = 600
 NOISE = (0.3, 3.0)  # the interval, in sigma / alpha
