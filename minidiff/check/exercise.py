@@ -38,7 +38,10 @@ class Verdict:
         """Nothing: a notebook's check has printed it already."""
 
 
-CHANGED = "changed its input", "A tensor that was given has changed: write x = x + y, not x += y."
+CHANGED = (
+    "changed its input",
+    "A tensor or list that was given has changed: write x = x + y, not x += y, and walk through a list, do not pop it.",
+)
 
 
 class Numbers:
@@ -125,22 +128,25 @@ def is_stub(error: Exception) -> bool:
 
 
 def untouched(answer):
-    """The answer, raising Wrong if it changes a tensor that it is given. Classes and values are as they are."""
+    """The answer, raising Wrong if it changes a tensor or a list that it is given. Classes and values are as they
+    are."""
     if inspect.isclass(answer) or not callable(answer):
         return answer
 
     def called(*args, **options):
-        tensors = [v for v in [*args, *options.values()] if isinstance(v, Tensor)]
-        before = [v.detach().clone() for v in tensors]
+        given = [v for v in [*args, *options.values()] if isinstance(v, Tensor | list)]
+        before = [v.detach().clone() if isinstance(v, Tensor) else v.copy() for v in given]
         found = answer(*args, **options)
-        if not all(_same_bits(a, b) for a, b in zip(tensors, before, strict=True)):
+        if not all(map(_unchanged, given, before)):
             raise Wrong(*CHANGED)
         return found
 
     return called
 
 
-def _same_bits(a: Tensor, b: Tensor) -> bool:
+def _unchanged(a: Tensor | list, b: Tensor | list) -> bool:
+    if isinstance(a, list):
+        return len(a) == len(b) and all(v is w for v, w in zip(a, b, strict=True))
     return a.shape == b.shape and torch.equal(a.detach().nan_to_num(), b.nan_to_num())
 
 
