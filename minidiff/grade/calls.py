@@ -44,7 +44,7 @@ class Peer(Modules, Values):
         self.leaves, self.leaf_ids = {}, {}  # id -> tensor; id(tensor) -> id
         self.records = {}  # number of a call -> its inputs and outputs
         self.generators, self.drawn_from = {}, []
-        self.depth = self.count = 0
+        self.depth = self.count = self.asked = 0
         self.start_modules()
 
     def new_id(self) -> str:
@@ -56,17 +56,21 @@ class Peer(Modules, Values):
     def ask(self, body: dict, tensors: list[Tensor]) -> tuple[dict, list[Tensor]]:
         """Send, serve the other's calls until the reply comes, and return it. Raises what was raised there."""
         self.depth += 1
+        self.asked = number = self.asked + 1
         try:
             if self.depth > DEEPEST:
                 raise Ended("nested", f"Calls within calls, {DEEPEST} deep.")
-            self.send(body, tensors)
+            self.send({**body, "number": number}, tensors)
             while True:
                 reply, found = self.receive()
-                if reply["do"] == "reply":
-                    return reply, found
-                if reply["do"] == "raise":
+                if reply["do"] not in ("reply", "raise"):
+                    self.serve(reply, found)
+                elif reply.get("to") != number:
+                    raise Ended("forged", "A reply came that was not asked for: does a fork of the process return too?")
+                elif reply["do"] == "raise":
                     raise self.raised(reply)
-                self.serve(reply, found)
+                else:
+                    return reply, found
         finally:
             self.depth -= 1
 
@@ -85,9 +89,9 @@ class Peer(Modules, Values):
         """Answer one message of the other side."""
         try:
             reply, out = {"call": self.on_call, "vjp": self.on_vjp, "get": self.on_get}[body["do"]](body, tensors)
-            self.send({"do": "reply", **reply}, out)
+            self.send({"do": "reply", "to": body.get("number"), **reply}, out)
         except Exception as error:
-            self.send({"do": "raise", **self.told(error)}, [])
+            self.send({"do": "raise", "to": body.get("number"), **self.told(error)}, [])
 
     def on_call(self, body: dict, tensors: list[Tensor]) -> tuple[dict, list[Tensor]]:
         inputs = [tensors[i].requires_grad_() for i in body["needs"]]
@@ -96,7 +100,7 @@ class Peer(Modules, Values):
         options = {name: self.unpack(form, tensors) for name, form in body["options"].items()}
         drawn_from = self.drawn_from
         with torch.set_grad_enabled(body["grad"]):
-            value = self.find(body["of"])(*args, **options)
+            value = self.apply(self.find(body["of"]), args, options)
         out = []
         reply = {"value": self.pack(value, out)}
         needs = [i for i, t in enumerate(out) if t.requires_grad]
@@ -107,6 +111,9 @@ class Peer(Modules, Values):
         reply["call"] = self.keep([*inputs, *hidden], [out[i] for i in needs])
         reply["generators"] = [[known, self.pack(self.generators[known].get_state(), out)] for known in drawn_from]
         return {**reply, "needs": needs, "hidden": [self.leaf_id(v) for v in hidden]}, out
+
+    def apply(self, function, args: list, options: dict):
+        return function(*args, **options)
 
     def on_vjp(self, body: dict, tensors: list[Tensor]) -> tuple[dict, list[Tensor]]:
         """Vector-Jacobian products of an earlier call."""

@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import os
-import resource
 import signal
 import site
 import socket
@@ -61,6 +60,12 @@ def unreadable() -> None:
 def other_user() -> int | None:
     """The user that answers run as: one without an account or rights where this process is root, else None."""
     return USER + os.getpid() % 5000 if os.geteuid() == 0 else None
+
+
+def closed() -> Path | None:
+    """The folder that keeps other users from Python, its libraries or the package, if there is one."""
+    above = {parent for path in _shown() for parent in Path(path).parents}
+    return next((folder for folder in sorted(above) if not os.stat(folder).st_mode & 1), None)
 
 
 # --- namespaces ---
@@ -191,6 +196,8 @@ def confine(seconds: float, memory: int, user: int | None, alone: bool) -> None:
 
 def limit(seconds: float, memory: int, **others: int) -> None:
     """Limit this process's time on a processor, its memory beyond what it has, and what is named by `others`."""
+    import resource  # not on Windows, where only this module's names are read
+
     limits = {"RLIMIT_CPU": int(seconds) + 2, "RLIMIT_CORE": 0} | others
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])

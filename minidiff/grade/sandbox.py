@@ -60,14 +60,17 @@ def isolation(wanted: str = "auto") -> Isolation:
     if wanted not in ("auto", "strong", "none"):
         raise ValueError(f"unknown sandbox {wanted!r}: choose from auto, strong, none")
     if not hasattr(os, "fork"):
-        raise ValueError("grading runs answers in forked processes, which this system has not: use Linux or macOS")
+        raise ValueError("grading forks a process for each answer, which Windows cannot: use Linux, macOS or WSL")
     another = isolate.other_user() is not None
-    if wanted == "none":
-        return Isolation(False, another, ", as asked")
-    failed = _tried()
+    failed = "" if wanted == "none" else _tried()
     if failed and wanted == "strong":
         raise ValueError(f"no namespaces on this machine ({failed}): --sandbox none goes without")
-    return Isolation(not failed, another, f", for namespaces failed ({failed})" if failed else "")
+    if wanted != "none" and not failed:
+        return Isolation(True, another)
+    why = f", for namespaces failed ({failed})" if failed else ", as asked"
+    if another and (folder := isolate.closed()):
+        why += f"; Python or the course lies in {folder}, which that user cannot read, so rare imports of answers fail"
+    return Isolation(False, another, why)
 
 
 def _tried() -> str:

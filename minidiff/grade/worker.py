@@ -36,21 +36,26 @@ class Answer(Peer):
             if body["do"] != "run":
                 return super().serve(body, tensors)
             value, out = _executed(body["source"], body["names"]), []
-            self.send({"do": "reply", "value": self.pack(value, out)}, out)
+            self.send({"do": "reply", "to": body["number"], "value": self.pack(value, out)}, out)
         except Ended:
             raise
         except BaseException as error:
-            self.send({"do": "raise", **self.told(error)}, [])
+            self.send({"do": "raise", "to": body["number"], **self.told(error)}, [])
 
     def on_call(self, body, tensors):
         """As any call, and whether an argument was changed in place or made to ask for gradients."""
+        reply, out = super().on_call(body, tensors)
         given = [form["tensor"] for form in [*body["args"], *body["options"].values()]
                  if isinstance(form, dict) and "tensor" in form]  # fmt: skip
-        before = [raw(tensors[i]) for i in given]
-        reply, out = super().on_call(body, tensors)
-        changed = any(raw(tensors[i]) != was for i, was in zip(given, before, strict=True))
         asks = [i for i in given if tensors[i].requires_grad and i not in body["needs"]]
-        return {**reply, "changed": changed, "asks": asks}, out
+        return {**reply, "changed": self.changed, "asks": asks}, out
+
+    def apply(self, function, args, options):
+        given = [*args, *options.values()]
+        before = list(map(_content, given))
+        value = super().apply(function, args, options)
+        self.changed = list(map(_content, given)) != before
+        return value
 
     def call(self, of: str, args: tuple, options: dict, hidden=()):
         out: list[Tensor] = []
@@ -94,6 +99,11 @@ class Answer(Peer):
         error = super().raised(body)
         error.token = body["token"]
         return error
+
+
+def _content(value):
+    """What must not change of an argument."""
+    return raw(value) if isinstance(value, Tensor) else list(map(id, value)) if isinstance(value, list) else None
 
 
 def _executed(source: str, names: list[str]):
