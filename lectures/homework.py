@@ -4,7 +4,6 @@ build.py calls it; a lecture comes in as its two notebooks, with solutions and w
 """
 
 import ast
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -174,9 +173,9 @@ def wheel(folder: Path) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt"):
         shutil.copy(ROOT / name, copy)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(folder), str(copy)]
-    if importlib.util.find_spec("setuptools"):
-        command.append("--no-build-isolation")  # needs no network
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise ValueError(f"the package's wheel could not be built: {(done.stderr or done.stdout).strip()[-500:]}")
-    return next(folder.glob("*.whl"))
+    for more in (["--no-build-isolation"], []):  # the first needs setuptools 70.1 or newer here, the second a network
+        done = subprocess.run(command + more, capture_output=True, text=True)
+        if done.returncode == 0:
+            return next(folder.glob("*.whl"))
+    said = [line for line in done.stderr.splitlines() if "error:" in line.lower()][-1:]
+    raise ValueError(f'the wheel could not be built, try pip install "setuptools>=70.1": {"".join(said)}')
