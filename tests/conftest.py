@@ -1,11 +1,6 @@
 import contextlib
 import os
-import shutil
 import signal
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
 import pytest
 import torch
@@ -116,32 +111,5 @@ def float64():
 
 
 def pytest_collection_modifyitems(items):
-    """What waits for the notebooks comes last: until then both cores have work."""
-    items.sort(key=lambda item: item.name.startswith("test_notebook_runs"))
-
-
-def pytest_collection_finish(session):
-    """The lectures' notebooks that test_lectures asks for run beside all other tests, one after the other, on another
-    core: half of the suite's time is else one core's."""
-    asked = [item for item in session.items if item.name.startswith("test_notebook_runs")]
-    if not asked or session.config.option.collectonly:
-        return
-    chosen, folder = [item.callspec.params["source"].stem for item in asked], Path(tempfile.mkdtemp())
-    command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600",
-               "-p", "no:cacheprovider", "-W", "default", f"--junitxml={folder / 'cells.xml'}",
-               *(f"{stem}.ipynb" for stem in chosen)]  # fmt: skip
-    environment = os.environ | {"MINIDIFF_MODE": "smoke", "MINIDIFF_DATA": str(folder / "data")}
-    with open(folder / "said.txt", "w", encoding="utf-8") as said:
-        process = subprocess.Popen(
-            command, cwd=asked[0].path.parents[1] / "lectures", env=environment, stdout=said, stderr=said
-        )
-    session.config.notebooks = process, chosen, folder
-
-
-def pytest_unconfigure(config):
-    """Nothing is left running or lying about."""
-    if hasattr(config, "notebooks"):
-        process, _, folder = config.notebooks
-        process.kill()
-        process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+    """The longest tests come first, so that no core waits for one of them at the end."""
+    items.sort(key=lambda item: not item.name.startswith("test_notebook_runs"))
