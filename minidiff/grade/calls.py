@@ -53,6 +53,12 @@ class Peer(Modules, Values):
 
     # --- asking ---
 
+    def call_body(self, of: str, args: tuple, options: dict) -> tuple[dict, list[Tensor]]:
+        """The message that calls an object of the other side, and its tensors."""
+        out: list[Tensor] = []
+        body = {"do": "call", "of": of, "grad": torch.is_grad_enabled(), "args": [self.pack(v, out) for v in args]}
+        return {**body, "options": {name: self.pack(v, out) for name, v in options.items()}}, out
+
     def ask(self, body: dict, tensors: list[Tensor]) -> tuple[dict, list[Tensor]]:
         """Send, serve the other's calls until the reply comes, and return it. Raises what was raised there."""
         self.depth += 1
@@ -166,7 +172,7 @@ class Peer(Modules, Values):
     def leaf(self, known, dtype: str, shape: list[int]) -> Tensor:
         """The leaf of that name; a stand-in for one of the other side's, of which only the gradient counts."""
         if isinstance(known, list):
-            return self.parameter(*known)
+            return self.modules[known[0]]._parameters[known[1]]
         if known not in self.leaves:
             zero = torch.zeros((), dtype=getattr(torch, dtype))
             self.leaves[known] = zero.expand(shape).requires_grad_()

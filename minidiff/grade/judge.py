@@ -29,14 +29,9 @@ class Judge(Peer):
         return self.unpack(reply["value"], tensors)
 
     def call(self, of: str, args: tuple, options: dict, hidden=()):
-        out: list[Tensor] = []
-        body = {"do": "call", "of": of, "grad": torch.is_grad_enabled(), "hidden": None}
-        body |= {
-            "args": [self.pack(v, out) for v in args],
-            "options": {k: self.pack(v, out) for k, v in options.items()},
-        }
-        body["needs"] = [i for i, t in enumerate(out) if t.requires_grad]
-        reply, tensors = self.ask(body, out)
+        body, out = self.call_body(of, args, options)
+        needs = [i for i, t in enumerate(out) if t.requires_grad]
+        reply, tensors = self.ask({**body, "needs": needs, "hidden": None}, out)
         if reply["changed"]:
             raise Wrong(*CHANGED)
         for i in reply["asks"]:
@@ -44,7 +39,7 @@ class Judge(Peer):
         for known, state in reply["generators"]:
             self.generators[known].set_state(self.unpack(state, tensors))
         if reply["call"]:
-            inputs = [out[i] for i in body["needs"]] + [self.leaf(*leaf) for leaf in reply["hidden"]]
+            inputs = [out[i] for i in needs] + [self.leaf(*leaf) for leaf in reply["hidden"]]
             with torch.enable_grad():
                 tied = Tied.apply(self, reply["call"], [tensors[i] for i in reply["needs"]], *inputs)
             for i, t in zip(reply["needs"], tied, strict=True):

@@ -58,16 +58,10 @@ class Answer(Peer):
         return value
 
     def call(self, of: str, args: tuple, options: dict, hidden=()):
-        out: list[Tensor] = []
-        grad = torch.is_grad_enabled()
-        body = {"do": "call", "of": of, "grad": grad}
-        body |= {
-            "args": [self.pack(v, out) for v in args],
-            "options": {k: self.pack(v, out) for k, v in options.items()},
-        }
+        body, out = self.call_body(of, args, options)
         hidden = [*hidden, *(p for p in getattr(self.modules.get(of), "parameters", list)() if p.requires_grad)]
         transformed = any(map(_functorch.is_functorch_wrapped_tensor, out))
-        if not transformed and not (grad and any(t.requires_grad for t in [*out, *hidden])):
+        if not transformed and not (body["grad"] and any(t.requires_grad for t in [*out, *hidden])):
             reply, tensors = self.ask({**body, "needs": [], "hidden": []}, out)
         else:
             needs = [i for i, t in enumerate(out) if t.is_floating_point()]
