@@ -40,11 +40,6 @@ that stand above it on the left margin; nothing else in the notebook is run when
 on are then others. What a cell prints, and whether a check was run, does not count."""
 
 
-def chosen(only: str) -> list[str]:
-    """The exercises that a text names (see check.chosen), all if it is empty."""
-    return check.chosen(only) if only.strip() else list(check.EXERCISES)
-
-
 def asked(cell) -> str:
     """The text of an exercise, from the heading of its section on."""
     before, mark, after = cell.source.rpartition("### Exercise ")

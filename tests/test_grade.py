@@ -172,7 +172,7 @@ def test_progress(tmp_path, capsys):
     (["grade", "hw", "--memory", "much"], "--memory is a size as 2GiB or 500MiB, not 'much'"),
     (["grade", "hw", "--memory", "1KiB"], "is too little"),
     (["grade", "hw", "--only", "99.1"], "there is no exercise '99.1': choose from 00.1"),
-    (["grade", "hw", "--only", " "], "--only names no exercise"),
+    (["grade", "hw", "--only", " "], "no exercise is named"),
     (["grade", "hw", "--seed", "-1"], "a seed is a whole number"),
     (["grade", "empty"], "holds no submissions"),
     (["grade", "none"], "no submission in none defines one of the course's exercises"),

@@ -40,13 +40,6 @@ def dies_with_parent() -> None:
     prctl(_PDEATHSIG, signal.SIGKILL)
 
 
-def started() -> None:
-    """At the beginning of a process for an answer, which comes from one that waits for none and may not be read."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    dies_with_parent()
-    prctl(_DUMPABLE, 1)  # so that its files in /proc, and what it writes there, are its user's
-
-
 def adopts_orphans() -> None:
     """What descendants leave running becomes a child of this process."""
     prctl(_SUBREAPER, 1)
@@ -68,7 +61,25 @@ def closed() -> Path | None:
     return next((folder for folder in sorted(above) if not os.stat(folder).st_mode & 1), None)
 
 
-# --- namespaces ---
+# --- an answer's process ---
+
+
+def start(folder: str, life: Callable[[], None]) -> None:
+    """Fork a process that runs `life` in the folder."""
+    if os.fork() == 0:
+        try:
+            _started()
+            os.chdir(folder)
+            life()
+        finally:
+            os._exit(0)
+
+
+def _started() -> None:
+    """The process comes from one that waits for none and may not be read."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    dies_with_parent()
+    prctl(_DUMPABLE, 1)  # so that its files in /proc, and what it writes there, are its user's
 
 
 def start_alone(folder: str, user: int | None, life: Callable[[], None]) -> int:
@@ -82,7 +93,7 @@ def start_alone(folder: str, user: int | None, life: Callable[[], None]) -> int:
     if pid == 0:
         try:
             ours.close()
-            started()
+            _started()
             _libc("unshare", _NEW)
             theirs.sendall(b"x")
             if not theirs.recv(1):

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from .wire import known_as, raw
+from .wire import class_named, raw
 
 
 class Mirror(nn.Module):
@@ -32,7 +32,7 @@ class Modules:
         if "type" not in form:
             return self.modules[form["id"]]
         linear = form["type"] == "Linear"
-        module = nn.Linear.__new__(nn.Linear) if linear else known_as(form["type"], Mirror).__new__(Mirror)
+        module = nn.Linear.__new__(nn.Linear) if linear else class_named(form["type"], Mirror).__new__(Mirror)
         nn.Module.__init__(module)
         for kind, name, packed, needs in form["tensors"]:
             t = self.unpack(packed, tensors)

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import tempfile
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ import torch
 from . import isolate
 from .worker import Answer, OwnVersion
 
-_GONE = ("lectures", "experiments", "tests", "mutants", "minidiff.check", "minidiff.grade")
+_HIDDEN = ("lectures", "experiments", "tests", "mutants", "minidiff.check", "minidiff.grade")
 _LOUD = {"antigravity", "this", "idlelib", "lib2to3", "test", "tkinter", "turtle", "turtledemo"}  # they show something
 _USUAL = (
     "scipy.stats", "scipy.linalg", "scipy.integrate", "scipy.optimize", "scipy.special",
@@ -101,19 +102,12 @@ def serve(control: socket.socket) -> None:
         if not data:
             return
         order = json.loads(data)
-        start = isolate.start_alone if order["alone"] else _start
-        start(order["folder"], order["user"], lambda: _live(descriptors[0], order))  # noqa: B023 - called at once
+        life = partial(_live, descriptors[0], order)
+        if order["alone"]:
+            isolate.start_alone(order["folder"], order["user"], life)
+        else:
+            isolate.start(order["folder"], life)
         os.close(descriptors[0])
-
-
-def _start(folder: str, user: int | None, life) -> None:
-    if os.fork() == 0:
-        try:
-            isolate.started()
-            os.chdir(folder)
-            life()
-        finally:
-            os._exit(0)
 
 
 def _live(descriptor: int, order: dict) -> None:
@@ -139,16 +133,16 @@ def _bare(descriptor: int) -> None:
     os.environ.update(HOME=os.getcwd(), TMPDIR=os.getcwd(), OMP_NUM_THREADS="1", MPLBACKEND="agg")
     for name in ("stdin", "stdout", "stderr"):
         setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115
-    sys.meta_path.insert(0, Gone())
-    for name in [n for n in sys.modules if n.startswith(_GONE)]:
+    sys.meta_path.insert(0, Hidden())
+    for name in [n for n in sys.modules if n.startswith(_HIDDEN)]:
         del sys.modules[name]
 
 
-class Gone:
+class Hidden:
     """Finds no module that holds checks or solutions."""
 
     def find_spec(self, name: str, path=None, target=None):
-        if any(name == gone or name.startswith(gone + ".") for gone in _GONE):
+        if any(name == gone or name.startswith(gone + ".") for gone in _HIDDEN):
             raise ModuleNotFoundError(f"there is no module {name!r} for answers", name=name)
 
 

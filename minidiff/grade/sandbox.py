@@ -117,10 +117,10 @@ class Workers:
     def judge(self, exercise: Exercise, program, seed: int) -> Verdict:
         """The verdict on a Program (source, names), tried on numbers drawn from the seed. Never raises for anything
         that an answer does: its key is then "time", "memory", "died", "too large", "syntax", "raised" or the like."""
-        asked = {"id": exercise.id, "source": program.source, "names": list(program.names), "seed": seed}
-        asked |= {"seconds": self.limits.seconds, "memory": self.limits.memory, "alone": self.isolated.alone}
+        task = {"id": exercise.id, "source": program.source, "names": list(program.names), "seed": seed}
+        task |= {"seconds": self.limits.seconds, "memory": self.limits.memory, "alone": self.isolated.alone}
         with self.lock:
-            found = self._asked(json.dumps(asked))
+            found = self._asked(json.dumps(task))
             if found is None or found["last"]:
                 self.__exit__()
             if found is None:

@@ -5,6 +5,7 @@ texts, tensors and collections of these are copied; what can be called stays whe
 """
 
 import json
+import math
 import struct
 from dataclasses import astuple
 from fractions import Fraction
@@ -73,7 +74,7 @@ def receive(sock, largest: int) -> tuple[dict, list[Tensor]]:
         tensors, place = [], 0
         for name, shape in body["tensors"]:
             dtype = _DTYPES[name]
-            count = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 1
+            count = math.prod(map(int, shape))
             end = place + count * dtype.itemsize
             if count < 0 or any(n < 0 for n in shape) or end > size:
                 raise ValueError("more numbers than bytes")
@@ -166,9 +167,9 @@ class Values:
             if "names" not in form:
                 return values
             name, *names = form["names"]
-            return _told(known_as(name, tuple)(values), zip(names, values, strict=True))
+            return _with(class_named(name, tuple)(values), zip(names, values, strict=True))
         if tag == "thing":
-            return _told(known_as(body, Thing)(), [(k, self.unpack(v, tensors)) for k, v in form["has"]])
+            return _with(class_named(body, Thing)(), [(k, self.unpack(v, tensors)) for k, v in form["has"]])
         return self.unpack_object(tag, body, tensors)
 
 
@@ -183,12 +184,12 @@ _READ = {
 }
 
 
-def known_as(name: str, base: type) -> type:
+def class_named(name: str, base: type) -> type:
     """A class of this name, as messages to students say it."""
     return type(name if name.isidentifier() and len(name) < 60 else base.__name__, (base,), {})
 
 
-def _told(found, attributes):
+def _with(found, attributes):
     """An object with these attributes, names and values."""
     vars(found).update({k: v for k, v in attributes if not k.startswith("_")})
     return found

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._C import _functorch
 
 from .calls import Peer
-from .gradients import Asked
+from .gradients import Call
 from .wire import LARGEST, Ended, public, raw
 
 FILE = "<answer>"
@@ -40,7 +40,7 @@ class Answer(Peer):
         except Ended:
             raise
         except BaseException as error:
-            self.send({"do": "raise", "to": body["number"], **self.told(error)}, [])
+            self.send({"do": "raise", "to": body["number"], **self.pack_error(error)}, [])
 
     def on_call(self, body, tensors):
         """As any call, and whether an argument was changed in place or made to ask for gradients."""
@@ -67,7 +67,7 @@ class Answer(Peer):
             needs = [i for i, t in enumerate(out) if t.is_floating_point()]
             body |= {"grad": True, "needs": needs, "hidden": [self.leaf_id(t) for t in hidden]}
             box = SimpleNamespace(body=body)
-            *tensors, _ = Asked.apply(self, box, len(out), *out, *hidden)
+            *tensors, _ = Call.apply(self, box, len(out), *out, *hidden)
             reply = box.reply
         return self.unpack(reply["value"], tensors)
 
@@ -81,16 +81,16 @@ class Answer(Peer):
         form = super().pack_object(value, out) if callable(value) or isinstance(value, torch.Generator) else None
         return form or self.thing(value, public(value), out)
 
-    def told(self, error: BaseException) -> dict:
+    def pack_error(self, error: BaseException) -> dict:
         """With the answer's line, and the check's own number of an exception that it raised itself."""
-        body = super().told(error)
+        body = super().pack_error(error)
         if isinstance(error, RuntimeError) and "allocate memory" in body["words"]:
             body["kinds"] = ["MemoryError"]
         token = getattr(error, "token", None)
         return {**body, "line": _line(error), **({} if token is None else {"token": token})}
 
-    def raised(self, body):
-        error = super().raised(body)
+    def unpack_error(self, body):
+        error = super().unpack_error(body)
         error.token = body["token"]
         return error
 
