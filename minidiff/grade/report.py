@@ -50,10 +50,8 @@ def missing(exercise: Exercise) -> Verdict:
 def enter(results: dict, verdict: Verdict) -> None:
     """Put a verdict into the results, and add up."""
     (test,) = [t for t in results["tests"] if t["number"] == verdict.id]
-    test["score"] = verdict.points
-    test["status"] = "passed" if verdict.ok else "failed"
-    test["output"] = clean(verdict.text)
-    test["tags"] = [clean(verdict.key)]
+    test |= {"score": verdict.points, "status": "passed" if verdict.ok else "failed"}
+    test |= {"output": clean(verdict.text), "tags": [clean(verdict.key)]}
     results["score"] = sum(t["score"] for t in results["tests"])
 
 
