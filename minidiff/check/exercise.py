@@ -73,6 +73,10 @@ class Exercise:
         self.names = names or (name,)  # of what the answer is made: more than one where it is a tuple of functions
         self.parts: list[tuple[str, Callable]] = []
 
+    @property
+    def worth(self) -> str:
+        return "1 point" if self.points == 1 else f"{self.points} points"
+
     def part(self, title: str) -> Callable:
         """Adds the decorated function as the next part."""
 
@@ -105,17 +109,16 @@ class Exercise:
 
     def ended(self, key: str, message: str) -> Verdict:
         """The verdict on an answer that could not be judged to its end."""
-        head = f"Exercise {self.id} {self.name}: not judged to its end (0 of {self.points} points)"
+        head = f"Exercise {self.id} {self.name}: not judged to its end (0 of {self.worth})"
         text = "\n".join([head, *(f"    {line}" for line in message.splitlines()), f"  See {self.see}."])
         return Verdict(self.id, self.name, False, 0, key, text)
 
     def _verdict(self, passed: list[str], failed: str, key: str, message: str, answer=None) -> Verdict:
         ok, head = key == "right", f"Exercise {self.id} {self.name}: "
         if ok or key == "not written":
-            points = "1 point" if self.points == 1 else f"{self.points} points"
-            text = head + (f"right, {points}" if ok else f"{message} (0 of {points})")
+            text = head + (f"right, {self.worth}" if ok else f"{message} (0 of {self.worth})")
             return Verdict(self.id, self.name, ok, self.points * ok, key, text, answer)
-        lines = [head + f"not right yet (0 of {self.points} points)", *(f"  passed: {title}" for title in passed)]
+        lines = [head + f"not right yet (0 of {self.worth})", *(f"  passed: {title}" for title in passed)]
         lines += [f"  failed: {failed}", *(f"    {line}" for line in message.splitlines())]
         if later := [title for title, _ in self.parts[len(passed) + 1 :]]:
             lines.append(f"  not tried: {'; '.join(later)}")

@@ -42,7 +42,7 @@ def blank(exercises: list[Exercise], seed: int, digest: str = "") -> dict:
 def missing(exercise: Exercise) -> Verdict:
     """The verdict where there is no answer."""
     names = " and ".join(exercise.names)
-    text = (f"Exercise {exercise.id} {exercise.name}: no answer found (0 of {exercise.points} points): define {names} "
+    text = (f"Exercise {exercise.id} {exercise.name}: no answer found (0 of {exercise.worth}): define {names} "
             "at the top level of a code cell")  # fmt: skip
     return Verdict(exercise.id, exercise.name, False, 0, "missing", text)
 
