@@ -40,7 +40,8 @@ def test_commands_and_options_exist(capsys):
         with pytest.raises(SystemExit):
             cli.main([name, "--help"])
     known = set(re.findall(r"--[a-z]+", capsys.readouterr().out))
-    known |= set(re.findall(r"--[a-z]+", (LECTURES / "build.py").read_text()))
+    scripts = [LECTURES / "build.py", LECTURES.parent / "site" / "build.py"]
+    known |= {option for script in scripts for option in re.findall(r"--[a-z]+", script.read_text())}
     known |= {"--seed", "--force", "--help", "--index"}  # of variants.py, nbgrader, python and pip
     assert set(re.findall(r"-m minidiff (\w+)", TEXT)) == {"grade"}
     assert len(re.findall(r"--[a-z]+", TEXT)) > 15 and not set(re.findall(r"(?<!-)--[a-z]+", TEXT)) - known

@@ -4,7 +4,6 @@ It runs no line of a student's. What it forks shuts itself in (isolate.py) and t
 """
 
 import gc
-import importlib
 import itertools
 import json
 import os
@@ -79,7 +78,7 @@ def warm() -> None:
 def _import_all(name: str) -> None:
     """A module and what is in it, as far as this system has it."""
     try:
-        module = importlib.import_module(name)
+        module = pkgutil.resolve_name(name)
     except Exception:
         return
     for inner in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
