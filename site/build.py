@@ -67,15 +67,15 @@ def compose(source: Path, solutions: bool) -> None:
 
 def in_page() -> str:
     """What can be tried without installing anything: the pages that have something to try, as they introduce it."""
-    lines = ["## In this page, nothing to install", ""]
+    lines = ["## Try it here, with nothing to install", ""]
     for name in [*INTERACTIVE, "quiz"]:
         path = HERE / f"{name}.md"
         if name == "quiz":
-            lines.append("- [Quiz](/quiz.md): 30 questions over the whole course; a wrong answer gets its own hint.")
+            lines.append("- [Quiz](/quiz.md). Questions over the whole course; a wrong answer gets a hint of its own.")
         elif path.exists():
             title, said = re.search(r"^# (.+)\n+((?:[^\n]+\n)+)", path.read_text(encoding="utf-8"), re.M).groups()
             sentence = re.split(r"(?<=[.:?!])\s", said.replace("\n", " ").strip())[0]
-            lines.append(f"- [{title}](/{name}.md): {sentence[0].lower()}{sentence[1:]}")
+            lines.append(f"- [{title}](/{name}.md). {sentence}")
     return "\n".join(lines) + "\n"
 
 

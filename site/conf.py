@@ -8,6 +8,7 @@ exclude_patterns = ["fragments", "files"]
 nb_execution_mode = "off"  # pages show what is committed
 nb_ipywidgets_js = {}  # they would come from elsewhere
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables that cells show
 myst_enable_extensions = ["dollarmath", "amsmath", "attrs_inline", "attrs_block", "deflist", "colon_fence"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header", "toc.not_included"]  # a docstring may begin at any level

@@ -109,7 +109,7 @@ def page(name: str) -> str:
 
 def first_sentence(name: str) -> str:
     text = ast.get_docstring(ast.parse(files(name)[0].read_text(encoding="utf-8"))) or ""
-    return plain(re.split(r"(?<=[.:?])\s", text.replace("\n", " "), maxsplit=1)[0])
+    return plain(re.split(r"(?<=[.?])\s|\n\n", text, maxsplit=1)[0].replace("\n", " "))
 
 
 def index() -> str:

@@ -28,7 +28,9 @@ def finished(tag: str, folder: Path) -> str:
     with Image.open(path) as picture:
         width, height = picture.size
     tag = re.sub(r' style="[^"]*"| (?:width|height)="[^"]*"', "", tag)
-    tag = tag.replace("<img ", f'<img width="{width}" height="{height}" loading="lazy" decoding="async" ', 1)
+    wide = f'class="wide" style="--own: {width}px" ' if width > 600 and width > 2 * height else ""  # panels in a row
+    wide = "" if "class=" in tag else wide
+    tag = tag.replace("<img ", f'<img width="{width}" height="{height}" loading="lazy" decoding="async" {wide}', 1)
     if path.suffix != ".gif":
         return tag.replace(path.name, lighter(path).name)
     stopped = name.removesuffix(path.name) + still(path).name
@@ -58,12 +60,19 @@ def unused(static: Path) -> None:
     style.write_text(re.sub(rule, "", re.sub(font, "", text, flags=re.I)), encoding="utf-8")
 
 
+def named(text: str) -> str:
+    """A page whose search button is called what it shows, and whose fold in the contents has a name."""
+    text = re.sub(r'(<button class="btn search-button-field[^>]*?) aria-label="[^"]*"', r"\1", text)
+    return text.replace('<summary><span class="toctree', '<summary aria-label="Pages of it"><span class="toctree')
+
+
 def finish(out: Path) -> None:
     """Rewrite the pages that Sphinx wrote to `out`."""
     unused(out / "_static")
     for page in out.rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
+        text = named(page.read_text(encoding="utf-8"))
         text = re.sub(r"<img [^>]*>", lambda match, page=page: finished(match[0], page.parent), text)
+        text = re.sub(r"<thead>(?:\s|</?(?:tr|th|p)[^>]*>)*</thead>", "", text)  # a table without headings
         if page.name != "search.html":  # the index of all words is for who searches
             text = re.sub(
                 r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>', "", text

@@ -84,6 +84,11 @@ def test_figures_have_the_words_of_their_cells(parts):
         assert cells and not [c.metadata["alt"] for c in cells if " ".join(c.metadata["alt"].split()) not in shown]
 
 
+def test_tables_that_cells_show_are_tables(site):
+    text = (site / "lectures" / "09_cifar10.html").read_text(encoding="utf-8")
+    assert text.count("<table") >= 5 and "| ---" not in text and "| —" not in text
+
+
 def test_it_is_light_enough_to_be_kept(site):
     assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) <= WHOLE
 
@@ -129,6 +134,7 @@ def test_axe_finds_nothing_serious(browser, address, site, width, scheme):
     for name in names(site):
         page.goto(address + name)
         page.evaluate("() => window.MathJax?.startup?.promise")
+        page.evaluate("() => document.querySelectorAll('.bd-article details').forEach((part) => (part.open = true))")
         page.add_script_tag(path=AXE)
         results = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
         for violation in results["violations"]:
@@ -238,6 +244,11 @@ def test_dark_mode_is_dark(open_page):
 def test_the_cheat_sheet_prints_on_one_page(open_page):
     page = open_page("cheatsheet.html")
     assert page.locator(".sheet .box").count() == 10
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 702, "height": 1032})  # A4 without its margins
+    for part in page.locator(".sheet mjx-container, .sheet table").all():  # nothing is cut off, or leaves its box
+        box = part.locator("xpath=ancestor::div[contains(@class, 'box')]").bounding_box()
+        assert part.bounding_box()["x"] + part.bounding_box()["width"] <= box["x"] + box["width"]
     pdf = page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
 
