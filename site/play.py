@@ -39,31 +39,31 @@ def normal(n: int, generator) -> torch.Tensor:
 # --- exact samples, as mixtures.mjs draws them ---
 
 
-def exact_samples(law: GaussianMixture, n: int, generator, labels=None) -> torch.Tensor:
+def exact_samples(gmm: GaussianMixture, n: int, generator, labels=None) -> torch.Tensor:
     """A sample of each of labels (n,), or n of any class."""
     u, z = torch.rand(n, generator=generator, dtype=torch.float64), normal(n, generator)
-    mine = law.weights.expand(n, -1)
+    mine = gmm.weights.expand(n, -1)
     if labels is not None:
-        mine = mine * (law.labels == labels[:, None])
+        mine = mine * (gmm.labels == labels[:, None])
     sums = mine.cumsum(1)
-    k = (sums <= u[:, None] * sums[:, -1:]).sum(1).clamp(max=len(law.weights) - 1)
-    return law.means[k] + (torch.linalg.cholesky(law.covariances)[k] @ z[..., None])[..., 0]
+    k = (sums <= u[:, None] * sums[:, -1:]).sum(1).clamp(max=len(gmm.weights) - 1)
+    return gmm.means[k] + (torch.linalg.cholesky(gmm.covariances)[k] @ z[..., None])[..., 0]
 
 
-def log_class(law: GaussianMixture, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def log_class(gmm: GaussianMixture, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """log p(c | x) for each x (N, 2) and its label c."""
-    share = torch.stack([law.weights[law.labels == c].sum() for c in range(int(law.labels.max()) + 1)])
-    each = torch.stack([law.given(c).log_prob(x) + share[c].log() for c in range(len(share))], 1)
+    share = torch.stack([gmm.weights[gmm.labels == c].sum() for c in range(int(gmm.labels.max()) + 1)])
+    each = torch.stack([gmm.given(c).log_prob(x) + share[c].log() for c in range(len(share))], 1)
     return each.log_softmax(1).gather(1, labels[:, None])[:, 0]
 
 
-def sharpened_samples(law: GaussianMixture, labels, gamma: float, generator) -> torch.Tensor:
+def sharpened_samples(gmm: GaussianMixture, labels, gamma: float, generator) -> torch.Tensor:
     """A sample of p(x) p(c | x)^gamma for each label c, by rejection: see sampleSharpened in mixtures.mjs."""
     found, waiting = torch.zeros(len(labels), 2, dtype=torch.float64), torch.ones(len(labels), dtype=torch.bool)
     while waiting.any():
-        x = exact_samples(law, len(labels), generator, labels if gamma >= 1 else None)
+        x = exact_samples(gmm, len(labels), generator, labels if gamma >= 1 else None)
         u = torch.rand(len(labels), generator=generator, dtype=torch.float64)
-        kept = waiting & (u.log() < log_class(law, x, labels) * (gamma - 1 if gamma >= 1 else gamma))
+        kept = waiting & (u.log() < log_class(gmm, x, labels) * (gamma - 1 if gamma >= 1 else gamma))
         found[kept], waiting = x[kept], waiting & ~kept
     return found
 
@@ -108,25 +108,25 @@ def run(state: dict, learned: bool = False) -> torch.Tensor:
     return last(draws[name]())
 
 
-def log_density(law: GaussianMixture, x: torch.Tensor, labels) -> torch.Tensor:
+def log_density(gmm: GaussianMixture, x: torch.Tensor, labels) -> torch.Tensor:
     """log p(x | c) for each x (N, 2) and its label c, or log p(x)."""
     if labels is None:
-        return law.log_prob(x)
-    each = torch.stack([law.given(c).log_prob(x) for c in range(int(law.labels.max()) + 1)], 1)
+        return gmm.log_prob(x)
+    each = torch.stack([gmm.given(c).log_prob(x) for c in range(int(gmm.labels.max()) + 1)], 1)
     return each.gather(1, labels[:, None])[:, 0]
 
 
 def measures(state: dict) -> dict[str, float]:
     """What the page says of a run: see `measures` in run.mjs."""
     state = DEFAULTS | state
-    law, labels, n = mixture(state["data"]), labels_of(state), state["n"]
+    gmm, labels, n = mixture(state["data"]), labels_of(state), state["n"]
     generator, ends = seeded(state["seed"] + 1000), run(state)
-    real, more = (exact_samples(law, n, generator, labels) for _ in range(2))
-    edge = log_density(law, real, labels).sort().values[n // 100]
+    real, more = (exact_samples(gmm, n, generator, labels) for _ in range(2))
+    edge = log_density(gmm, real, labels).sort().values[n // 100]
     found = {
         "exact": sliced_wasserstein(ends, real),
         "floor": sliced_wasserstein(more, real),
-        "outside": (log_density(law, ends, labels) < edge).double().mean().item(),
+        "outside": (log_density(gmm, ends, labels) < edge).double().mean().item(),
         "spread": ends.square().sum(1).mean().sqrt().item(),
         "spread_of_data": real.square().sum(1).mean().sqrt().item(),
     }
@@ -134,9 +134,9 @@ def measures(state: dict) -> dict[str, float]:
         by_net = run(state, learned=True)
         found["net"] = sliced_wasserstein(by_net, real)
         found["apart"] = (ends - by_net).square().sum(1).mean().sqrt().item()
-        found["outside_net"] = (log_density(law, by_net, labels) < edge).double().mean().item()
+        found["outside_net"] = (log_density(gmm, by_net, labels) < edge).double().mean().item()
     if labels is not None:
-        sharp = sharpened_samples(law, labels, state["gamma"], seeded(state["seed"] + 2000))
+        sharp = sharpened_samples(gmm, labels, state["gamma"], seeded(state["seed"] + 2000))
         found["sharpened"] = sliced_wasserstein(ends, sharp)
     return found
 
@@ -180,12 +180,12 @@ def runs() -> list[dict]:
 
 def values(name: str) -> dict:
     """Of a mixture at POINTS: exact predictions at two noise levels, score, densities, and what its net predicts."""
-    law, path = mixture(name), SCHEDULES["vp"]()
+    gmm, path = mixture(name), SCHEDULES["vp"]()
     labels, model, learned = torch.arange(len(POINTS)) % 2, MixtureDenoiser(mixture(name), path), net(name, path)
-    found = {"log_prob": law.log_prob(POINTS).tolist(), "score": law.score(POINTS).flatten().tolist(), "at": [],
-             "log_sharpened": [(law.log_prob(POINTS) + g * log_class(law, POINTS, labels)).tolist() for g in SHARPENED],
-             "samples": exact_samples(law, 8, seeded(5), labels.repeat(2)[:8]).flatten().tolist(),
-             "sharpened_samples": [sharpened_samples(law, torch.arange(8) % 2, g, seeded(6)).flatten().tolist()
+    found = {"log_prob": gmm.log_prob(POINTS).tolist(), "score": gmm.score(POINTS).flatten().tolist(), "at": [],
+             "log_sharpened": [(gmm.log_prob(POINTS) + g * log_class(gmm, POINTS, labels)).tolist() for g in SHARPENED],
+             "samples": exact_samples(gmm, 8, seeded(5), labels.repeat(2)[:8]).flatten().tolist(),
+             "sharpened_samples": [sharpened_samples(gmm, torch.arange(8) % 2, g, seeded(6)).flatten().tolist()
                                    for g in SHARPENED]}  # fmt: skip
     for t in (0.1, 0.6):
         t = torch.tensor(t, dtype=torch.float64)
@@ -197,15 +197,27 @@ def values(name: str) -> dict:
     return found
 
 
+def grids() -> dict:
+    return {name: {n: schedule().grid(n).tolist() for n in (1, 2, 12)} for name, schedule in SCHEDULES.items()}
+
+
+def noise() -> dict:
+    """The first of what some seeds draw."""
+    return {
+        seed: {
+            "normal": normal(20, seeded(seed)).flatten().tolist(),
+            "uniform": torch.rand(5, generator=seeded(seed), dtype=torch.float64).tolist(),
+            "normal32": torch.randn(40, generator=seeded(seed)).tolist(),
+        }
+        for seed in (0, 1, 9999)
+    }
+
+
 def numbers() -> dict:
     """All of play.json."""
-    grids = {name: {n: schedule().grid(n).tolist() for n in (1, 2, 12)} for name, schedule in SCHEDULES.items()}
-    noise = {seed: {"normal": normal(20, seeded(seed)).flatten().tolist(),
-                    "uniform": torch.rand(5, generator=seeded(seed), dtype=torch.float64).tolist(),
-                    "normal32": torch.randn(40, generator=seeded(seed)).tolist()} for seed in (0, 1, 9999)}  # fmt: skip
     return {
-        "grids": grids,
-        "noise": noise,
+        "grids": grids(),
+        "noise": noise(),
         "points": POINTS.flatten().tolist(),
         "sharpened": SHARPENED,
         "values": {name: values(name) for name in WIDTHS},

@@ -49,12 +49,12 @@ def seeded(seed: int) -> torch.Generator:
 
 def trained(name: str, steps: int = 6000) -> Denoiser:
     with torch.random.fork_rng():
-        law, path = mixture(name), SCHEDULES["vp"]()
-        law = law.to(torch.zeros(1))
-        classes, spread = int(law.labels.max()) + 1, law.sample(4096, seeded(0)).std().item()
+        gmm, path = mixture(name), SCHEDULES["vp"]()
+        gmm = gmm.to(torch.zeros(1))
+        classes, spread = int(gmm.labels.max()) + 1, gmm.sample(4096, seeded(0)).std().item()
         model = Denoiser(build("mlp", (2,), classes, width=WIDTHS[name]), path, "edm", round(spread, 3))
         state = new_state(model, 0)
-        batches = (law.sample_labelled(512, state.generator) for _ in range(steps))
+        batches = (gmm.sample_labelled(512, state.generator) for _ in range(steps))
         *_, end = train(model, batches, steps, state=state, times=lognormal_times, p_uncond=0.2)
     return end.ema
 
@@ -69,15 +69,18 @@ def packed(model: Denoiser) -> dict:
             "float16": base64.b64encode(numbers).decode()}  # fmt: skip
 
 
-def net(name: str, path) -> Denoiser:
-    """The net of nets.json, in float64, on a schedule."""
-    parts = json.loads((HERE / "nets.json").read_text())[name]
+def unpacked(name: str, parts: dict, path) -> Denoiser:
+    """A packed net, in float64, on a schedule."""
     shapes = {k: torch.Size(v) for k, v in parts["shapes"].items()}
     flat = torch.from_numpy(np.frombuffer(base64.b64decode(parts["float16"]), "<f2").astype(np.float64))
     pieces = flat.split([shape.numel() for shape in shapes.values()])
     weights = {k: piece.reshape(shape) for (k, shape), piece in zip(shapes.items(), pieces, strict=True)}
     weights["emb.noise.0.frequencies"] = torch.tensor(parts["frequencies"], dtype=torch.float64)
-    classes = shapes["emb.label.weight"][0] - 1
-    empty = build("mlp", (2,), classes, width=WIDTHS[name]).double()
+    empty = build("mlp", (2,), shapes["emb.label.weight"][0] - 1, width=WIDTHS[name]).double()
     empty.load_state_dict(weights)
     return Denoiser(empty, path, "edm", parts["sigma_data"]).eval().requires_grad_(False)
+
+
+def net(name: str, path) -> Denoiser:
+    """The net of nets.json."""
+    return unpacked(name, json.loads((HERE / "nets.json").read_text())[name], path)

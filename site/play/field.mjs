@@ -18,7 +18,7 @@ function centres(size, half) {
 }
 
 /**
- * The density on the grid of what the samples' classes have at t, each class alike, to a sum of 1: of the data for gamma
+ * On the grid, the density at t of the samples' classes, each with the same weight, not normalised: the data's for gamma
  * 1, else sharpened, p(x) p(c|x)^gamma. Without a class it is the data's.
  */
 export function density(state, t, gamma, size) {
@@ -27,10 +27,11 @@ export function density(state, t, gamma, size) {
   const points = centres(size, half);
   const alpha = schedule.alpha(t);
   const sigma = Math.hypot(schedule.sigma(t), half / size); // what is finer than half a square would be missed
-  const total = new Float64Array(size * size);
+  const [total, any] = [new Float64Array(size * size), mixture.logProb(points, alpha, sigma)];
   for (const label of shown(state, mixture)) {
     const labels = label === null ? null : new Int32Array(size * size).fill(label);
-    const logs = labels ? mixture.logSharpened(points, labels, gamma, alpha, sigma) : mixture.logProb(points, alpha, sigma);
+    const mine = labels ? mixture.logJoint(points, labels, alpha, sigma) : any;
+    const logs = mine.map((v, i) => any[i] + gamma * (v - any[i]));
     const most = logs.reduce((a, b) => Math.max(a, b));
     const sum = logs.reduce((a, b) => a + Math.exp(b - most), 0);
     for (let i = 0; i < total.length; i++) total[i] += Math.exp(logs[i] - most) / sum;

@@ -3,7 +3,7 @@
 import { Generator } from "./random.mjs";
 import { SCHEDULES, ddim, grid, guided, heun, langevin, last, start } from "./sampling.mjs";
 
-const STEPS = { ode: 40, sde: 800, langevin: 200 };
+const STEPS = { ode: 120, sde: 800, langevin: 200 };
 const LEVEL = 0.07; // the noise at which Langevin moves: small, so that the sharpened density is that of the data
 
 /** The variances of the sharpened density and of what guided sampling by ODE and by SDE draws (derived in lecture 07). */

@@ -93,10 +93,18 @@ export class GaussianMixture {
     found[i + 1] = -backY / total;
   }
 
+  /** log p(x_t, c) in nats of each point with its own label c, or without labels log p(x_t). */
+  logJoint(points, labels = null, alpha = 1, sigma = 0) {
+    const rows = this.#diffused(alpha, sigma);
+    return Float64Array.from({ length: points.length / 2 }, (_, i) => {
+      const members = labels ? this.members[labels[i]] : this.all;
+      return this.#logSum(rows, members, points[2 * i], points[2 * i + 1]);
+    });
+  }
+
   /** log density in nats of each point under noise: (alpha, sigma) = (1, 0) is the data. */
   logProb(points, alpha = 1, sigma = 0) {
-    const rows = this.#diffused(alpha, sigma);
-    return pointwise(points, (x, y) => this.#logSum(rows, this.all, x, y));
+    return this.logJoint(points, null, alpha, sigma);
   }
 
   #logSum(rows, members, x, y) {
@@ -111,11 +119,8 @@ export class GaussianMixture {
 
   /** log p(c | x_t) of each point for its own label c. */
   logClass(points, labels, alpha = 1, sigma = 0) {
-    const rows = this.#diffused(alpha, sigma);
-    return pointwise(points, (x, y, i) => {
-      const mine = this.#logSum(rows, this.members[labels[i]], x, y);
-      return mine - this.#logSum(rows, this.all, x, y);
-    });
+    const any = this.logProb(points, alpha, sigma);
+    return this.logJoint(points, labels, alpha, sigma).map((v, i) => v - any[i]);
   }
 
   /**
@@ -123,8 +128,8 @@ export class GaussianMixture {
    * score is its slope.
    */
   logSharpened(points, labels, gamma, alpha = 1, sigma = 0) {
-    const logClass = this.logClass(points, labels, alpha, sigma);
-    return this.logProb(points, alpha, sigma).map((v, i) => v + gamma * logClass[i]);
+    const any = this.logProb(points, alpha, sigma);
+    return this.logJoint(points, labels, alpha, sigma).map((v, i) => any[i] + gamma * (v - any[i]));
   }
 
   /** A sample of each label, or n of any class, as { points, labels }. */
@@ -170,9 +175,6 @@ export class GaussianMixture {
     return waiting.length ? null : points;
   }
 }
-
-const pointwise = (points, f) =>
-  Float64Array.from({ length: points.length / 2 }, (_, i) => f(points[2 * i], points[2 * i + 1], i));
 
 /** The lower triangle [a, b, d] of Cholesky's factor of a component's covariance. */
 function factor({ axis: [ux, uy], variances: [v1, v2] }) {

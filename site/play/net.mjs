@@ -23,11 +23,11 @@ function half(bits) {
 const silu = (v) => v / (1 + Math.exp(-v));
 
 /** out[j] = bias[j] + sum over i of weight[j, i] x[i]. */
-function linear(weights, name, x, out) {
-  const [weight, bias] = [weights[`${name}.weight`], weights[`${name}.bias`]];
+function linear({ weight, bias }, x, out) {
   const width = x.length;
   for (let j = 0, w = 0; j < out.length; j++) {
-    let [a, b] = [bias[j], 0]; // two sums, so that one addition need not wait for the other
+    let a = bias[j]; // two sums, so that one addition need not wait for the other
+    let b = 0;
     for (let i = 0; i < width; i += 2, w += 2) {
       a += weight[w] * x[i];
       b += weight[w + 1] * x[i + 1];
@@ -39,45 +39,55 @@ function linear(weights, name, x, out) {
 
 export class MLP {
   constructor(packed) {
-    this.weights = unpacked(packed);
+    const weights = unpacked(packed);
+    const layer = (name) => ({ weight: weights[`${name}.weight`], bias: weights[`${name}.bias`] });
+    const depth = Object.keys(packed.shapes).filter((name) => name.endsWith("inner.bias")).length;
+    this.frequencies = [...weights["emb.noise.0.frequencies"]];
+    this.noise = [layer("emb.noise.1"), layer("emb.noise.3")];
+    this.labels = weights["emb.label.weight"];
+    [this.enter, this.leave] = [layer("enter"), layer("leave")];
+    this.blocks = Array.from({ length: depth }, (_, b) => ({
+      modulation: layer(`blocks.${b}.norm.modulation`),
+      inner: layer(`blocks.${b}.inner`),
+      outer: layer(`blocks.${b}.outer`),
+    }));
     this.width = packed.shapes["enter.bias"][0];
-    this.depth = Object.keys(packed.shapes).filter((name) => name.endsWith("inner.bias")).length;
     this.null = packed.shapes["emb.label.weight"][0] - 1;
     this.sigmaData = packed.sigma_data;
   }
 
   /** [shift, scale] of each block for this noise level and label: what is the same for all points. */
   modulation(cNoise, label) {
-    const { weights, width } = this;
-    const angles = [...weights["emb.noise.0.frequencies"]].map((f) => f * cNoise);
+    const { noise, labels, blocks, width } = this;
+    const angles = this.frequencies.map((f) => f * cNoise);
     const features = Float64Array.from([...angles.map(Math.cos), ...angles.map(Math.sin)]);
-    const hidden = linear(weights, "emb.noise.1", features, new Float64Array(width)).map(silu);
-    const emb = linear(weights, "emb.noise.3", hidden, new Float64Array(width));
-    const mine = emb.map((v, i) => silu(v + weights["emb.label.weight"][label * width + i]));
-    return Array.from({ length: this.depth }, (_, b) => {
-      const both = linear(weights, `blocks.${b}.norm.modulation`, mine, new Float64Array(2 * width));
+    const hidden = linear(noise[0], features, new Float64Array(width)).map(silu);
+    const emb = linear(noise[1], hidden, new Float64Array(width));
+    const mine = emb.map((v, i) => silu(v + labels[label * width + i]));
+    return blocks.map(({ modulation }) => {
+      const both = linear(modulation, mine, new Float64Array(2 * width));
       return [both.subarray(0, width), both.subarray(width)];
     });
   }
 
   /** A function (x, y, out) that writes the network's output for one point. */
   at(modulation) {
-    const { weights, width } = this;
+    const { enter, blocks, leave, width } = this;
     const [h, normed, step] = [0, 1, 2].map(() => new Float64Array(width));
     const [inner, point] = [new Float64Array(2 * width), new Float64Array(2)];
     return (x, y, out) => {
       point[0] = x;
       point[1] = y;
-      linear(weights, "enter", point, h);
-      for (let b = 0; b < this.depth; b++) {
-        normalise(h, modulation[b], normed);
-        linear(weights, `blocks.${b}.inner`, normed, inner);
+      linear(enter, point, h);
+      for (let b = 0; b < blocks.length; b++) {
+        normalise(h, modulation[b][0], modulation[b][1], normed);
+        linear(blocks[b].inner, normed, inner);
         for (let i = 0; i < inner.length; i++) inner[i] = silu(inner[i]);
-        linear(weights, `blocks.${b}.outer`, inner, step);
+        linear(blocks[b].outer, inner, step);
         for (let i = 0; i < width; i++) h[i] += step[i];
       }
       for (let i = 0; i < width; i++) h[i] = silu(h[i]);
-      linear(weights, "leave", h, out);
+      linear(leave, h, out);
     };
   }
 
@@ -105,9 +115,10 @@ export class MLP {
 }
 
 /** A layer norm without weights of its own, times 1 + scale, plus shift. */
-function normalise(h, [shift, scale], out) {
+function normalise(h, shift, scale, out) {
   const n = h.length;
-  let [mean, square] = [0, 0];
+  let mean = 0;
+  let square = 0;
   for (let i = 0; i < n; i++) mean += h[i] / n;
   for (let i = 0; i < n; i++) square += (h[i] - mean) ** 2 / n;
   const factor = 1 / Math.sqrt(square + 1e-5);

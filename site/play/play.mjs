@@ -1,17 +1,15 @@
 // The playground: controls make a state, a state makes frames, frames are drawn.
 
 import * as draw from "./draw.mjs";
-import { arrows, density, halfWidth, histogram, marginal } from "./field.mjs";
-import { lawsPage } from "./laws.mjs";
-import { $, breather, calm, load, numberControl, repaint, shown } from "./page.mjs";
+import { halfWidth } from "./field.mjs";
+import { densitiesPage } from "./densities.mjs";
+import { $, breather, calm, load, numberControl, repaint } from "./page.mjs";
+import { paintView } from "./paint.mjs";
 import { frames, labelsOf, measures, references } from "./run.mjs";
 import { place, said } from "./said.mjs";
 import { SCHEDULES } from "./sampling.mjs";
 import { DEFAULTS, LEAST, MOST, condsOf, fromHash, read, toHash } from "./state.mjs";
 
-const GRID = 96; // squares of the shading along a side
-const ARROWS = 19;
-const BINS = 48;
 const SECONDS = 3; // of the film from noise to data
 
 const NUMBERS = {
@@ -34,10 +32,15 @@ let known = { key: "", value: null }; // the references of the last run
 
 // --- controls ---
 
-function fill(state) {
-  const conds = condsOf(state.data);
-  const names = { none: "any", each: "all in turn" };
+/** The classes of the data to choose from; the chosen one stays, if it is still there. */
+function offerClasses(data) {
+  const [conds, names, chosen] = [condsOf(data), { none: "any", each: "all in turn" }, form.cond.value];
   form.cond.replaceChildren(...conds.map((c) => new Option(names[c] ?? `class ${c}`, c)));
+  form.cond.value = conds.includes(chosen) ? chosen : DEFAULTS.cond;
+}
+
+function fill(state) {
+  offerClasses(state.data);
   for (const [key, value] of Object.entries(state)) {
     if (sliders[key]) sliders[key].set(value);
     else if (form[key].type === "checkbox") form[key].checked = Boolean(value);
@@ -61,11 +64,7 @@ function given() {
 }
 
 function changed() {
-  if (!condsOf(form.data.value).includes(form.cond.value)) form.cond.value = "each";
-  if (form.cond.options.length !== condsOf(form.data.value).length) {
-    const kept = form.cond.value;
-    fill({ ...read({ ...given(), cond: "each" }).state, cond: condsOf(form.data.value).includes(kept) ? kept : "each" });
-  }
+  offerClasses(form.data.value);
   for (const button of $("presets").children) button.setAttribute("aria-pressed", "false");
   const { state, wrong } = read(given());
   fit(state);
@@ -144,8 +143,9 @@ function referencesOf(state) {
 function placeView(state, exact, net) {
   const schedule = SCHEDULES[state.path]();
   const halves = exact.map(({ t }) => halfWidth(schedule, t));
+  if (view) view.open = false; // pictures of it that are still on their way are not wanted
   const placed = draw.inWindows(exact, halves);
-  view = { state, schedule, halves, exact, placed, labels: labelsOf(state), at: exact.length - 1, cache: new Map() };
+  view = { state, schedule, halves, exact, placed, labels: labelsOf(state), at: exact.length - 1, cache: new Map(), open: true };
   view.net = net && draw.inWindows(net, halves);
   $("at").max = exact.length - 1;
   $("net-figure").hidden = !net;
@@ -190,66 +190,8 @@ function toggle() {
   else start();
 }
 
-// --- pictures ---
-
-/** What is slow to compute, once for each step. */
-function cached(name, step, make) {
-  const key = `${name} ${step}`;
-  if (!view.cache.has(key)) view.cache.set(key, make());
-  return view.cache.get(key);
-}
-
 function paint() {
-  if (!view) return;
-  const colours = draw.palette($("play"));
-  const step = Math.round(view.at);
-  panel($("exact"), view.placed, step, colours, null);
-  if (view.net) panel($("learned"), view.net, step, colours, nets);
-  strip(step, colours);
-}
-
-function shading(kind, step) {
-  const { state, exact } = view;
-  return cached(kind, step, () => density(state, exact[step].t, kind === "data" ? 1 : state.gamma, GRID));
-}
-
-function panel(canvas, placed, step, colours, withNets) {
-  const surface = draw.prepare(canvas);
-  if (!surface) return;
-  const { state, exact, halves, labels, at } = view;
-  if (state.shade !== "none") draw.drawDensity(surface, shading(state.shade, step), GRID, colours);
-  if (state.arrows) field(surface, step, colours, withNets);
-  if (state.paths) draw.drawTrails(surface, placed, at, labels, colours);
-  draw.drawPoints(surface, draw.between(placed, at), labels, colours);
-  draw.drawScale(surface, halves[step], colours);
-  canvas.dataset.drawn = String(exact[step].x.length / 2);
-}
-
-/** The arrows of a step, if they are known; else they are computed, and drawn with the next picture. */
-function field(surface, step, colours, withNets) {
-  const found = cached(withNets ? "net arrows" : "arrows", step, () => {
-    const held = {};
-    arrows(view.state, view.exact[step].t, ARROWS, withNets).then((value) => {
-      held.value = value;
-      requestAnimationFrame(paint);
-    });
-    return held;
-  });
-  if (found.value) draw.drawArrows(surface, found.value.points, found.value.arrows, view.halves[step], ARROWS, colours);
-}
-
-function strip(step, colours) {
-  const surface = draw.prepare($("strip"));
-  if (!surface) return;
-  const { state, exact, halves } = view;
-  const half = halves[step];
-  const line = (kind) => cached(`${kind} line`, step, () => marginal(shading(kind, step), GRID, half));
-  const bars = cached("bars", step, () => histogram(exact[step].x, BINS, half));
-  const dashed = state.cond !== "none" && state.gamma !== 1 ? line("sharpened") : null;
-  const most = Math.max(...line("data"), ...bars, ...(dashed ?? []));
-  draw.drawBars(surface, bars, most, colours.series[0]);
-  draw.drawLine(surface, line("data"), most, colours.ink);
-  if (dashed) draw.drawLine(surface, dashed, most, colours.series[1], [6, 4]);
+  if (view) paintView(view, nets);
 }
 
 // --- the page ---
@@ -311,4 +253,4 @@ async function open() {
 }
 
 open();
-lawsPage();
+densitiesPage();

@@ -113,7 +113,7 @@ test("what a preset says is so", () => {
   }
 });
 
-test("the three laws: the formulas are lecture 07's, and samples follow them", async () => {
+test("the three densities: the formulas are lecture 07's, and samples follow them", async () => {
   for (const { gamma, wide, ...right } of python.variances) {
     const found = variances(gamma, wide);
     close(Object.keys(right).map((k) => found[k]), Object.values(right), `gamma ${gamma}, wide ${wide}`);

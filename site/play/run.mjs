@@ -57,10 +57,9 @@ export const callsOf = ({ sampler, steps }) =>
 /** log p(x | c) of each point for its own label, or log p(x). */
 function logDensity(state, labels, points) {
   const mixture = mixtureOf(state);
-  const all = mixture.logProb(points);
-  if (!labels) return all;
-  const shares = Array.from(mixture.members, (m) => m.reduce((sum, k) => sum + mixture.components[k].weight, 0));
-  return mixture.logClass(points, labels).map((v, i) => v + all[i] - Math.log(shares[labels[i]]));
+  if (!labels) return mixture.logProb(points);
+  const shares = mixture.members.map((m) => m.reduce((sum, k) => sum + mixture.components[k].weight, 0));
+  return mixture.logJoint(points, labels).map((v, i) => v - Math.log(shares[labels[i]]));
 }
 
 const spread = (points) => pairDistance(points, new Float64Array(points.length));

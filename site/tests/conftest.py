@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from playground import playground  # noqa: F401
 
 SITE = Path(__file__).parents[1]
 sys.path.append(str(SITE))  # for `pages`; `build` stays lectures/build.py

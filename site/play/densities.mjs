@@ -1,4 +1,4 @@
-// The three laws of lecture 07's counterexample on the page: sliders, histograms, what was derived.
+// The three densities of lecture 07's counterexample on the page: sliders, histograms, what was derived.
 
 import { drawBars, drawLine, palette, prepare } from "./draw.mjs";
 import { histogram } from "./field.mjs";
@@ -39,13 +39,13 @@ const normal = (v) =>
 /** A histogram of 1-D samples, by way of the 2-D one. */
 const bars = (x) => histogram(Float64Array.from({ length: 2 * x.length }, (_, i) => (i % 2 ? 0 : x[i / 2])), BINS, HALF);
 
-export function lawsPage() {
-  const form = $("laws-controls");
+export function densitiesPage() {
+  const form = $("densities-controls");
   let [derived, samples, turn] = [null, null, 0];
 
   function paint() {
     if (!derived) return;
-    const colours = palette($("laws"));
+    const colours = palette($("densities"));
     const sharp = normal(derived.sharpened);
     for (const part of PARTS) {
       const surface = prepare($(part));
@@ -60,10 +60,10 @@ export function lawsPage() {
 
   async function changed() {
     const { values, wrong } = read(form);
-    $("laws-wrong").textContent = wrong.map((s) => `${s[0].toUpperCase()}${s.slice(1)}.`).join(" ");
+    $("densities-wrong").textContent = wrong.map((s) => `${s[0].toUpperCase()}${s.slice(1)}.`).join(" ");
     const mine = ++turn;
     if (wrong.length) {
-      $("laws-output").textContent = "Nothing new is drawn: see the sentence above.";
+      $("densities-output").textContent = "Nothing new is drawn: see the sentence above.";
       return;
     }
     [derived, samples] = [variances(values.gamma, values.wide), null];
@@ -74,17 +74,17 @@ export function lawsPage() {
     if (mine !== turn) return;
     samples = found;
     paint();
-    $("laws-output").textContent = `Gamma ${values.gamma}, V ${values.wide}. Variance derived, and of ${N} samples: ` +
-      PARTS.map((part) => `${part} ${shown(derived[part])}, ${shown(variance(found[part]))}`).join("; ") + ".";
+    $("densities-output").textContent = `Gamma ${values.gamma}, V ${values.wide}. Variance derived / of ${N} samples: ` +
+      PARTS.map((part) => `${part} ${shown(derived[part])} / ${shown(variance(found[part]))}`).join("; ") + ".";
   }
 
   for (const [key, about] of Object.entries(NUMBERS)) {
     const box = form.querySelector(`[data-key="${key}"]`);
-    box.id = `laws-${key}`;
+    box.id = `densities-${key}`;
     numberControl(box, { key, ...about }).set(about.start);
   }
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", changed);
-  repaint($("laws"), paint);
+  repaint($("densities"), paint);
   changed();
 }
