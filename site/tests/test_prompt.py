@@ -23,7 +23,7 @@ from minidiff.run.models import tokenizer_of  # noqa: E402
 
 PIXELS = """() => [...document.querySelectorAll("#drawing .picture")].map((canvas) =>
   [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data])"""
-LIMIT = 60_000  # milliseconds to wait on a slow machine
+LIMIT = 120_000  # milliseconds to wait on a slow machine
 
 
 @pytest.fixture(scope="module")
