@@ -3,7 +3,8 @@
 Nothing of the lectures is executed: they are shown with the outputs that are committed. In OUT lie, besides Sphinx's
 pages,
 
-_static/mathjax     formulas; vendor/onnxruntime, what runs a model in the page: both from npm (site/package.json)
+_static/mathjax     formulas; vendor/onnxruntime, what runs a model in the page: both from npm (site/package.json). Its
+                    WebAssembly is gzipped, a quarter of the size whatever serves it
 play/, prompt/      the modules of the interactive pages, site/play/*.mjs and site/prompt/*.mjs, and beside them what
                     WRITERS write: each is called with the folder it shall write into
 
@@ -11,6 +12,7 @@ The text of the pages is in site/*.md; what is taken over from the rest of the r
 """
 
 import argparse
+import gzip
 import re
 import shutil
 import subprocess
@@ -20,7 +22,8 @@ from pathlib import Path
 HERE = Path(__file__).parent.resolve()
 ROOT = HERE.parent
 MODULES = HERE / "node_modules"
-RUNTIME = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"]
+RUNTIME = ["ort.wasm.min.mjs", "ort.jspi.min.mjs"]  # on the CPU alone, and on the GPU too where a browser can
+RUNTIME += [f"ort-wasm-simd-threaded{kind}.{end}" for kind in ("", ".jspi") for end in ("mjs", "wasm")]
 WRITERS = {"play.py": "play", "prompt/export.py": "prompt"}  # of numbers and weights, by the folder they write to
 INTERACTIVE = ["playground", "prompt"]  # pages that are listed where they are there
 TAKEN = {  # pages that are files of the repository
@@ -52,6 +55,8 @@ def compose(source: Path, solutions: bool) -> None:
         texts[f"{name}.md"] = links.rewritten((ROOT / path).read_text(encoding="utf-8"), path, source)
     for page in HERE.glob("*.md"):
         texts[page.name] = page.read_text(encoding="utf-8")
+    for module in HERE.glob("prompt/*.mjs"):  # the page shows some of its source
+        texts[f"prompt/{module.name}"] = module.read_text(encoding="utf-8")
     for name, text in texts.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(text, encoding="utf-8")
@@ -109,13 +114,17 @@ def modules(out: Path) -> None:
     shutil.copy(mathjax / "tex-chtml.js", there)
     shutil.copytree(ROOT / "lectures" / "student", out / "student", ignore=shutil.ignore_patterns(".*"))
     for name in ("play", "prompt"):
-        for module in (HERE / name).glob("*.mjs"):
+        for module in [*(HERE / name).glob("*.mjs"), *(HERE / name).glob("*.css")]:
             if ".test." not in module.name:
                 (out / name).mkdir(exist_ok=True)
                 shutil.copy(module, out / name)
     (out / "vendor" / "onnxruntime").mkdir(parents=True)
     for name in RUNTIME:
-        shutil.copy(MODULES / "onnxruntime-web" / "dist" / name, out / "vendor" / "onnxruntime")
+        source, target = MODULES / "onnxruntime-web" / "dist" / name, out / "vendor" / "onnxruntime" / name
+        if name.endswith(".wasm"):
+            target.with_name(name + ".gz").write_bytes(gzip.compress(source.read_bytes(), mtime=0))
+        else:
+            shutil.copy(source, target)
 
 
 def emptied(out: Path) -> None:
