@@ -28,6 +28,7 @@ from experiments import claims
 from nbclient import NotebookClient
 from renaming import renamed
 
+from minidiff import check
 from minidiff.device import replacing
 
 HERE = Path(__file__).parent
@@ -196,7 +197,7 @@ def write(notebook, path: Path) -> None:
 
 def teach(options) -> None:
     """Write what --homework, --autograder and --nbgrader ask for. Raises ValueError."""
-    ids = homework.chosen(options.only)
+    ids = check.chosen(options.only) if options.only else list(check.EXERCISES)
     if options.homework:
         write(homework.homework([student(s) for s in sources()], ids), fresh(options.homework))
     if options.autograder:

@@ -4,7 +4,6 @@ build.py calls it; a lecture comes in as its two notebooks, with solutions and w
 """
 
 import ast
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -39,11 +38,6 @@ name yours after yourself.
 **What counts.** The last definition of the name that is asked for. It may use imports, and functions, classes and constants
 that stand above it on the left margin; nothing else in the notebook is run when it is graded, and the numbers that it is tried
 on are then others. What a cell prints, and whether a check was run, does not count."""
-
-
-def chosen(only: str) -> list[str]:
-    """The exercises that a text names (see check.chosen), all if it is empty."""
-    return check.chosen(only) if only.strip() else list(check.EXERCISES)
 
 
 def asked(cell) -> str:
@@ -174,9 +168,9 @@ def wheel(folder: Path) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt"):
         shutil.copy(ROOT / name, copy)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(folder), str(copy)]
-    if importlib.util.find_spec("setuptools"):
-        command.append("--no-build-isolation")  # needs no network
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise ValueError(f"the package's wheel could not be built: {(done.stderr or done.stdout).strip()[-500:]}")
-    return next(folder.glob("*.whl"))
+    for more in (["--no-build-isolation"], []):  # the first needs setuptools 70.1 or newer here, the second a network
+        done = subprocess.run(command + more, capture_output=True, text=True)
+        if done.returncode == 0:
+            return next(folder.glob("*.whl"))
+    said = [line for line in done.stderr.splitlines() if "error:" in line.lower()][-1:]
+    raise ValueError(f'the wheel could not be built, try pip install "setuptools>=70.1": {"".join(said)}')

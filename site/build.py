@@ -25,6 +25,7 @@ MODULES = HERE / "node_modules"
 RUNTIME = ["ort.wasm.min.mjs", "ort.jspi.min.mjs"]  # on the CPU alone, and on the GPU too where a browser can
 RUNTIME += [f"ort-wasm-simd-threaded{kind}.{end}" for kind in ("", ".jspi") for end in ("mjs", "wasm")]
 WRITERS = {"play.py": "play", "prompt/export.py": "prompt"}  # of numbers and weights, by the folder they write to
+MARK = ".nojekyll"  # in every site: Pages shall serve the files as they are
 INTERACTIVE = ["playground", "prompt"]  # pages that are listed where they are there
 TAKEN = {  # pages that are files of the repository
     "teaching": "lectures/TEACHING.md",
@@ -129,10 +130,11 @@ def modules(out: Path) -> None:
 
 def emptied(out: Path) -> None:
     """An empty folder `out`. Raises ValueError if there is something else than a site that was built before."""
-    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / ".buildinfo").exists())):
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / MARK).exists())):
         raise ValueError(f"{out} is there, and is no site of an earlier build: delete it or name another folder")
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
+    (out / MARK).touch()  # also where the build ends half-way
 
 
 def build(out: Path, solutions: bool) -> None:

@@ -15,7 +15,7 @@ from here import RIGHT, STUB, WRONG, check_gradescope, plan_here, refused, save
 
 from minidiff.check import EXERCISES
 from minidiff.grade.canvas import Export
-from minidiff.grade.grade import Places, asked, chosen, earlier, grade_class
+from minidiff.grade.grade import Places, asked, earlier, grade_class
 from minidiff.run.cli import main
 
 pytestmark = pytest.mark.usefixtures("answers_here")
@@ -106,8 +106,11 @@ def test_the_table_may_lie_in_the_folder(class_of):
         assert len(rows_of(table)) == 9
 
 
-def test_the_exercises_of_a_class():
-    assert chosen("02.4, ddim 05") == ("02.4", *(id for id in EXERCISES if id.startswith("05")))
+def test_exercises_that_are_chosen_stand_in_the_courses_order(class_of):
+    main(["grade", str(class_of), "--only", "adain, 03 02.1"])
+    (row, *_) = rows_of(class_of.with_name("hw-grades.csv")).values()
+    of_it = [f"{id} {e.name}" for id, e in EXERCISES.items() if id in ("02.1", "04.1") or id.startswith("03")]
+    assert list(row)[4:-1] == of_it
 
 
 def test_names_of_few_are_not_asked(class_of):
@@ -197,7 +200,7 @@ BOOK = (
     '"Doe, Jane",12345,A1,jane@x.org,"Sec ""A""",,3,90.5\r\n'
     '"Roé, John",12346,A2,john@x.org,S,0.0,,"80\r\n1"\r\n'
     "Nobody,99999,A3,n@x.org,S,5,,\r\n"
-    "wrongann,12347,A4,,S,,,70"
+    "wrongann,12347,A4,,S,,,70\r\n"
 )
 FILLED = BOOK.replace('"Sec ""A""",,3', '"Sec ""A""",1,3')
 FILLED = FILLED.replace("S,0.0,,", "S,1,,").replace("S,,,70", "S,0,,70")
@@ -240,7 +243,7 @@ def test_two_files_of_a_student_and_other_points(class_of, capsys):
     ("Name,ID\na,1", None, "is no gradebook of Canvas"),
     (BOOK, None, r"which column\? --column is one of 'Homework 1, paths .77.', 'Homework 2 .78.'"),
     (BOOK, "Homework 3", r"there is no column 'Homework 3': --column is one of"),
-    (BOOK.replace("Doe, Jane\"", 'Doe, Jane"x'), "Homework 2 (78)", "has a quote where none can be"),
+    (BOOK.replace("Doe, Jane\"", 'Doe, Jane"x'), "Homework 2 (78)", r"is no CSV: ',' expected after '\"'"),
     ("Student,ID,Section\na,1,2", None, "--column is one of none"),
 ])  # fmt: skip
 def test_gradebooks_that_are_refused(text, column, said, tmp_path):

@@ -1,6 +1,7 @@
 """Grading a submission: every lecture, results that are whole at any time, progress, and bad options."""
 
 import json
+import os
 import random
 import re
 import subprocess
@@ -171,7 +172,7 @@ def test_progress(tmp_path, capsys):
     (["grade", "hw", "--memory", "much"], "--memory is a size as 2GiB or 500MiB, not 'much'"),
     (["grade", "hw", "--memory", "1KiB"], "is too little"),
     (["grade", "hw", "--only", "99.1"], "there is no exercise '99.1': choose from 00.1"),
-    (["grade", "hw", "--only", " "], "--only names no exercise"),
+    (["grade", "hw", "--only", " "], "no exercise is named"),
     (["grade", "hw", "--seed", "-1"], "a seed is a whole number"),
     (["grade", "empty"], "holds no submissions"),
     (["grade", "none"], "no submission in none defines one of the course's exercises"),
@@ -195,6 +196,25 @@ def test_bad_options(options, words, tmp_path, capsys, monkeypatch):
 )
 def test_sizes(text, wanted):
     assert size(text) == wanted
+
+
+WINDOWS = """
+import os, signal, socket, sys
+sys.modules |= dict.fromkeys(("fcntl", "grp", "pwd", "resource", "termios"))
+for module, names in ((os, "fork geteuid getuid setsid"), (signal, "SIGCHLD SIGKILL"), (socket, "recv_fds send_fds")):
+    for name in names.split():
+        delattr(module, name)
+from minidiff.run.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="takes away what Windows has not")
+def test_windows_cannot_grade_and_says_so(tmp_path):
+    save(tmp_path / "hw" / "x.ipynb", RIGHT)
+    for command, path in (("grade", "hw"), ("grade", "hw/x.ipynb"), ("progress", "hw")):
+        done = subprocess.run([sys.executable, "-c", WINDOWS, command, tmp_path / path], capture_output=True, text=True)
+        assert done.returncode == 2 and re.fullmatch(r"minidiff: grading forks .*WSL.*\n", done.stderr), done.stderr
 
 
 def test_help_needs_no_torch():

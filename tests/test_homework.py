@@ -54,8 +54,9 @@ def test_an_untouched_homework_runs_to_its_end(written, capsys, monkeypatch):
 
 
 def test_a_lecture_stands_for_its_exercises():
-    assert homework.chosen("05.2, 06  05.2") == ["05.2", *(id for id in check.EXERCISES if id.startswith("06"))]
-    assert homework.chosen("") == list(check.EXERCISES)
+    assert check.chosen("05.2, 06  05.2") == ["05.2", *(id for id in check.EXERCISES if id.startswith("06"))]
+    with pytest.raises(ValueError, match="no exercise is named"):
+        check.chosen(", ")
 
 
 def test_the_cover_adds_up_and_keeps_the_order(written):

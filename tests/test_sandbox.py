@@ -73,8 +73,8 @@ def best(started):
 def judge(workers, id: str, source: str, seed: int = 0, seconds: float = ENOUGH):
     workers.limits = Limits(seconds, workers.limits.memory)
     exercise = check.EXERCISES.get(id) or BY_NAME[id]
-    first = "unpatchify = None\n" if exercise.name == "patchify" else ""  # as a notebook's cell begins
-    return workers.judge(exercise, SimpleNamespace(source=first + source, names=exercise.names), seed)
+    names = exercise.names[:1] + tuple(name for name in exercise.names[1:] if name in source)  # patchify may be alone
+    return workers.judge(exercise, SimpleNamespace(source=source, names=names), seed)
 
 
 # --- the same verdicts as in a notebook ---
@@ -153,7 +153,7 @@ class Hostile:
 
 # bytes in place of messages: lengths of head and body, then the head
 SAY = "import json, os, struct\ndef say(head, size=0): os.write(3, struct.pack('>IQ', len(head), size) + head)\n"
-REPLY = "'do': 'reply', 'state': [], 'call': 0, 'changed': False, 'asks': [], 'generators': [], 'needs': []"
+REPLY = "'do': 'reply', 'to': 2, 'state': [], 'call': 0, 'changed': False, 'asks': [], 'generators': [], 'needs': []"
 HOSTILE = {
     "an endless loop": Hostile("while True: pass", ("time",), SHORT),
     "an endless loop that ignores signals": Hostile(
@@ -188,6 +188,8 @@ HOSTILE = {
         ("forged",), before=SAY),
     "a forged reply": Hostile(
         f"say(json.dumps({{{REPLY}, 'value': True, 'tensors': []}}).encode())", ("no tensor",), before=SAY),
+    "a reply to an earlier call": Hostile(
+        f"say(json.dumps({{{REPLY}, 'to': 1, 'value': True, 'tensors': []}}).encode())", ("forged",), before=SAY),
     "a message of lists in lists": Hostile("say(b'[' * 10**6)", ("forged",), before=SAY),
     "a forged verdict": Hostile(
         "import os, sys\nline = '{\"ok\": true, \"points\": 1, \"key\": \"right\", \"text\": \"\"}\\n'\n"
@@ -271,6 +273,13 @@ def test_no_network(best):
         socket.create_connection(("127.0.0.1", port)).close()
         found = judge(best, "02.7", answer(f"import socket; socket.create_connection(('127.0.0.1', {port}))"))
     assert found.key == "raised" and "OSError" in found.text or "Connection" in found.text
+
+
+def test_an_answer_may_import_what_is_imported_late(workers):
+    """Also where its user may not read Python's own folder."""
+    late = "import shlex, sqlite3, zoneinfo, multiprocessing.synchronize, xml.dom.minidom"
+    found = judge(workers, "02.7", answer(f"{late}; 'host'.encode('idna')"))
+    assert found.ok, found.text
 
 
 @pytest.mark.parametrize("workers", ["strong", pytest.param("none", marks=pytest.mark.slow)], indirect=True)

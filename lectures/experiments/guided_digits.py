@@ -110,10 +110,9 @@ def sweep(smoke: bool) -> dict:
         draws = (last(dpmpp_2m(guided(scale), x, VP().grid(calls), labels)) for scale in SCALES[method])
         return [measured(found.clamp(-1, 1), labels) for found in draws]
 
-    nets = in_parallel(
-        lambda seed, part: part(digits, steps, seed), range(seeds), (strong_and_early, weak_net, noisy_net)
-    )
-    nets = [a | b | c for a, b, c in zip(nets[::3], nets[1::3], nets[2::3], strict=True)]
+    parts = strong_and_early, weak_net, noisy_net  # the longest first: so the cores end together
+    found = in_parallel(lambda part, seed: part(digits, steps, seed), parts, range(seeds))
+    nets = [a | b | c for a, b, c in zip(*(found[i : i + seeds] for i in range(0, 3 * seeds, seeds)), strict=True)]
     rows = iter(in_parallel(by_scale, enumerate(nets), SCALES))
     for seed in range(seeds):
         for method in SCALES:

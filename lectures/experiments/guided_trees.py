@@ -24,8 +24,9 @@ from minidiff.train import new_state, train
 from .tools import Outcome, denoising_error, in_parallel, interval, ratio_interval
 
 GAMMAS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
-WIDTHS = (8, 32, 128)
-STEPS = 5000
+WIDTHS = (8, 32, 96)
+STEPS = 4000
+CALLS = 20
 DISTANCE, OUTSIDE, PRECISION, RECALL, DENSITY, DIVERGENCE, OUTLIERS = range(7)  # the columns of `quality`
 BINS = 52
 NEAR = 0.05  # about as wide as the gaps between the twigs
@@ -93,7 +94,7 @@ def plateau(width: int, steps: int, seed: int) -> tuple[Denoiser, list[float]]:
 def sweep(smoke: bool) -> dict:
     """Model -> (seeds, gammas, 7) of `quality`: MLPs by width, the true score, and autoguidance of width 32 by width
     8. The key "beyond" has (seeds, widths, 2): the error beyond the exact denoiser's, half-way and at the end."""
-    seeds, steps, n, calls = (2, 4, 200, 3) if smoke else (3, STEPS, 4000, 32)
+    seeds, steps, n, calls = (2, 4, 200, 3) if smoke else (3, STEPS, 4000, CALLS)
     every, turned = range(seeds), WIDTHS[::-1]  # the longest first: so the cores end together
     trained = iter(in_parallel(lambda width, seed: plateau(width, steps, seed), turned, every))
     trained = {width: [next(trained) for _ in every] for width in turned}
@@ -121,7 +122,7 @@ def _models(smoke: bool) -> dict:
 
 
 def _described(smoke: bool) -> str:
-    steps, n, calls = (4, 200, 3) if smoke else (STEPS, 4000, 32)
+    steps, n, calls = (4, 200, 3) if smoke else (STEPS, 4000, CALLS)
     return f"two trees (branches), MLP of depth 3, {steps} steps of 512, {n} samples, {calls} calls of dpmpp_2m"
 
 
@@ -171,7 +172,7 @@ def true_score_needs_none(smoke: bool) -> Outcome:
 def best_gamma_falls(smoke: bool) -> Outcome:
     best = {k: torch.tensor(GAMMAS)[v[..., DIVERGENCE].argmin(1)] for k, v in _models(smoke).items()}
     others = {k: torch.tensor(GAMMAS)[v[..., DISTANCE].argmin(1)].mean() for k, v in _models(smoke).items()}
-    mean, low, high = interval((best["width 8"] - best["width 128"]).tolist())
+    mean, low, high = interval((best["width 8"] - best["width 96"]).tolist())
     return Outcome(
         mean, low, high, data=_described(smoke) + f"; gamma of {GAMMAS}", seeds=len(best["width 8"]),
         notes="best gamma by the divergence of histograms: " + _listed({k: v.mean() for k, v in best.items()})

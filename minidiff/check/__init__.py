@@ -52,9 +52,12 @@ def verdict(exercise: str, answer, seed: int = 0) -> Verdict:
 
 def chosen(only: str) -> list[str]:
     """The exercises that a text names, in its order: "06.1 06.2", their names, or all of a lecture, "06". Raises
-    ValueError for one that there is not."""
+    ValueError for one that there is not, and if none is named."""
     ids: dict[str, None] = {}
-    for word in re.split(r"[\s,]+", only.strip(", \n\t")):
+    words = [word for word in re.split(r"[\s,]+", only) if word]
+    if not words:
+        raise ValueError('no exercise is named: write for example "02.4 02.5"')
+    for word in words:
         found = [e.id for e in EXERCISES.values() if word in (e.id, e.name, e.id[:2])]
         if not found:
             raise ValueError(f"there is no exercise {word!r}: choose from {', '.join(EXERCISES)}, or a lecture, 02")

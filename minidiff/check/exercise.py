@@ -38,7 +38,10 @@ class Verdict:
         """Nothing: a notebook's check has printed it already."""
 
 
-CHANGED = "changed its input", "A tensor that was given has changed: write x = x + y, not x += y."
+CHANGED = (
+    "changed its input",
+    "A tensor or list that was given has changed: write x = x + y, not x += y, and walk through a list, do not pop it.",
+)
 
 
 class Numbers:
@@ -69,6 +72,10 @@ class Exercise:
         self.id, self.name, self.points, self.minutes, self.see = id, name, points, minutes, see
         self.names = names or (name,)  # of what the answer is made: more than one where it is a tuple of functions
         self.parts: list[tuple[str, Callable]] = []
+
+    @property
+    def worth(self) -> str:
+        return "1 point" if self.points == 1 else f"{self.points} points"
 
     def part(self, title: str) -> Callable:
         """Adds the decorated function as the next part."""
@@ -102,17 +109,16 @@ class Exercise:
 
     def ended(self, key: str, message: str) -> Verdict:
         """The verdict on an answer that could not be judged to its end."""
-        head = f"Exercise {self.id} {self.name}: not judged to its end (0 of {self.points} points)"
+        head = f"Exercise {self.id} {self.name}: not judged to its end (0 of {self.worth})"
         text = "\n".join([head, *(f"    {line}" for line in message.splitlines()), f"  See {self.see}."])
         return Verdict(self.id, self.name, False, 0, key, text)
 
     def _verdict(self, passed: list[str], failed: str, key: str, message: str, answer=None) -> Verdict:
         ok, head = key == "right", f"Exercise {self.id} {self.name}: "
         if ok or key == "not written":
-            points = "1 point" if self.points == 1 else f"{self.points} points"
-            text = head + (f"right, {points}" if ok else f"{message} (0 of {points})")
+            text = head + (f"right, {self.worth}" if ok else f"{message} (0 of {self.worth})")
             return Verdict(self.id, self.name, ok, self.points * ok, key, text, answer)
-        lines = [head + f"not right yet (0 of {self.points} points)", *(f"  passed: {title}" for title in passed)]
+        lines = [head + f"not right yet (0 of {self.worth})", *(f"  passed: {title}" for title in passed)]
         lines += [f"  failed: {failed}", *(f"    {line}" for line in message.splitlines())]
         if later := [title for title, _ in self.parts[len(passed) + 1 :]]:
             lines.append(f"  not tried: {'; '.join(later)}")
@@ -125,22 +131,25 @@ def is_stub(error: Exception) -> bool:
 
 
 def untouched(answer):
-    """The answer, raising Wrong if it changes a tensor that it is given. Classes and values are as they are."""
+    """The answer, raising Wrong if it changes a tensor or a list that it is given. Classes and values are as they
+    are."""
     if inspect.isclass(answer) or not callable(answer):
         return answer
 
     def called(*args, **options):
-        tensors = [v for v in [*args, *options.values()] if isinstance(v, Tensor)]
-        before = [v.detach().clone() for v in tensors]
+        given = [v for v in [*args, *options.values()] if isinstance(v, Tensor | list)]
+        before = [v.detach().clone() if isinstance(v, Tensor) else v.copy() for v in given]
         found = answer(*args, **options)
-        if not all(_same_bits(a, b) for a, b in zip(tensors, before, strict=True)):
+        if not all(map(_unchanged, given, before)):
             raise Wrong(*CHANGED)
         return found
 
     return called
 
 
-def _same_bits(a: Tensor, b: Tensor) -> bool:
+def _unchanged(a: Tensor | list, b: Tensor | list) -> bool:
+    if isinstance(a, list):
+        return len(a) == len(b) and all(v is w for v, w in zip(a, b, strict=True))
     return a.shape == b.shape and torch.equal(a.detach().nan_to_num(), b.nan_to_num())
 
 

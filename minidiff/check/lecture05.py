@@ -115,8 +115,10 @@ def _(answer, given):
 @patchify.part("unpatchify: the picture comes back, to the bit")
 def _(answer, given):
     cut, join = _two(answer)
+    if callable(answer):
+        return  # patchify was given alone
     if join is None:
-        return
+        raise Wrong("half", "patchify is right. Now write unpatchify, as a function of its own below it.")
     for shape, p in (((2, 3, 4, 6), 2), ((3, 2, 9, 6), 3)):
         x = _distinct(given, *shape)
         found = join(cut(x.clone(), p), p, x.shape)
@@ -259,8 +261,6 @@ def _run(answer, given, levels: int) -> tuple[Recorder, object]:
     seen = Recorder(given)
     downs, ups = [seen.down(i) for i in range(levels)], [seen.up(i, levels) for i in range(levels)]
     y = answer(seen.new("x", 4, 16), downs, seen.middle, ups)
-    if len(downs) != levels or len(ups) != levels:
-        raise Wrong("changed its input", "The list of parts has changed: walk through it, do not pop from it.")
     return seen, y
 
 

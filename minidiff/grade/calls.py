@@ -1,10 +1,14 @@
 """Calls across a socket, in both directions and nested, and gradients through them.
 
-Both sides are a Peer: while it waits for a reply it serves the other's calls. A call that gradients go through is a
-function of autograd whose backward asks the other side for vector-Jacobian products. The side that computed keeps the
-inputs and outputs of each call; a product is kept as a new call, whose inputs are those of the old one and the
-vectors, so that a second derivative is the same once more, and nothing is evaluated twice. What a function uses
-beside its arguments (a matrix, the parameters of a module) counts as inputs too, as hidden ones.
+Both sides are a Peer: while it waits for a reply it serves the other's calls. A message says under "do" what it is:
+"call", "get" (an attribute), "vjp" (gradients) and "run" (a program) ask, each with a "number"; "reply" and "raise" are
+"to" such a number. "needs" are the places, among a message's tensors, of those that gradients go through.
+
+A call that gradients go through is a function of autograd whose backward asks the other side for vector-Jacobian
+products. The side that computed keeps the inputs and outputs of each call; a product is kept as a new call, whose
+inputs are those of the old one and the vectors, so that a second derivative is the same once more, and nothing is
+evaluated twice. What a function uses beside its arguments (a matrix, the parameters of a module) counts as inputs too,
+as hidden ones.
 """
 
 import builtins
@@ -14,7 +18,7 @@ from torch import Tensor, nn
 
 from .gradients import leaves_behind
 from .modules import Modules
-from .wire import Ended, Values, known_as, receive, send
+from .wire import Ended, Values, class_named, receive, send
 
 DEEPEST = 40  # calls within calls
 
@@ -44,7 +48,7 @@ class Peer(Modules, Values):
         self.leaves, self.leaf_ids = {}, {}  # id -> tensor; id(tensor) -> id
         self.records = {}  # number of a call -> its inputs and outputs
         self.generators, self.drawn_from = {}, []
-        self.depth = self.count = 0
+        self.depth = self.count = self.number = 0  # of calls within calls, of ids, of messages that ask
         self.start_modules()
 
     def new_id(self) -> str:
@@ -53,20 +57,30 @@ class Peer(Modules, Values):
 
     # --- asking ---
 
+    def call_body(self, of: str, args: tuple, options: dict) -> tuple[dict, list[Tensor]]:
+        """The message that calls an object of the other side, and its tensors."""
+        out: list[Tensor] = []
+        body = {"do": "call", "of": of, "grad": torch.is_grad_enabled(), "args": [self.pack(v, out) for v in args]}
+        return {**body, "options": {name: self.pack(v, out) for name, v in options.items()}}, out
+
     def ask(self, body: dict, tensors: list[Tensor]) -> tuple[dict, list[Tensor]]:
         """Send, serve the other's calls until the reply comes, and return it. Raises what was raised there."""
         self.depth += 1
+        self.number = number = self.number + 1
         try:
             if self.depth > DEEPEST:
                 raise Ended("nested", f"Calls within calls, {DEEPEST} deep.")
-            self.send(body, tensors)
+            self.send({**body, "number": number}, tensors)
             while True:
                 reply, found = self.receive()
-                if reply["do"] == "reply":
+                if reply["do"] not in ("reply", "raise"):
+                    self.serve(reply, found)
+                elif reply.get("to") != number:
+                    raise Ended("forged", "A reply came that was not asked for: does a fork of the process return too?")
+                elif reply["do"] == "raise":
+                    raise self.unpack_error(reply)
+                else:
                     return reply, found
-                if reply["do"] == "raise":
-                    raise self.raised(reply)
-                self.serve(reply, found)
         finally:
             self.depth -= 1
 
@@ -85,9 +99,9 @@ class Peer(Modules, Values):
         """Answer one message of the other side."""
         try:
             reply, out = {"call": self.on_call, "vjp": self.on_vjp, "get": self.on_get}[body["do"]](body, tensors)
-            self.send({"do": "reply", **reply}, out)
+            self.send({"do": "reply", "to": body.get("number"), **reply}, out)
         except Exception as error:
-            self.send({"do": "raise", **self.told(error)}, [])
+            self.send({"do": "raise", "to": body.get("number"), **self.pack_error(error)}, [])
 
     def on_call(self, body: dict, tensors: list[Tensor]) -> tuple[dict, list[Tensor]]:
         inputs = [tensors[i].requires_grad_() for i in body["needs"]]
@@ -96,7 +110,7 @@ class Peer(Modules, Values):
         options = {name: self.unpack(form, tensors) for name, form in body["options"].items()}
         drawn_from = self.drawn_from
         with torch.set_grad_enabled(body["grad"]):
-            value = self.find(body["of"])(*args, **options)
+            value = self.apply(self.find(body["of"]), args, options)
         out = []
         reply = {"value": self.pack(value, out)}
         needs = [i for i, t in enumerate(out) if t.requires_grad]
@@ -107,6 +121,9 @@ class Peer(Modules, Values):
         reply["call"] = self.keep([*inputs, *hidden], [out[i] for i in needs])
         reply["generators"] = [[known, self.pack(self.generators[known].get_state(), out)] for known in drawn_from]
         return {**reply, "needs": needs, "hidden": [self.leaf_id(v) for v in hidden]}, out
+
+    def apply(self, function, args: list, options: dict):
+        return function(*args, **options)
 
     def on_vjp(self, body: dict, tensors: list[Tensor]) -> tuple[dict, list[Tensor]]:
         """Vector-Jacobian products of an earlier call."""
@@ -134,11 +151,11 @@ class Peer(Modules, Values):
 
     # --- what was raised ---
 
-    def told(self, error: BaseException) -> dict:
+    def pack_error(self, error: BaseException) -> dict:
         kinds = [c.__name__ for c in type(error).__mro__]
         return {"kinds": kinds, "words": str(error)[:2000]}
 
-    def raised(self, body: dict) -> Exception:
+    def unpack_error(self, body: dict) -> Exception:
         """An exception of the same name, words and built-in kind as the one that was raised on the other side."""
         known = (vars(builtins).get(kind) for kind in body["kinds"])
         base = next((c for c in known if isinstance(c, type) and issubclass(c, Exception)), Exception)
@@ -159,7 +176,7 @@ class Peer(Modules, Values):
     def leaf(self, known, dtype: str, shape: list[int]) -> Tensor:
         """The leaf of that name; a stand-in for one of the other side's, of which only the gradient counts."""
         if isinstance(known, list):
-            return self.parameter(*known)
+            return self.modules[known[0]]._parameters[known[1]]
         if known not in self.leaves:
             zero = torch.zeros((), dtype=getattr(torch, dtype))
             self.leaves[known] = zero.expand(shape).requires_grad_()
@@ -198,7 +215,7 @@ class Peer(Modules, Values):
 
     def remote(self, known: str, name: str = "function", hidden=()) -> Remote:
         if known not in self.remotes:
-            self.remotes[known] = known_as(name, Remote)(self, known, hidden)
+            self.remotes[known] = class_named(name, Remote)(self, known, hidden)
         return self.remotes[known]
 
     def find(self, of: str):

@@ -35,9 +35,9 @@ class Grade:
 
     def run(self):
         one = self.checked()
-        from .grade import chosen
+        from ..check import chosen
 
-        exercises = chosen(self.only) if self.only is not None else ()
+        exercises = () if self.only is None else tuple(sorted(chosen(self.only)))
         self.one(exercises) if one else self.all(exercises)
 
     def checked(self) -> bool:

@@ -11,7 +11,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
 
-from .. import check
 from ..check import EXERCISES, Exercise, Verdict
 from . import report
 from .answers import Submission, read
@@ -31,14 +30,6 @@ class Plan:
 
     def workers(self) -> Workers:
         return Workers(self.limits, self.isolated)
-
-
-def chosen(only: str) -> tuple[str, ...]:
-    """The exercises that a text names (see check.chosen), in the course's order. Raises ValueError for none."""
-    if not only.strip(", "):
-        raise ValueError('--only names no exercise: write for example --only "02.4 02.5"')
-    found = check.chosen(only)
-    return tuple(id for id in EXERCISES if id in found)
 
 
 def asked(paths: list[Path]) -> tuple[str, ...]:
@@ -88,21 +79,15 @@ def grade(
         if stopping and stopping.is_set():
             return results
         if not report.judged(results, exercise.id):
-            verdict = timed(exercise, submission, workers, results)
+            began = time.monotonic()
+            verdict = judge(exercise, submission, workers, plan.seed)
+            report.enter(results, verdict)
+            results["execution_time"] = round(results["execution_time"] + time.monotonic() - began, 3)
             save()
             tell(verdict)
     report.finish(results, str(plan.isolated), submission.problems)
     save()
     return results
-
-
-def timed(exercise: Exercise, submission: Submission, workers: Workers, results: dict) -> Verdict:
-    """Judge an exercise and enter the verdict, and the time that it took, into the results."""
-    began = time.monotonic()
-    verdict = judge(exercise, submission, workers, results["extra_data"]["seed"])
-    report.enter(results, verdict)
-    results["execution_time"] = round(results["execution_time"] + time.monotonic() - began, 3)
-    return verdict
 
 
 def judge(exercise: Exercise, submission: Submission, workers: Workers, seed: int) -> Verdict:

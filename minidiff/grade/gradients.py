@@ -65,7 +65,7 @@ def _each_row(function, plain: int, info, in_dims, inputs):
     return tuple(found), tuple(None if v is None else 0 for v in found)
 
 
-class Tied(torch.autograd.Function):
+class Results(torch.autograd.Function):
     """Results that have come back already, as functions of the inputs of their call."""
 
     @staticmethod
@@ -79,7 +79,7 @@ class Tied(torch.autograd.Function):
         return None, None, None, *products(ctx.peer, torch.tensor(ctx.call), ctx.saved_tensors, vectors)
 
 
-class Asked(torch.autograd.Function):
+class Call(torch.autograd.Function):
     """A call; of its tensors the first `n` are arguments, the others hidden inputs. Its results, and the number under
     which it is kept. The other side is asked in here, so that torch.func's transforms find the call. (A box is where a
     call leaves what is no tensor; a dictionary would be copied by those transforms.)"""
@@ -106,7 +106,7 @@ class Asked(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *vectors):
-        call, inputs, _ = Asked._saved(ctx)
+        call, inputs, _ = Call._saved(ctx)
         found = products(ctx.peer, call, inputs, [vectors[i] for i in ctx.needs])
         chosen = dict(zip(ctx.inputs, found, strict=False))
         return None, None, None, *(chosen.get(i) for i in range(ctx.n)), *found[len(ctx.inputs) :]
@@ -114,7 +114,7 @@ class Asked(torch.autograd.Function):
     @staticmethod
     def jvp(ctx, *tangents):
         """J v, as the product of v with the derivative of J^T u by u."""
-        call, inputs, outputs = Asked._saved(ctx)
+        call, inputs, outputs = Call._saved(ctx)
         tangents = [tangents[3:][i] for i in ctx.inputs] + list(tangents[3 + ctx.n :])
         vectors, box = [torch.zeros_like(v) for v in outputs], SimpleNamespace()
         *_, call = Product.apply(ctx.peer, box, True, len(inputs), call, *inputs, *vectors)
@@ -126,4 +126,4 @@ class Asked(torch.autograd.Function):
 
     @staticmethod
     def vmap(info, in_dims, *inputs):
-        return _each_row(Asked, 3, info, in_dims, inputs)
+        return _each_row(Call, 3, info, in_dims, inputs)

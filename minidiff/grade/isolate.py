@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import os
-import resource
 import signal
 import site
 import socket
@@ -41,13 +40,6 @@ def dies_with_parent() -> None:
     prctl(_PDEATHSIG, signal.SIGKILL)
 
 
-def started() -> None:
-    """At the beginning of a process for an answer, which comes from one that waits for none and may not be read."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    dies_with_parent()
-    prctl(_DUMPABLE, 1)  # so that its files in /proc, and what it writes there, are its user's
-
-
 def adopts_orphans() -> None:
     """What descendants leave running becomes a child of this process."""
     prctl(_SUBREAPER, 1)
@@ -63,7 +55,31 @@ def other_user() -> int | None:
     return USER + os.getpid() % 5000 if os.geteuid() == 0 else None
 
 
-# --- namespaces ---
+def closed() -> Path | None:
+    """The folder that keeps other users from Python, its libraries or the package, if there is one."""
+    above = {parent for path in _shown() for parent in Path(path).parents}
+    return next((folder for folder in sorted(above) if not os.stat(folder).st_mode & 1), None)
+
+
+# --- an answer's process ---
+
+
+def start(folder: str, life: Callable[[], None]) -> None:
+    """Fork a process that runs `life` in the folder."""
+    if os.fork() == 0:
+        try:
+            _started()
+            os.chdir(folder)
+            life()
+        finally:
+            os._exit(0)
+
+
+def _started() -> None:
+    """The process comes from one that waits for none and may not be read."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    dies_with_parent()
+    prctl(_DUMPABLE, 1)  # so that its files in /proc, and what it writes there, are its user's
 
 
 def start_alone(folder: str, user: int | None, life: Callable[[], None]) -> int:
@@ -77,7 +93,7 @@ def start_alone(folder: str, user: int | None, life: Callable[[], None]) -> int:
     if pid == 0:
         try:
             ours.close()
-            started()
+            _started()
             _libc("unshare", _NEW)
             theirs.sendall(b"x")
             if not theirs.recv(1):
@@ -191,6 +207,8 @@ def confine(seconds: float, memory: int, user: int | None, alone: bool) -> None:
 
 def limit(seconds: float, memory: int, **others: int) -> None:
     """Limit this process's time on a processor, its memory beyond what it has, and what is named by `others`."""
+    import resource  # not on Windows, where only this module's names are read
+
     limits = {"RLIMIT_CPU": int(seconds) + 2, "RLIMIT_CORE": 0} | others
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..check.exercise import CHANGED, Exercise, Verdict, Wrong, is_stub, told
 from .calls import Peer
-from .gradients import Tied
+from .gradients import Results
 from .wire import LARGEST, Ended
 
 PUBLIC = ("schedule", "null", "log_snr", "time", "rates", "grid", "t_min", "t_max")  # what models and schedules have
@@ -29,14 +29,9 @@ class Judge(Peer):
         return self.unpack(reply["value"], tensors)
 
     def call(self, of: str, args: tuple, options: dict, hidden=()):
-        out: list[Tensor] = []
-        body = {"do": "call", "of": of, "grad": torch.is_grad_enabled(), "hidden": None}
-        body |= {
-            "args": [self.pack(v, out) for v in args],
-            "options": {k: self.pack(v, out) for k, v in options.items()},
-        }
-        body["needs"] = [i for i, t in enumerate(out) if t.requires_grad]
-        reply, tensors = self.ask(body, out)
+        body, out = self.call_body(of, args, options)
+        needs = [i for i, t in enumerate(out) if t.requires_grad]
+        reply, tensors = self.ask({**body, "needs": needs, "hidden": None}, out)
         if reply["changed"]:
             raise Wrong(*CHANGED)
         for i in reply["asks"]:
@@ -44,9 +39,9 @@ class Judge(Peer):
         for known, state in reply["generators"]:
             self.generators[known].set_state(self.unpack(state, tensors))
         if reply["call"]:
-            inputs = [out[i] for i in body["needs"]] + [self.leaf(*leaf) for leaf in reply["hidden"]]
+            inputs = [out[i] for i in needs] + [self.leaf(*leaf) for leaf in reply["hidden"]]
             with torch.enable_grad():
-                tied = Tied.apply(self, reply["call"], [tensors[i] for i in reply["needs"]], *inputs)
+                tied = Results.apply(self, reply["call"], [tensors[i] for i in reply["needs"]], *inputs)
             for i, t in zip(reply["needs"], tied, strict=True):
                 tensors[i] = t
         return self.unpack(reply["value"], tensors)
@@ -66,18 +61,18 @@ class Judge(Peer):
         held = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
         return super().pack_handle(value, [t for t in held if isinstance(t, Tensor) and t.requires_grad])
 
-    def told(self, error: BaseException) -> dict:
+    def pack_error(self, error: BaseException) -> dict:
         self.errors.append(error)
-        return {**super().told(error), "token": len(self.errors) - 1}
+        return {**super().pack_error(error), "token": len(self.errors) - 1}
 
-    def raised(self, body: dict) -> BaseException:
+    def unpack_error(self, body: dict) -> BaseException:
         """What the check itself raised comes back as it was; reasons to end are no exception that a check expects."""
         for kind in body["kinds"]:
             if kind in _ENDS:
                 key, message = _ENDS[kind]
                 return Ended(key, message or str(body["words"]))
         token = body.get("token")
-        error = super().raised(body) if token is None else self.errors[token]
+        error = super().unpack_error(body) if token is None else self.errors[token]
         if body.get("line"):
             error.answer_line = int(body["line"][0]), str(body["line"][1])
         return error

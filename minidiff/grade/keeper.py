@@ -35,8 +35,8 @@ def main() -> None:
     nursery.settle()
     print("{}", flush=True)
     for line in sys.stdin:
-        asked = json.loads(line)
-        found = keeper.judge(check.EXERCISES[asked["id"]], asked)
+        task = json.loads(line)
+        found = keeper.judge(check.EXERCISES[task["id"]], task)
         print(json.dumps({**found, "last": not keeper.can_go_on()}), flush=True)
         if not keeper.can_go_on():
             return  # a new nursery must not come from a process that has the checks
@@ -54,32 +54,32 @@ class Keeper:
             _run(lambda: nursery.serve(theirs))
         theirs.close()
 
-    def judge(self, exercise, asked: dict) -> dict:
+    def judge(self, exercise, task: dict) -> dict:
         """The verdict, as a dictionary; nothing that the answer started or wrote is left."""
-        ends = time.monotonic() + asked["seconds"]
+        ends = time.monotonic() + task["seconds"]
         folder = tempfile.mkdtemp(prefix="answer")
         ours, theirs = socket.socketpair()
         try:
             if self.user is not None:
                 os.chown(folder, self.user, self.user)
-            order = {key: asked[key] for key in ("id", "seconds", "memory", "alone")}
+            order = {key: task[key] for key in ("id", "seconds", "memory", "alone")}
             order |= {"folder": folder, "user": self.user}
             with contextlib.suppress(OSError):  # without a nursery the answer has died
                 socket.send_fds(self.control, [json.dumps(order).encode()], [theirs.fileno()])
             theirs.close()
-            return self._verdict(exercise, asked, ours, ends)
+            return self._verdict(exercise, task, ours, ends)
         finally:
             ours.close()
             self.end()
             shutil.rmtree(folder, onerror=_make_writable)
 
-    def _verdict(self, exercise, asked: dict, ours: socket.socket, ends: float) -> dict:
+    def _verdict(self, exercise, task: dict, ours: socket.socket, ends: float) -> dict:
         """What the check's process says, unless time is over first."""
         reads, writes = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(reads)
-            _run(lambda: _check(exercise, asked, ours, writes))
+            _run(lambda: _check(exercise, task, ours, writes))
         os.close(writes)
         data = b""
         try:
@@ -88,7 +88,7 @@ class Keeper:
                 if sys.stdin in ready:
                     raise SystemExit  # the grader has gone
                 if not ready:
-                    seconds = f"{asked['seconds']:g} seconds"
+                    seconds = f"{task['seconds']:g} seconds"
                     message = f"It did not end within {seconds}: is there a loop without an end?"
                     return _fields(exercise.ended("time", message))
                 if not (more := os.read(reads, 2**16)):
@@ -131,13 +131,13 @@ class Keeper:
                 pass
 
 
-def _check(exercise, asked: dict, sock: socket.socket, writes: int) -> None:
+def _check(exercise, task: dict, sock: socket.socket, writes: int) -> None:
     """In a process of its own: judge, and write the verdict."""
     from .judge import verdict
 
     isolate.dies_with_parent()
-    isolate.limit(asked["seconds"], CHECK)
-    found = verdict(exercise, asked["source"], tuple(asked["names"]), asked["seed"], sock)
+    isolate.limit(task["seconds"], CHECK)
+    found = verdict(exercise, task["source"], tuple(task["names"]), task["seed"], sock)
     os.write(writes, json.dumps(_fields(found)).encode())
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from .wire import known_as, raw
+from .wire import class_named, raw
 
 
 class Mirror(nn.Module):
@@ -32,12 +32,11 @@ class Modules:
         if "type" not in form:
             return self.modules[form["id"]]
         linear = form["type"] == "Linear"
-        module = nn.Linear.__new__(nn.Linear) if linear else known_as(form["type"], Mirror).__new__(Mirror)
+        module = nn.Linear.__new__(nn.Linear) if linear else class_named(form["type"], Mirror).__new__(Mirror)
         nn.Module.__init__(module)
         for kind, name, packed, needs in form["tensors"]:
             t = self.unpack(packed, tensors)
-            held = module._parameters if kind == "parameter" else module._buffers
-            held[name] = nn.Parameter(t, requires_grad=needs) if kind == "parameter" else t
+            _table(module, kind)[name] = nn.Parameter(t, requires_grad=needs) if kind == "parameter" else t
         if linear:
             module.out_features, module.in_features = module.weight.shape
             module._parameters.setdefault("bias", None)
@@ -50,7 +49,7 @@ class Modules:
 
     def _meet(self, known: str, module: nn.Module) -> str:
         self.modules[known], self.module_ids[id(module)] = module, known
-        self.synced |= {(known, name): (raw(t), t.requires_grad, None) for _, name, t in _tensors(module)}
+        self.synced |= {(known, kind, name): (raw(t), t.requires_grad, None) for kind, name, t in _tensors(module)}
         return known
 
     def own_module(self, known: str) -> nn.Module:
@@ -66,41 +65,40 @@ class Modules:
                     return [known, name]
         return None
 
-    def parameter(self, known: str, name: str) -> Tensor:
-        return self.modules[known]._parameters[name]
-
     # --- kept equal ---
 
     def state(self, out: list[Tensor]) -> tuple[list, list[Tensor]]:
-        """What has changed in modules that both sides have, and `out` with the new numbers after it. Tensors that have
-        come to share their memory are told to."""
-        changes, places = [], {}
+        """What has changed in modules that both sides have, and `out` with the new numbers after it. Of a tensor that
+        has come to share another's memory, it says which other's."""
+        changes, places, out = [], {}, list(out)
         for known, module in self.modules.items():
             for kind, name, t in _tensors(module):
-                shares = places.setdefault(t.data_ptr(), [known, name])
-                now = raw(t), t.requires_grad, None if shares == [known, name] else shares
-                if now != self.synced.get((known, name)):
-                    self.synced[known, name] = now
-                    out = [*out, t.detach()]
-                    changes.append([known, kind, name, len(out) - 1, now[1], now[2]])
+                place = known, kind, name
+                first = places.setdefault(t.data_ptr(), place)
+                now = raw(t), t.requires_grad, None if first == place else first
+                if now != self.synced.get(place):
+                    self.synced[place] = now
+                    changes.append([place, len(out), *now[1:]])
+                    out.append(t.detach())
         return changes, out
 
     def set_state(self, changes: list, tensors: list[Tensor]) -> None:
-        for known, kind, name, place, needs, shares in changes:
-            module = self.modules[known]
-            t = (module._parameters if kind == "parameter" else module._buffers)[name]
-            t.data = self._held(*shares).data if shares else tensors[place]
+        for place, number, needs, shares in changes:
+            t = self._held(*place)
+            t.data = self._held(*shares).data if shares else tensors[number]
             if t.is_leaf and t.requires_grad != needs:
                 t.requires_grad_(needs)
-            self.synced[known, name] = raw(t), needs, shares
+            self.synced[tuple(place)] = raw(t), needs, tuple(shares) if shares else None
 
-    def _held(self, known: str, name: str) -> Tensor:
-        module = self.modules[known]
-        return module._parameters[name] if name in module._parameters else module._buffers[name]
+    def _held(self, known: str, kind: str, name: str) -> Tensor:
+        return _table(self.modules[known], kind)[name]
 
 
 def _tensors(module: nn.Module) -> list[tuple[str, str, Tensor]]:
     """A module's own tensors, without its children's."""
-    found = [("parameter", *item) for item in module._parameters.items()]
-    found += [("buffer", *item) for item in module._buffers.items()]
+    found = [(kind, *item) for kind in ("parameter", "buffer") for item in _table(module, kind).items()]
     return [item for item in found if item[2] is not None]
+
+
+def _table(module: nn.Module, kind: str) -> dict[str, Tensor | None]:
+    return module._parameters if kind == "parameter" else module._buffers

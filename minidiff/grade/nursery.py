@@ -12,6 +12,8 @@ import random
 import signal
 import socket
 import sys
+import tempfile
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,9 +21,10 @@ import torch
 from . import isolate
 from .worker import Answer, OwnVersion
 
-_GONE = ("lectures", "experiments", "tests", "mutants", "minidiff.check", "minidiff.grade")
+_HIDDEN = ("lectures", "experiments", "tests", "mutants", "minidiff.check", "minidiff.grade")
+_LOUD = {"antigravity", "this", "idlelib", "lib2to3", "test", "tkinter", "turtle", "turtledemo"}  # they show something
 _USUAL = (
-    "fractions", "statistics", "scipy.stats", "scipy.linalg", "scipy.integrate", "scipy.optimize", "scipy.special",
+    "scipy.stats", "scipy.linalg", "scipy.integrate", "scipy.optimize", "scipy.special",
     "torch.fx.experimental.symbolic_shapes", "minidiff.guidance", "minidiff.samplers", "minidiff.text",
 )  # fmt: skip
 # exercise -> what the package has of it
@@ -55,13 +58,32 @@ OWN = {
 
 
 def warm() -> None:
-    """Import what answers usually import, so that each need not."""
+    """Import what answers may import, so that each need not: another user may have no right to read it.
+
+    Of the standard library that is all, for much of it is imported late and by itself, as the encoding of a host name.
+    """
     torch.set_num_threads(1)
+    for name in sorted(sys.stdlib_module_names - _LOUD):
+        if not name.startswith("_"):
+            _import_all(name)
     for name in {*_USUAL, *itertools.chain(*OWN.values())}:
         pkgutil.resolve_name(name)
     x = torch.ones(2)
-    torch.func.vmap(torch.square)(x), torch.func.jvp(torch.square, (x,), (x,))
+    with tempfile.TemporaryDirectory() as os.environ["TORCHINDUCTOR_CACHE_DIR"]:  # torch makes it with its first `grad`
+        torch.func.vmap(torch.square)(x), torch.func.jvp(torch.square, (x,), (x,)), torch.func.grad(torch.sum)(x)
+    del os.environ["TORCHINDUCTOR_CACHE_DIR"]
     settle()
+
+
+def _import_all(name: str) -> None:
+    """A module and what is in it, as far as this system has it."""
+    try:
+        module = pkgutil.resolve_name(name)
+    except Exception:
+        return
+    for inner in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
+        if not inner.name.endswith(("__main__", "tests")):
+            _import_all(inner.name)
 
 
 def settle() -> None:
@@ -79,19 +101,12 @@ def serve(control: socket.socket) -> None:
         if not data:
             return
         order = json.loads(data)
-        start = isolate.start_alone if order["alone"] else _start
-        start(order["folder"], order["user"], lambda: _live(descriptors[0], order))  # noqa: B023 - called at once
+        life = partial(_live, descriptors[0], order)
+        if order["alone"]:
+            isolate.start_alone(order["folder"], order["user"], life)
+        else:
+            isolate.start(order["folder"], life)
         os.close(descriptors[0])
-
-
-def _start(folder: str, user: int | None, life) -> None:
-    if os.fork() == 0:
-        try:
-            isolate.started()
-            os.chdir(folder)
-            life()
-        finally:
-            os._exit(0)
 
 
 def _live(descriptor: int, order: dict) -> None:
@@ -117,16 +132,16 @@ def _bare(descriptor: int) -> None:
     os.environ.update(HOME=os.getcwd(), TMPDIR=os.getcwd(), OMP_NUM_THREADS="1", MPLBACKEND="agg")
     for name in ("stdin", "stdout", "stderr"):
         setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115
-    sys.meta_path.insert(0, Gone())
-    for name in [n for n in sys.modules if n.startswith(_GONE)]:
+    sys.meta_path.insert(0, Hidden())
+    for name in [n for n in sys.modules if n.startswith(_HIDDEN)]:
         del sys.modules[name]
 
 
-class Gone:
+class Hidden:
     """Finds no module that holds checks or solutions."""
 
     def find_spec(self, name: str, path=None, target=None):
-        if any(name == gone or name.startswith(gone + ".") for gone in _GONE):
+        if any(name == gone or name.startswith(gone + ".") for gone in _HIDDEN):
             raise ModuleNotFoundError(f"there is no module {name!r} for answers", name=name)
 
 

@@ -42,7 +42,7 @@ def blank(exercises: list[Exercise], seed: int, digest: str = "") -> dict:
 def missing(exercise: Exercise) -> Verdict:
     """The verdict where there is no answer."""
     names = " and ".join(exercise.names)
-    text = (f"Exercise {exercise.id} {exercise.name}: no answer found (0 of {exercise.points} points): define {names} "
+    text = (f"Exercise {exercise.id} {exercise.name}: no answer found (0 of {exercise.worth}): define {names} "
             "at the top level of a code cell")  # fmt: skip
     return Verdict(exercise.id, exercise.name, False, 0, "missing", text)
 
@@ -50,10 +50,8 @@ def missing(exercise: Exercise) -> Verdict:
 def enter(results: dict, verdict: Verdict) -> None:
     """Put a verdict into the results, and add up."""
     (test,) = [t for t in results["tests"] if t["number"] == verdict.id]
-    test["score"] = verdict.points
-    test["status"] = "passed" if verdict.ok else "failed"
-    test["output"] = clean(verdict.text)
-    test["tags"] = [clean(verdict.key)]
+    test |= {"score": verdict.points, "status": "passed" if verdict.ok else "failed"}
+    test |= {"output": clean(verdict.text), "tags": [clean(verdict.key)]}
     results["score"] = sum(t["score"] for t in results["tests"])
 
 

@@ -60,14 +60,17 @@ def isolation(wanted: str = "auto") -> Isolation:
     if wanted not in ("auto", "strong", "none"):
         raise ValueError(f"unknown sandbox {wanted!r}: choose from auto, strong, none")
     if not hasattr(os, "fork"):
-        raise ValueError("grading runs answers in forked processes, which this system has not: use Linux or macOS")
+        raise ValueError("grading forks a process for each answer, which Windows cannot: use Linux, macOS or WSL")
     another = isolate.other_user() is not None
-    if wanted == "none":
-        return Isolation(False, another, ", as asked")
-    failed = _tried()
+    failed = "" if wanted == "none" else _tried()
     if failed and wanted == "strong":
         raise ValueError(f"no namespaces on this machine ({failed}): --sandbox none goes without")
-    return Isolation(not failed, another, f", for namespaces failed ({failed})" if failed else "")
+    if wanted != "none" and not failed:
+        return Isolation(True, another)
+    why = f", for namespaces failed ({failed})" if failed else ", as asked"
+    if another and (folder := isolate.closed()):
+        why += f"; Python or the course lies in {folder}, which that user cannot read, so rare imports of answers fail"
+    return Isolation(False, another, why)
 
 
 def _tried() -> str:
@@ -114,10 +117,10 @@ class Workers:
     def judge(self, exercise: Exercise, program, seed: int) -> Verdict:
         """The verdict on a Program (source, names), tried on numbers drawn from the seed. Never raises for anything
         that an answer does: its key is then "time", "memory", "died", "too large", "syntax", "raised" or the like."""
-        asked = {"id": exercise.id, "source": program.source, "names": list(program.names), "seed": seed}
-        asked |= {"seconds": self.limits.seconds, "memory": self.limits.memory, "alone": self.isolated.alone}
+        task = {"id": exercise.id, "source": program.source, "names": list(program.names), "seed": seed}
+        task |= {"seconds": self.limits.seconds, "memory": self.limits.memory, "alone": self.isolated.alone}
         with self.lock:
-            found = self._asked(json.dumps(asked))
+            found = self._asked(json.dumps(task))
             if found is None or found["last"]:
                 self.__exit__()
             if found is None:

@@ -5,14 +5,14 @@ texts, tensors and collections of these are copied; what can be called stays whe
 """
 
 import json
+import math
 import struct
 from dataclasses import astuple
 from fractions import Fraction
-from types import FunctionType
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..denoise import Prediction
 from ..schedules import SCHEDULES
@@ -74,7 +74,7 @@ def receive(sock, largest: int) -> tuple[dict, list[Tensor]]:
         tensors, place = [], 0
         for name, shape in body["tensors"]:
             dtype = _DTYPES[name]
-            count = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 1
+            count = math.prod(map(int, shape))
             end = place + count * dtype.itemsize
             if count < 0 or any(n < 0 for n in shape) or end > size:
                 raise ValueError("more numbers than bytes")
@@ -115,13 +115,11 @@ class Values:
             return self._tensor(value, out)
         if isinstance(value, np.ndarray | np.generic):
             return self._array(value, out)
-        for tag, of in (("list", list), ("set", set), ("size", torch.Size)):
-            if kind is of:
-                return {tag: [self.pack(v, out) for v in value]}
-        if kind is Prediction:
-            return {"prediction": [self.pack(v, out) for v in value]}
+        if kind in (list, set, torch.Size, Prediction):
+            return {kind.__name__: [self.pack(v, out) for v in value]}
         if isinstance(value, tuple):
-            return {"tuple": [self.pack(v, out) for v in value], **self._names(value)}
+            names = {"names": [kind.__name__, *value._fields]} if hasattr(value, "_fields") else {}
+            return {"tuple": [self.pack(v, out) for v in value], **names}
         if isinstance(value, dict):
             return {"dict": [[self.pack(k, out), self.pack(v, out)] for k, v in value.items()]}
         for plain in (bool, int, float, str):
@@ -129,15 +127,11 @@ class Values:
                 return plain(value)
         if kind in _SCHEDULES.values():
             return {"schedule": [kind.__name__, *astuple(value)]}
-        if kind is complex or kind is Fraction:
-            return {
-                kind.__name__: [value.real, value.imag] if kind is complex else [value.numerator, value.denominator]
-            }
+        if kind is complex:
+            return {"complex": [value.real, value.imag]}
+        if kind is Fraction:
+            return {"Fraction": [value.numerator, value.denominator]}
         return self.pack_object(value, out)
-
-    def _names(self, value: tuple) -> dict:
-        names = getattr(value, "_fields", None)
-        return {"names": [type(value).__name__, *names]} if names else {}
 
     def _tensor(self, value: Tensor, out: list[Tensor]):
         if value.layout != torch.strided or value.device.type != "cpu" or str(value.dtype)[6:] not in _DTYPES:
@@ -170,55 +164,39 @@ class Values:
             return {self.unpack(k, tensors): self.unpack(v, tensors) for k, v in body}
         if tag == "tuple":
             values = tuple(self.unpack(v, tensors) for v in body)
-            return _named(form["names"], values) if "names" in form else values
+            if "names" not in form:
+                return values
+            name, *names = form["names"]
+            return _with(class_named(name, tuple)(values), zip(names, values, strict=True))
         if tag == "thing":
-            return _thing(body, {k: self.unpack(v, tensors) for k, v in form["has"]})
+            return _with(class_named(body, Thing)(), [(k, self.unpack(v, tensors)) for k, v in form["has"]])
         return self.unpack_object(tag, body, tensors)
 
 
 _READ = {
     "list": list,
     "set": set,
-    "size": lambda v: torch.Size(v),
-    "prediction": lambda v: Prediction(*v),
+    "Size": torch.Size,
+    "Prediction": lambda v: Prediction(*v),
     "schedule": lambda v: _SCHEDULES[v[0]](*map(float, v[1:])),
     "complex": lambda v: complex(*v),
     "Fraction": lambda v: Fraction(*v),
 }
 
 
-def known_as(name: str, base: type) -> type:
+def class_named(name: str, base: type) -> type:
     """A class of this name, as messages to students say it."""
     return type(name if name.isidentifier() and len(name) < 60 else base.__name__, (base,), {})
 
 
-def _thing(name: str, attributes: dict) -> Thing:
-    found = known_as(name, Thing)()
-    vars(found).update({k: v for k, v in attributes.items() if not k.startswith("_")})
-    return found
-
-
-def _named(names: list[str], values: tuple) -> tuple:
-    """A tuple whose values have names too."""
-
-    class Named(tuple):
-        pass
-
-    found = known_as(names[0], Named)(values)
-    vars(found).update({k: v for k, v in zip(names[1:], values, strict=True) if not k.startswith("_")})
+def _with(found, attributes):
+    """An object with these attributes, names and values."""
+    vars(found).update({k: v for k, v in attributes if not k.startswith("_")})
     return found
 
 
 def public(value) -> dict:
     """The attributes of an object that may be told: its data."""
-    held = getattr(value, "__dict__", {})
-    return {k: v for k, v in list(held.items())[:100] if isinstance(k, str) and not k.startswith("_") and _data(v)}
-
-
-def _data(value) -> bool:
-    return value is None or isinstance(value, bool | int | float | str | Tensor | list | tuple | dict)
-
-
-def is_code(value) -> bool:
-    """Whether a value is called, not read: a function, a class, an object with __call__."""
-    return isinstance(value, FunctionType | type) or callable(value) and not isinstance(value, nn.Module)
+    data = None | bool | int | float | str | Tensor | list | tuple | dict
+    held = list(getattr(value, "__dict__", {}).items())[:100]
+    return {k: v for k, v in held if isinstance(k, str) and not k.startswith("_") and isinstance(v, data)}

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._C import _functorch
 
 from .calls import Peer
-from .gradients import Asked
+from .gradients import Call
 from .wire import LARGEST, Ended, public, raw
 
 FILE = "<answer>"
@@ -36,39 +36,38 @@ class Answer(Peer):
             if body["do"] != "run":
                 return super().serve(body, tensors)
             value, out = _executed(body["source"], body["names"]), []
-            self.send({"do": "reply", "value": self.pack(value, out)}, out)
+            self.send({"do": "reply", "to": body["number"], "value": self.pack(value, out)}, out)
         except Ended:
             raise
         except BaseException as error:
-            self.send({"do": "raise", **self.told(error)}, [])
+            self.send({"do": "raise", "to": body["number"], **self.pack_error(error)}, [])
 
     def on_call(self, body, tensors):
         """As any call, and whether an argument was changed in place or made to ask for gradients."""
+        reply, out = super().on_call(body, tensors)
         given = [form["tensor"] for form in [*body["args"], *body["options"].values()]
                  if isinstance(form, dict) and "tensor" in form]  # fmt: skip
-        before = [raw(tensors[i]) for i in given]
-        reply, out = super().on_call(body, tensors)
-        changed = any(raw(tensors[i]) != was for i, was in zip(given, before, strict=True))
         asks = [i for i in given if tensors[i].requires_grad and i not in body["needs"]]
-        return {**reply, "changed": changed, "asks": asks}, out
+        return {**reply, "changed": self.changed, "asks": asks}, out
+
+    def apply(self, function, args, options):
+        given = [*args, *options.values()]
+        before = list(map(_content, given))
+        value = super().apply(function, args, options)
+        self.changed = list(map(_content, given)) != before
+        return value
 
     def call(self, of: str, args: tuple, options: dict, hidden=()):
-        out: list[Tensor] = []
-        grad = torch.is_grad_enabled()
-        body = {"do": "call", "of": of, "grad": grad}
-        body |= {
-            "args": [self.pack(v, out) for v in args],
-            "options": {k: self.pack(v, out) for k, v in options.items()},
-        }
+        body, out = self.call_body(of, args, options)
         hidden = [*hidden, *(p for p in getattr(self.modules.get(of), "parameters", list)() if p.requires_grad)]
         transformed = any(map(_functorch.is_functorch_wrapped_tensor, out))
-        if not transformed and not (grad and any(t.requires_grad for t in [*out, *hidden])):
+        if not transformed and not (body["grad"] and any(t.requires_grad for t in [*out, *hidden])):
             reply, tensors = self.ask({**body, "needs": [], "hidden": []}, out)
         else:
             needs = [i for i, t in enumerate(out) if t.is_floating_point()]
             body |= {"grad": True, "needs": needs, "hidden": [self.leaf_id(t) for t in hidden]}
             box = SimpleNamespace(body=body)
-            *tensors, _ = Asked.apply(self, box, len(out), *out, *hidden)
+            *tensors, _ = Call.apply(self, box, len(out), *out, *hidden)
             reply = box.reply
         return self.unpack(reply["value"], tensors)
 
@@ -82,18 +81,23 @@ class Answer(Peer):
         form = super().pack_object(value, out) if callable(value) or isinstance(value, torch.Generator) else None
         return form or self.thing(value, public(value), out)
 
-    def told(self, error: BaseException) -> dict:
+    def pack_error(self, error: BaseException) -> dict:
         """With the answer's line, and the check's own number of an exception that it raised itself."""
-        body = super().told(error)
+        body = super().pack_error(error)
         if isinstance(error, RuntimeError) and "allocate memory" in body["words"]:
             body["kinds"] = ["MemoryError"]
         token = getattr(error, "token", None)
         return {**body, "line": _line(error), **({} if token is None else {"token": token})}
 
-    def raised(self, body):
-        error = super().raised(body)
+    def unpack_error(self, body):
+        error = super().unpack_error(body)
         error.token = body["token"]
         return error
+
+
+def _content(value):
+    """What must not change of an argument."""
+    return raw(value) if isinstance(value, Tensor) else list(map(id, value)) if isinstance(value, list) else None
 
 
 def _executed(source: str, names: list[str]):

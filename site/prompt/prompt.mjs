@@ -186,7 +186,10 @@ for (const name of ["prompt", "second", "negative"]) fields[name].addEventListen
 find(".examples").addEventListener("click", ({ target }) => {
   if (target.tagName !== "BUTTON") return;
   fields.prompt.value = target.textContent;
-  for (const name of ["second", "negative"]) fields[name].value = target.dataset[name] ?? "";
+  for (const name of ["second", "negative", "gamma"]) {
+    fields[name].value = target.dataset[name] ?? fields[name].defaultValue;
+  }
+  fields.slider.value = fields.gamma.value;
   unfold();
   showWords().catch(() => {});
   ask();

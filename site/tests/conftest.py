@@ -62,6 +62,7 @@ def open_page(browser, address):
 
     def opened(name: str, width: int = 1280, height: int = 900, **options):
         contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
+        contexts[-1].set_default_timeout(120_000)  # a busy machine is no fault of the page
         page = contexts[-1].new_page()
         page.goto(address + name)
         page.evaluate("() => window.MathJax?.startup?.promise")

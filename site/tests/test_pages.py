@@ -244,6 +244,11 @@ def test_dark_mode_is_dark(open_page):
 def test_the_cheat_sheet_prints_on_one_page(open_page):
     page = open_page("cheatsheet.html")
     assert page.locator(".sheet .box").count() == 10
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 702, "height": 1032})  # A4 without its margins
+    for part in page.locator(".sheet mjx-container, .sheet table").all():  # nothing is cut off, or leaves its box
+        box = part.locator("xpath=ancestor::div[contains(@class, 'box')]").bounding_box()
+        assert part.bounding_box()["x"] + part.bounding_box()["width"] <= box["x"] + box["width"]
     pdf = page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
 

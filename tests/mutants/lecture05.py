@@ -104,6 +104,7 @@ WRONG = {
         "another order in some": (
             _pair("(lambda t: t.__class__.cat([t[:, :1], t[:, 1:].flip(2)], 1))(" + _CUT + ")") .replace(
                 "t.__class__.cat", "__import__('torch').cat"), "orders differ"),
+        "unpatchify is still None": ("unpatchify = None\n" + _pair().split("def unpatchify")[0], "half"),
         "three functions": ("def f(*a):\n    return a\npatchify = (f, f, f)\n", "no pair"),
     },
     "attention": {
