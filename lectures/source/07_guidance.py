@@ -272,7 +272,7 @@ for name, model in (("your network", net), ("exact score", exact)):
         print(f"{name}, {scale:g}".ljust(18), *(f"{measured[c]:{len(n)}.3f}" for n, c in zip(names, columns, strict=True)))
 
 # %% [markdown]
-# **Predict before you run.** The experiment repeats this for widths 8, 32 and 96, each trained for 4,000 steps, far longer than yours. At which $\gamma$ is the share outside least? And the **divergence of histograms**, which sees blur and lost twigs alike?
+# **Predict before you run.** The experiment repeats this for widths 8, 32 and 96, each trained for 4,000 steps. At which $\gamma$ is the share outside least? And the **divergence of histograms**, which sees blur and lost twigs alike?
 # And **outliers**, the points that are off by more than the gaps between twigs?
 # <details><summary>Answer</summary>On two cores: outside at .75 or 1, divergence at 1; outliers above 1, but they are few (7.17 is undecided). Condition minus null points away from the other tree, not towards the twigs.</details>
 
