@@ -63,7 +63,7 @@ def ddim(model, x: Tensor, times: Tensor, cond=None, eta: float = 0.0, generator
 def euler(model, x: Tensor, times: Tensor, cond=None):
     """Euler's method on dx/dt = velocity, the sampler of flow matching (Lipman et al. 2023). Order 1.
 
-    On the straight paths (Linear, EDM) it is ddim; on a curved one it pays for the curve.
+    On the straight paths (Linear, EDM) it is ddim; on a curved one it is another step of first order.
     """
     x, pairs = _pairs(times, x, model.schedule)
     for t, s in pairs:
