@@ -16,8 +16,10 @@ torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "1")))
 
 @pytest.fixture(autouse=True, scope="session")
 def own_data_folder(tmp_path_factory):
-    """Caches made by the tests do not mix with the user's."""
+    """Caches made by the tests do not mix with the user's. Compiled nets neither: what torch keeps does not say for
+    which vectors of the processor it was made, and is wrong under ATEN_CPU_CAPABILITY=avx2."""
     os.environ["MINIDIFF_DATA"] = str(tmp_path_factory.mktemp("data"))
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path_factory.mktemp("compiled"))
 
 
 @pytest.fixture(autouse=True, scope="session")
