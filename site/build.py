@@ -27,13 +27,6 @@ RUNTIME += [f"ort-wasm-simd-threaded{kind}.{end}" for kind in ("", ".jspi") for 
 WRITERS = {"play.py": "play", "prompt/export.py": "prompt"}  # of numbers and weights, by the folder they write to
 MARK = ".nojekyll"  # in every site: Pages shall serve the files as they are
 INTERACTIVE = ["playground", "prompt"]  # pages that are listed where they are there
-TAKEN = {  # pages that are files of the repository
-    "teaching": "lectures/TEACHING.md",
-    "measurements": "tests/bench/README.md",
-    "model_shapes": "minidiff/pretrained/shapes/README.md",
-    "model_cifar10": "minidiff/pretrained/cifar10/README.md",
-    "datasets": "datasets/README.md",
-}
 
 sys.path[:0] = [str(ROOT / "lectures"), str(ROOT), str(HERE)]  # `build` is lectures/build.py
 
@@ -52,7 +45,7 @@ def compose(source: Path, solutions: bool) -> None:
     texts |= {"exercises.md": lectures.table(), "fragments/lectures.md": lectures.overview()} | api.pages()
     texts |= {"fragments/contradicted.md": ledger.contradicted(), "fragments/inpage.md": in_page()}
     texts["fragments/toctree.md"] = contents(lectures.names())
-    for name, path in TAKEN.items():
+    for name, path in links.TAKEN.items():
         texts[f"{name}.md"] = links.rewritten((ROOT / path).read_text(encoding="utf-8"), path, source)
     for page in HERE.glob("*.md"):
         texts[page.name] = page.read_text(encoding="utf-8")

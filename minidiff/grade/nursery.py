@@ -141,7 +141,7 @@ class Hidden:
     """Finds no module that holds checks or solutions."""
 
     def find_spec(self, name: str, path=None, target=None):
-        if any(name == gone or name.startswith(gone + ".") for gone in _HIDDEN):
+        if any(name == hidden or name.startswith(hidden + ".") for hidden in _HIDDEN):
             raise ModuleNotFoundError(f"there is no module {name!r} for answers", name=name)
 
 

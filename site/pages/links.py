@@ -5,15 +5,14 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = {
-    "README.md": "index",
-    "lectures/CLAIMS.md": "ledger",
-    "lectures/TEACHING.md": "teaching",
-    "tests/bench/README.md": "measurements",
-    "datasets/README.md": "datasets",
-    "minidiff/pretrained/shapes/README.md": "model_shapes",
-    "minidiff/pretrained/cifar10/README.md": "model_cifar10",
+TAKEN = {  # pages that are files of the repository
+    "teaching": "lectures/TEACHING.md",
+    "measurements": "tests/bench/README.md",
+    "model_shapes": "minidiff/pretrained/shapes/README.md",
+    "model_cifar10": "minidiff/pretrained/cifar10/README.md",
+    "datasets": "datasets/README.md",
 }
+PAGES = {path: name for name, path in TAKEN.items()} | {"README.md": "index", "lectures/CLAIMS.md": "ledger"}
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
 
