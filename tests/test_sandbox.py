@@ -350,6 +350,20 @@ def test_when_the_keeper_is_killed_it_is_started_again(folder):
         assert judge(workers, "02.7", right).ok
 
 
+def test_a_keeper_whose_grader_has_gone_ends_without_a_word():
+    """A grader that is killed while an answer is judged is not there to read the verdict."""
+    task = {"id": "02.7", "source": CELLS["02.7"].source, "names": ["fresh_share"], "seed": 0}
+    task |= {"seconds": ENOUGH, "memory": Limits().memory, "alone": BEST.alone}
+    command = [sys.executable, "-W", "ignore", "-c", "from minidiff.grade.keeper import main; main()"]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, text=True, start_new_session=True, **pipes) as keeper:
+        assert keeper.stdout.readline() == "{}\n"
+        keeper.stdout.close()
+        keeper.stdin.write(json.dumps(task) + "\n")
+        keeper.stdin.flush()
+        assert keeper.stderr.read() == ""
+
+
 def test_what_isolation_says():
     with pytest.raises(ValueError, match="unknown sandbox 'weak': choose from auto, strong, none"):
         isolation("weak")
