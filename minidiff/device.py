@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")  # oneDNN's names
+
 
 def pick(name: str = "auto") -> torch.device:
     """The device `name`; 'auto' is cuda, else mps, else cpu. Raises ValueError for one that is not here."""
@@ -25,10 +27,15 @@ def pick(name: str = "auto") -> torch.device:
 
 
 def native_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is computed in hardware; where it is emulated it is slower than float32."""
+    """Whether bfloat16 is computed in hardware; where it is emulated it is slower than float32.
+
+    Of a CPU's instructions ONEDNN_MAX_CPU_ISA may forbid oneDNN those, whatever the processor has: it then emulates.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in WITHOUT_BF16:
+            return False
         has = torch.cpu.get_capabilities()
         return bool(has.get("amx_bf16") or has.get("avx512_bf16") or has.get("bf16"))
     return False

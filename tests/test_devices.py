@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from minidiff.denoise import score, velocity
+from minidiff.device import native_bf16
 from minidiff.run import checkpoint
 from minidiff.run.models import tokenizer_of
 from minidiff.run.recipes import configure
@@ -46,3 +47,26 @@ def test_a_loss_is_where_its_model_is(kind, monkeypatch, generator):
             for t in (torch.rand(4).to(device), torch.tensor(0.5)):
                 assert model(x0, t, cond).x0.device == model(x0, t).eps.device == device
                 assert score(model, x0, t, cond).device == velocity(model, x0, t, cond).device == device
+
+
+@pytest.mark.parametrize(
+    "limit, has, native",
+    [
+        (None, {"avx512_bf16": True}, True),
+        (None, {"amx_bf16": True}, True),
+        (None, {"avx512_bf16": False}, False),
+        ("AVX2", {"avx512_bf16": True, "amx_bf16": True}, False),
+        ("avx512_core_vnni", {"avx512_bf16": True}, False),
+        ("AVX512_CORE_BF16", {"avx512_bf16": True}, True),
+        ("AVX512_CORE_AMX", {"amx_bf16": True}, True),
+        ("AVX512_CORE_AMX", {}, False),
+        ("DEFAULT", {"avx512_bf16": True}, True),
+    ],
+)
+def test_bfloat16_is_used_where_it_is_computed_in_hardware(limit, has, native, monkeypatch):
+    """oneDNN emulates what it is told to do without: a demo then made 5 pictures a second."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    if limit is not None:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert native_bf16(torch.device("cpu")) is native

@@ -2,13 +2,15 @@
 
 pip install -e '.[bench]', then python tests/bench/speed.py (about half an hour on two cores); writes speed.json and
 speed.png. Every net is measured as it is and compiled, in bfloat16 where the processor has it, channels last, in turns,
-so that what else the machine does falls on all. The floor is the time of our step's convolutions and matrix products
-alone, forward and backward, at the rates they reach in isolation: what remains if all else were free.
+so that what else the machine does falls on all. The floor is the time that our step, not compiled, spends in its
+convolutions and matrix products, as the profiler sees it: what would remain if all else were free. It needs no
+measurement of its own, and so is a floor on every processor.
 """
 
 import argparse
 import json
 import platform
+import re
 import statistics
 import time
 import warnings
@@ -22,18 +24,25 @@ import torch
 from peers import TASKS
 from torch import nn
 from torch.nn.functional import mse_loss
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from minidiff import data, plot
 from minidiff.denoise import Denoiser, lognormal_times
 from minidiff.device import native_bf16, replacing
-from minidiff.nets.layers import Attention
 from minidiff.run.generate import generate
 from minidiff.schedules import VP
 
 warnings.filterwarnings("ignore")
 PARTS = ("training", "sampling", "losses")
 BF16 = native_bf16(torch.device("cpu"))
+KINDS = {  # of work, by the names of operations in the profile
+    "products": r"aten::(mkldnn_convolution|convolution_backward|thnn_conv2d|_slow_conv2d_\w+|mm|addmm|bmm|baddbmm)",
+    "optimizer": r"Optimizer\.step.*|aten::_fused_adamw_",
+    "normalisation": r"_GroupNorm(Backward)?|aten::native_(group|layer)_norm(_backward)?",
+    "activations and softmax": r"aten::(silu|gelu|_softmax)(_backward|_backward_data)?",
+    "copies and casts": r"aten::(copy_|cat|fill_)",
+}
 
 
 def autocast():
@@ -94,58 +103,28 @@ def in_turns(steppers: dict, rounds: int) -> dict[str, float]:
     return {name: statistics.median(v) for name, v in times.items()}
 
 
-def floor(make, batch: int) -> float:
-    """Seconds for the convolutions, linear layers and attention products of a step, each timed alone."""
-    net, call = built(make)
-    met = {}
-
-    def note(module, inputs, output):
-        x = inputs[0]
-        key = (type(module).__name__, repr(module), tuple(x.shape))
-        module_, x_, n = met.get(key, (module, x.detach().clone(), 0))
-        met[key] = (module_, x_, n + 1)
-
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear | Attention):
-            module.register_forward_hook(note)
-    with torch.no_grad(), autocast():
-        call(torch.randn(batch, 3, 32, 32).to(memory_format=torch.channels_last), torch.rand(batch))
-    dtype = torch.bfloat16 if BF16 else torch.float32
-    total = 0.0
-    for module, x, n in met.values():
-        total += n * isolated(module, x.to(dtype), dtype)
-    return total
+def shares(make, batch: int, steps: int = 3) -> dict[str, float]:
+    """The share of each kind of work in the time of our training step, not compiled: what the profiler saw."""
+    step = stepper(make, False, batch)
+    step(), step()
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        for _ in range(steps):
+            step()
+    spent = dict.fromkeys([*KINDS, "the rest"], 0.0)
+    for event in seen.events():
+        spent[kind_of(event)] += event.self_cpu_time_total
+    whole = sum(spent.values())
+    return {kind: time / whole for kind, time in spent.items()}
 
 
-def isolated(module, x, dtype) -> float:
-    """Forward and backward of one layer's products alone, in their own type: no casts, nothing between."""
-    if isinstance(module, Attention):
-        b, tokens, width = x.shape
-        shape = (b, module.heads, tokens, width // module.heads)
-        q, k, v = (torch.randn(shape, dtype=dtype).requires_grad_() for _ in range(3))
-        grad = torch.randn(shape, dtype=dtype)
-        scores = torch.randn(b, module.heads, tokens, tokens, dtype=dtype)
-
-        def work():  # the six products of forward and backward, and no softmax
-            q @ k.transpose(-1, -2), scores @ v
-            grad @ v.transpose(-1, -2), scores.transpose(-1, -2) @ grad, scores @ k, scores.transpose(-1, -2) @ q
-
-        with torch.no_grad():
-            return statistics.median(seconds(work) for _ in range(7))
-    copies = {"bias": None if module.bias is None else module.bias.detach().to(dtype).requires_grad_()}
-    weight = module.weight.detach().to(dtype).requires_grad_()
-    x = x.requires_grad_(x.shape[1] != 3)  # the pictures need no gradient
-
-    def work():
-        if isinstance(module, nn.Conv2d):
-            out = module._conv_forward(x, weight, copies["bias"])
-        else:
-            out = nn.functional.linear(x, weight, copies["bias"])
-        out.backward(torch.ones_like(out))
-        weight.grad = x.grad = None
-
-    work()
-    return statistics.median(seconds(work) for _ in range(7))
+def kind_of(event) -> str:
+    """The kind of an operation or of the nearest operation that it is part of: a group norm is many of them."""
+    while event is not None:
+        for kind, pattern in KINDS.items():
+            if re.fullmatch(pattern, event.name):
+                return kind
+        event = event.cpu_parent
+    return "the rest"
 
 
 def training(task: str, batch: int, rounds: int) -> dict:
@@ -159,14 +138,16 @@ def training(task: str, batch: int, rounds: int) -> dict:
     rates = {name: batch / s for name, s in in_turns(steppers, rounds).items()}
     best = max(v for k, v in rates.items() if not k.startswith("minidiff"))
     ours = max(v for k, v in rates.items() if k.startswith("minidiff"))
-    bound = batch / floor(TASKS[task]["minidiff"], batch)
-    row = {"task": task, "batch": batch, "images_per_second": rates, "floor": bound, "sizes": sizes}
+    spent = shares(TASKS[task]["minidiff"], batch)
+    bound = rates["minidiff"] / spent["products"]
+    row = {"task": task, "batch": batch, "images_per_second": rates, "floor": bound, "shares": spent, "sizes": sizes}
     row |= {"over_best_peer": ours / best, "of_floor": ours / bound, "floor_over_best_peer": bound / best}
     print(f"\n{task}, batch {batch}: floor {bound:.1f} img/s, {bound / best:.2f} times the best peer")
     for name, rate in sorted(rates.items(), key=lambda kv: -kv[1]):
         parameters, gflops = sizes[name.split(",")[0]]
         print(f"  {name:26} {rate:6.1f} img/s  {rate / best:5.2f} of the best peer  {rate / bound:4.0%} of the floor  "
               f"{parameters:.2f}M, {gflops:.2f} GFLOP", flush=True)  # fmt: skip
+    print("  our step, not compiled: " + ", ".join(f"{kind} {share:.0%}" for kind, share in spent.items()), flush=True)
     return row
 
 
