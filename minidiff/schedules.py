@@ -59,18 +59,25 @@ class Schedule:
         """The time at which sampling starts: sigma / alpha = 80, or the end of the path if it has less noise."""
         return self._time_of(self.noise_range[1])
 
-    def grid(self, steps: int, rho: float = 7.0) -> Tensor:
+    def grid(self, steps: int, rho: float = 7.0, noise: tuple[float, float] | None = None) -> Tensor:
         """`steps` + 1 times, from t_max down to 0, float32.
 
-        (sigma / alpha)^(1 / rho) falls evenly (Karras et al. 2022, equation 5), whichever the path.
+        (sigma / alpha)^(1 / rho) falls evenly (Karras et al. 2022, equation 5), whichever the path; with rho = inf it
+        falls by equal ratios. `noise`: the most and the least sigma / alpha, 0 aside, instead of all of `noise_range`.
         """
         if steps < 1:
             raise ValueError(f"a sampling grid needs at least 1 step, got {steps}")
         if not rho > 0:
             raise ValueError(f"rho must be more than 0 (7 is usual), got {rho}")
-        ends = torch.tensor([self.t_max, self.t_min], dtype=torch.float64)
-        high, low = (-self.log_snr(ends) / (2 * rho)).exp().tolist()
-        noise = torch.linspace(high, low, steps, dtype=torch.float64) ** rho
+        most, least = self.noise_range[::-1] if noise is None else noise
+        if not most > least > 0:
+            raise ValueError(f"the noise of a grid falls from more to less, both above 0, got {noise}")
+        ends = torch.tensor([self._time_of(most), self._time_of(least)], dtype=torch.float64)
+        if math.isinf(rho):
+            noise = torch.linspace(*(-self.log_snr(ends) / 2).tolist(), steps, dtype=torch.float64).exp()
+        else:
+            high, low = (-self.log_snr(ends) / (2 * rho)).exp().tolist()
+            noise = torch.linspace(high, low, steps, dtype=torch.float64) ** rho
         return torch.cat([self.time(-2 * noise.log()), noise.new_zeros(1)]).float()
 
 

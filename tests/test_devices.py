@@ -1,5 +1,9 @@
 """A training step mixes no devices, whichever the model: tried on a device that is only pretended."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -70,3 +74,15 @@ def test_bfloat16_is_used_where_it_is_computed_in_hardware(limit, has, native, m
     if limit is not None:
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
     assert native_bf16(torch.device("cpu")) is native
+
+
+@pytest.mark.parametrize(
+    "given, patience",
+    [({}, "30000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "passive"}, "None")],
+)
+def test_threads_yield_on_a_busy_machine_unless_told_otherwise(given, patience):
+    """It is set before torch, which reads it once, is loaded."""
+    code = "import os, sys, minidiff; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", code], env=clean | given, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [patience, "False"]

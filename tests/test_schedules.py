@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -59,6 +61,20 @@ def test_grid_visits_the_same_noise_on_every_path():
     levels = [s.log_snr(s.grid(20)[:-1].double()) for s in (VP(), Cosine(), Linear(), EDM())]
     for other in levels[1:]:
         torch.testing.assert_close(other, levels[0], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("schedule", EVERY, ids=SCHEDULES)
+def test_a_grid_of_equal_ratios(schedule):
+    alpha, sigma = schedule(schedule.grid(5, math.inf, (16.0, 1.0))[:-1].double())
+    torch.testing.assert_close(
+        sigma / alpha, torch.tensor([16.0, 8, 4, 2, 1]).double(), rtol=1e-4, atol=0
+    )  # t: float32
+
+
+@pytest.mark.parametrize("noise", [(1.0, 1.0), (0.1, 20.0), (20.0, 0.0), (float("nan"), 0.1)])
+def test_a_grid_falls(noise):
+    with pytest.raises(ValueError, match="from more to less"):
+        VP().grid(5, noise=noise)
 
 
 def test_grid_refuses_no_steps():

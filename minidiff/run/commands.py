@@ -10,7 +10,7 @@ from .options import add_option, add_options, option, seed
 # what a command needs is imported when it runs, so that --help and a misspelt option answer at once
 
 DEVICES = "auto, cpu, cuda or mps"
-SAMPLERS = "ddim, euler, heun, dpmpp_2m or langevin"
+SAMPLERS = "ddim, euler, heun, dpmpp_2m, unipc (the best in less than 10 steps) or langevin"
 
 
 def _positive(name: str, value) -> None:
@@ -255,7 +255,7 @@ class Doctor:
     net: str | None = option(None, "mlp, unet or another that train knows; by default what suits the data")
     schedule: str | None = option(None, "the path from data to noise (default vp)")
     prediction: str | None = option(None, "what the net puts out (default edm)")
-    sampler: str = option("dpmpp_2m", "ddim, euler, heun or dpmpp_2m")
+    sampler: str = option("dpmpp_2m", "ddim, euler, heun, dpmpp_2m or unipc")
     steps: int = option(300, "of overfitting")
     device: str = option("auto", DEVICES)
 
