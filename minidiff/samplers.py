@@ -116,7 +116,7 @@ def dpmpp_2m(model, x: Tensor, times: Tensor, cond=None):
             yield x0
             return
         (alpha_s, sigma_s), (_, sigma_t) = model.schedule(s), model.schedule(t)
-        h = (model.schedule.log_snr(s) - model.schedule.log_snr(t)) / 2
+        h = _log_ratio(model.schedule, t, s)
         ahead = x0 if x0_before is None else x0 + (x0 - x0_before) * h / (2 * h_before)
         x = sigma_s / sigma_t * x - alpha_s * torch.expm1(-h) * ahead
         x0_before, h_before = x0, h
@@ -130,7 +130,7 @@ def unipc(model, x: Tensor, times: Tensor, cond=None):
 
     dpmpp_2m extrapolates x0; here it is interpolated, by a parabola through its last three values.
     """
-    before = slope = None
+    before = slope = h = None
     x, pairs = _pairs(times, x, model.schedule)
     for t, s in pairs:
         x0 = model(x, t, cond).x0
@@ -138,14 +138,12 @@ def unipc(model, x: Tensor, times: Tensor, cond=None):
             yield x0
             return
         if before is not None:
-            x_before, t_before, x0_before, slope_before, h_before = before
-            h = _log_ratio(model.schedule, t_before, t)
-            slope = (x0 - x0_before) / h
+            x_before, t_before, x0_before = before
+            h_before, h = h, _log_ratio(model.schedule, t_before, t)
+            slope_before, slope = slope, (x0 - x0_before) / h
             bend = 0 if slope_before is None else (slope - slope_before) / (h + h_before)
             x = _solved(model.schedule, x_before, t_before, t, x0_before, slope, bend)
-            before = x, t, x0, slope, h
-        else:
-            before = x, t, x0, None, None
+        before = x, t, x0
         ahead = x0 if slope is None else x0 + slope * _log_ratio(model.schedule, t, s) / 2
         x = _solved(model.schedule, x, t, s, ahead)
         yield x
@@ -252,8 +250,9 @@ def check_sampling(sampler: str, steps: int, scale: float = 1.0) -> int:
 def run_sampler(model, x: Tensor, sampler: str, steps: int, cond=None, generator=None) -> Iterator[Tensor]:
     """The sampler named `sampler`, from x as `start` gives it, on a grid of `steps` steps that suits it.
 
-    langevin moves `steps` times at each of 12 levels. unipc is for few calls: what it can spare is the noise beyond 20,
-    where nothing is to be seen, and the last of the detail (for the numbers see lecture 09).
+    langevin moves `steps` times at each of 12 levels. unipc is for few calls: it leaves out the noise beyond 20, where
+    pictures are not yet to be seen, and the last of the detail. With six calls of the pretrained CIFAR-10 model it so
+    ends at .11 of the deviation of the ODE's ends from them, and on EDM's grid at .26.
     """
     steps, schedule = check_sampling(sampler, steps), model.schedule
     if sampler == "langevin":

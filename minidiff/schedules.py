@@ -74,11 +74,11 @@ class Schedule:
             raise ValueError(f"the noise of a grid falls from more to less, both above 0, got {noise}")
         ends = torch.tensor([self._time_of(most), self._time_of(least)], dtype=torch.float64)
         if math.isinf(rho):
-            noise = torch.linspace(*(-self.log_snr(ends) / 2).tolist(), steps, dtype=torch.float64).exp()
+            levels = torch.linspace(*(-self.log_snr(ends) / 2).tolist(), steps, dtype=torch.float64).exp()
         else:
             high, low = (-self.log_snr(ends) / (2 * rho)).exp().tolist()
-            noise = torch.linspace(high, low, steps, dtype=torch.float64) ** rho
-        return torch.cat([self.time(-2 * noise.log()), noise.new_zeros(1)]).float()
+            levels = torch.linspace(high, low, steps, dtype=torch.float64) ** rho
+        return torch.cat([self.time(-2 * levels.log()), levels.new_zeros(1)]).float()
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def shares(make, batch: int, steps: int = 3) -> dict[str, float]:
 
 
 def kind_of(event) -> str:
-    """The kind of an operation or of the nearest operation that it is part of: a group norm is many of them."""
+    """The kind of an operation or, if it has none, of the nearest one that it is part of: sums in a group norm's."""
     while event is not None:
         for kind, pattern in KINDS.items():
             if re.fullmatch(pattern, event.name):
