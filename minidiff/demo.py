@@ -1,4 +1,7 @@
-"""The front door: train a text-to-image model on captioned shapes, from nothing, and draw what is typed."""
+"""The front door: train text-to-image on captioned shapes, from nothing, and draw what is typed.
+
+It is latent diffusion (Rombach et al. 2022) in small: an autoencoder first, then a DiT that draws its latents.
+"""
 
 import json
 import os
@@ -10,7 +13,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from . import plot
-from .device import autocast, pick, replacing, to_device
+from .device import autocast, pick, quickest_threads, replacing, to_device
 from .guidance import Guided
 from .run import checkpoint
 from .run.evaluate import prompt_accuracy
@@ -21,8 +24,14 @@ from .run.models import tokenizer_of
 from .run.recipes import configure
 from .samplers import dpmpp_2m, start
 
+DATA, SIZE = "shapes:2", 32
+FIRST = 0.2  # of the time is the autoencoder's
+# Both learn most by Muon at large rates, which a long cooldown settles. The autoencoder learns edges: of pictures of
+# three objects, which have more of them, and without a critic, as |x - y| has one answer here.
+AUTOENCODER = {"batch": 16, "lr": 1.6e-2, "optimizer": "muon", "cooldown": 0.7, "critic": False}
+LATENTS = {"batch": 64, "lr": 5e-3, "optimizer": "muon", "cooldown": 0.5}
 SCALES = (1.0, 2.0, 4.0)
-STEPS = 12
+HOW = {"sampler": "unipc", "steps": 12}
 PROMPTS = (
     "a big red circle",
     "a small blue square at the top left",
@@ -33,40 +42,54 @@ PROMPTS = (
 )
 
 
-def demo(out: Path, minutes: float = 3.8, seed: int = 0, device: str = "auto", n: int = 500) -> None:
-    """Train into out/run for `minutes` (once more if it is there already), and write to `out` what became of it.
+@quickest_threads()
+def demo(out: Path, minutes: float = 4.0, seed: int = 0, device: str = "auto", n: int = 500) -> None:
+    """Train for `minutes` (once more if the run is there already), and write to `out` what became of it.
 
     prompts.png, prompts by guidance scale; accuracy.png and .json, what a checker finds of what n captions ask for;
     noise_to_picture.gif; loss.png.
     """
-    run = out / "run"
-    if out.exists() and not checkpoint.is_run(run) and any(out.iterdir()):
+    stages = out / "autoencoder", out / "run"
+    if out.exists() and any(out.iterdir()) and not any(map(checkpoint.is_run, stages)):
         raise ValueError(f"{out} exists and was not made by demo: choose another --out")
-    if checkpoint.is_run(run):
-        config = checkpoint.read_config(run)
-        if config.data != "shapes:2":
-            raise ValueError(f"{run} is a run on {config.data}, not one of demo's: choose another --out")
-        dataset = load_data(config)
-    else:
-        config, dataset = configure("shapes:2", seed=seed)
-    print(f"training on pictures of one or two shapes and their captions for {minutes:g} minutes, from nothing")
-    train_run(run, config, dataset, minutes=minutes, device=device)
+    config, dataset = train_stages(*stages, minutes, seed, device)
+    run = stages[1]
 
     model, tokenizer = checkpoint.load(run, device=pick(device)), tokenizer_of(config)
     began, rows = time.monotonic(), {}
     for scale in SCALES:
-        rows[scale] = prompt_accuracy(model, tokenizer, dataset, n, scale=scale, steps=STEPS, seed=seed)
+        rows[scale] = prompt_accuracy(model, tokenizer, dataset, n, scale=scale, seed=seed, **HOW)
         print(f"guidance {scale:g}: " + ", ".join(f"{k} {v:.0%}" for k, v in rows[scale].items()), flush=True)
-    print(f"({n} captions, {STEPS} steps of dpmpp_2m, {time.monotonic() - began:.0f} s)")
+    print(f"({n} captions, {HOW['steps']} steps of {HOW['sampler']}, {time.monotonic() - began:.0f} s)")
     with replacing(out / "accuracy.json") as f:
         f.write_text(json.dumps({f"{k:g}": v for k, v in rows.items()}, indent=1) + "\n", encoding="utf-8")
     draw_accuracy(rows, n, out / "accuracy.png")
     draw_prompts(model, tokenizer, out / "prompts.png", seed)
-    draw_animation(model, tokenizer, config, out / "noise_to_picture.gif", seed)
+    draw_animation(model, tokenizer, out / "noise_to_picture.gif", seed)
     plot.save(plot.losses(checkpoint.read_losses(run), title="captioned shapes: training loss"), out / "loss.png")
     print(f"look at prompts.png, accuracy.png, noise_to_picture.gif and loss.png in {out}")
     python = os.path.relpath(sys.executable)
     print(f'next: {python} -m minidiff sample {run} --prompt "{PROMPTS[4]}" --scale 2 --n 16')
+
+
+def train_stages(first: Path, second: Path, minutes: float, seed: int, device: str):
+    """Train an autoencoder, and on its latents the model; or, if that is there already, it alone. Its config, and the
+    data."""
+    if checkpoint.is_run(second):
+        config = checkpoint.read_config(second)
+        if config.data != DATA or config.autoencoder is None:
+            raise ValueError(f"{second} is a run on {config.data}, not one of demo's: choose another --out")
+        dataset = load_data(config)
+        print(f"training the model that draws for {minutes:g} minutes more")
+    else:
+        print(f"training on pictures of one or two shapes and their captions for {minutes:g} minutes, from nothing:")
+        print("first an autoencoder, which makes pictures small, then the model that draws what a caption says")
+        options = {"minutes": FIRST * minutes, "device": device}
+        train_run(first, *configure("shapes", SIZE, model="vae", seed=seed, **AUTOENCODER), **options)
+        config, dataset = configure(DATA, autoencoder=first, seed=seed, **LATENTS)
+        minutes *= 1 - FIRST
+    train_run(second, config, dataset, autoencoder=first, minutes=minutes, device=device)
+    return config, dataset
 
 
 def draw_accuracy(rows: dict[float, dict[str, float]], n: int, path: Path) -> None:
@@ -88,23 +111,20 @@ def draw_prompts(model, tokenizer, path: Path, seed: int, each: int = 4) -> None
     tokens = tokenizer(list(PROMPTS)).repeat_interleave(each, 0)
     figure, axes = plt.subplots(1, len(SCALES), figsize=(11, 4.4), layout="constrained")
     for ax, scale in zip(axes, SCALES, strict=True):
-        x = generate(model, len(tokens), cond=tokens, scale=scale, steps=STEPS, seed=seed + 1)
+        x = generate(model, len(tokens), cond=tokens, scale=scale, seed=seed + 1, **HOW)
         labels = list(PROMPTS) if scale == SCALES[0] else None
         plot.grid(x, each, ax, f"guidance {scale:g}" + (" (off)" if scale == 1 else ""), labels)
     plot.save(figure, path, dpi=150)
 
 
 @torch.no_grad()
-def draw_animation(model, tokenizer, config, path: Path, seed: int, scale: float = 2.0, steps: int = 24) -> None:
+def draw_animation(model, tokenizer, path: Path, seed: int, scale: float = 2.0, steps: int = 24) -> None:
     """Noise becoming a picture of each prompt, as a GIF that rests on its last frame."""
     device = next(model.parameters()).device
     tokens = tokenizer(list(PROMPTS)).repeat_interleave(3, 0).to(device)
-    x = to_device(start(model, (len(tokens), *config.shape), torch.Generator().manual_seed(seed + 1)), device)
+    x = to_device(start(model, (len(tokens), *model.latent_shape), torch.Generator().manual_seed(seed + 1)), device)
     with autocast(device, x):
-        path_of_x = [x, *dpmpp_2m(Guided(model, scale), x, model.schedule.grid(steps), tokens)]
-    frames = []
-    for step in path_of_x:
-        shown = step / step.abs().amax((1, 2, 3), keepdim=True).clamp(min=1)
-        sheet = plot.sheet(shown.view(6, 3, *config.shape).transpose(0, 1).flatten(0, 1), 6)
-        frames.append(sheet)
+        drawn = [x, *dpmpp_2m(Guided(model, scale), x, model.schedule.grid(steps), tokens)]
+        shown = [model.decode(z).unflatten(0, (len(PROMPTS), 3)).transpose(0, 1).flatten(0, 1) for z in drawn]
+    frames = [plot.sheet(x, len(PROMPTS)) for x in shown]
     plot.gif(frames, [120] * steps + [2500], path)

@@ -17,6 +17,7 @@ from PIL import Image
 
 import minidiff
 from minidiff import demo
+from minidiff.data.shapes.dataset import Captioned
 from minidiff.measure import doctor, report
 from minidiff.run import generate
 from minidiff.run.checkpoint import read_config
@@ -271,10 +272,12 @@ def test_doctor(capsys):
 
 
 def test_demo(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(demo, "STEPS", 3)
+    monkeypatch.setitem(demo.HOW, "steps", 3)
+    monkeypatch.setattr(Captioned.parts, "__defaults__", (200, 0))  # not 20,000 to encode
     main(["demo", "--out", str(tmp_path / "demo"), "--minutes", "0.02", "--n", "20", "--device", "cpu"])
     written = {p.name for p in (tmp_path / "demo").iterdir()}
     assert {"prompts.png", "accuracy.png", "accuracy.json", "noise_to_picture.gif", "loss.png", "run"} <= written
+    assert read_config(tmp_path / "demo" / "run").autoencoder.data == "shapes"
     assert "guidance 4: colour" in capsys.readouterr().out
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("keep me")

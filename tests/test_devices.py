@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minidiff.denoise import score, velocity
-from minidiff.device import native_bf16
+from minidiff.device import native_bf16, quickest_threads
 from minidiff.run import checkpoint
 from minidiff.run.models import tokenizer_of
 from minidiff.run.recipes import configure
@@ -74,6 +74,20 @@ def test_bfloat16_is_used_where_it_is_computed_in_hardware(limit, has, native, m
     if limit is not None:
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
     assert native_bf16(torch.device("cpu")) is native
+
+
+@pytest.mark.parametrize("seconds, chosen", [({1: 2.0, 2: 1.0}, 2), ({1: 1.0, 2: 2.0}, 1), ({1: 1.0, 2: 1.0}, 2)])
+def test_one_thread_where_more_are_slower(seconds, chosen):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with quickest_threads(seconds.get):
+            assert torch.get_num_threads() == chosen
+        assert torch.get_num_threads() == 2
+        with quickest_threads():
+            assert torch.get_num_threads() in (1, 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

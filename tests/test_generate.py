@@ -147,8 +147,10 @@ def test_pictures_are_large_enough_to_see(side, n, tmp_path, generator):
 
 
 def test_figures_and_the_demo_show_large_pictures(tmp_path, monkeypatch):
-    model, config = conditional("diffusion", "shapes:1", depth=1)
-    demo.draw_animation(model, tokenizer_of(config), config, tmp_path / "x.gif", 0, steps=1)
+    first, _ = configure("shapes:1", model="vae", width=8)
+    (tmp_path / "config.json").write_text(json.dumps(asdict(first)))
+    model, config = conditional("diffusion", "shapes:1", depth=1, autoencoder=tmp_path)
+    demo.draw_animation(model, tokenizer_of(config), tmp_path / "x.gif", 0, steps=1)
     with Image.open(tmp_path / "x.gif") as picture:
         assert picture.size[0] >= 6 * 64 and picture.size[1] >= 3 * 64
     sizes = []

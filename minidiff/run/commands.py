@@ -23,7 +23,7 @@ class Demo:
     """Train text-to-image on captioned shapes for some minutes, draw what prompts ask for, and check it."""
 
     out: Path = option(Path("demo"), "folder for the run and the pictures")
-    minutes: float = option(3.8, "of training")
+    minutes: float = option(4.0, "of training")
     n: int = option(500, "captions to check by")
     seed: int = option(0, "of the noise", read=seed)
     device: str = option("auto", DEVICES)

@@ -42,9 +42,9 @@ def stacked_style(shape, classes, text, *, width: int = 64):
     return StackedGAN(shape, classes, text, width, "style")
 
 
-def vae(shape, classes, text, *, f: int = 4, dim: int = 4, width: int = 32):
+def vae(shape, classes, text, *, f: int = 4, dim: int = 4, width: int = 32, critic: bool = True):
     # at f of 1 or 2 so little is lost that |x - y| alone reconstructs better: no critic
-    return Autoencoder(shape, f, dim, width, **({"adversarial": 0.0} if f <= 2 else {}))
+    return Autoencoder(shape, f, dim, width, **({} if critic and f > 2 else {"adversarial": 0.0}))
 
 
 def vq(shape, classes, text, *, f: int = 4, dim: int = 8, codes: int = 256, width: int = 32):
