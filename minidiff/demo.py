@@ -26,10 +26,10 @@ from .samplers import dpmpp_2m, start
 
 DATA, SIZE = "shapes:2", 32
 FIRST = 0.2  # of the time is the autoencoder's
-# Both learn most by Muon at large rates, which a long cooldown settles. The autoencoder learns edges: of pictures of
-# three objects, which have more of them, and without a critic, as |x - y| has one answer here.
+# It learns edges: of pictures of three objects, which have more of them; by Muon at a large rate, which a long cooldown
+# settles; and without a critic, as |x - y| has one answer here.
 AUTOENCODER = {"batch": 16, "lr": 1.6e-2, "optimizer": "muon", "cooldown": 0.7, "critic": False}
-LATENTS = {"batch": 64, "lr": 5e-3, "optimizer": "muon", "cooldown": 0.5}
+LATENTS = {"cooldown": 0.5}
 SCALES = (1.0, 2.0, 4.0)
 HOW = {"sampler": "unipc", "steps": 12}
 PROMPTS = (

@@ -20,7 +20,7 @@ from minidiff import demo
 from minidiff.data.shapes.dataset import Captioned
 from minidiff.measure import doctor, report
 from minidiff.run import generate
-from minidiff.run.checkpoint import read_config
+from minidiff.run.checkpoint import read_config, read_losses
 from minidiff.run.cli import main
 from minidiff.run.commands import COMMANDS
 from minidiff.run.config import Diffusion, Training, net_options, values
@@ -274,11 +274,16 @@ def test_doctor(capsys):
 def test_demo(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(demo.HOW, "steps", 3)
     monkeypatch.setattr(Captioned.parts, "__defaults__", (200, 0))  # not 20,000 to encode
-    main(["demo", "--out", str(tmp_path / "demo"), "--minutes", "0.02", "--n", "20", "--device", "cpu"])
+    command = ["demo", "--out", str(tmp_path / "demo"), "--minutes", "0.02", "--n", "20", "--device", "cpu"]
+    main(command)
     written = {p.name for p in (tmp_path / "demo").iterdir()}
     assert {"prompts.png", "accuracy.png", "accuracy.json", "noise_to_picture.gif", "loss.png", "run"} <= written
     assert read_config(tmp_path / "demo" / "run").autoencoder.data == "shapes"
     assert "guidance 4: colour" in capsys.readouterr().out
+    before = read_losses(tmp_path / "demo" / "autoencoder")
+    main(command)  # once more: the model alone
+    assert "0.02 minutes more" in capsys.readouterr().out
+    assert read_losses(tmp_path / "demo" / "autoencoder") == before
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("keep me")
     refused(capsys, ["demo", "--out", tmp_path / "other"], "was not made by demo", tmp_path / "other")

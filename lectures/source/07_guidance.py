@@ -286,7 +286,7 @@ for ax, (column, title) in zip(axes, titles.items(), strict=True):
         mean, spread = values[..., column].mean(0), values[..., column].std(0)
         _ = ax.errorbar(guided_trees.GAMMAS, mean, spread, fmt=marker + ("--" if "by" in name else "-"), capsize=2, label=name)
     _ = ax.set(xlabel="gamma", ylabel=title)
-_ = fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
+_ = axes[0].legend(fontsize=8)
 print(flat)
 for r in map(claims.measure, ("7.6", "7.17")):
     print(f"{r.id}: {r.quantity}: {r.value:.3g}")
