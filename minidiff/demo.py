@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from . import plot
-from .device import autocast, pick, quickest_threads, replacing, to_device
+from .device import autocast, one_thread_if_busy, pick, replacing, to_device
 from .guidance import Guided
 from .run import checkpoint
 from .run.evaluate import prompt_accuracy
@@ -42,7 +42,7 @@ PROMPTS = (
 )
 
 
-@quickest_threads()
+@one_thread_if_busy()
 def demo(out: Path, minutes: float = 4.0, seed: int = 0, device: str = "auto", n: int = 500) -> None:
     """Train for `minutes` (once more if the run is there already), and write to `out` what became of it.
 

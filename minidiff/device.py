@@ -79,21 +79,24 @@ def tuned(device: torch.device):
         torch.backends.cudnn.benchmark = before[1]
 
 
+def share_of_cores(seconds: float = 0.5) -> float:
+    """How much of the time of the cores that this process computes on it is given: 1 on a quiet machine."""
+    x = torch.ones(256, 256)
+    x @ x  # the threads are there now
+    began, used = time.monotonic(), time.process_time()
+    while time.monotonic() < began + seconds:
+        x @ x
+    return (time.process_time() - used) / (time.monotonic() - began) / torch.get_num_threads()
+
+
 @contextmanager
-def quickest_threads(seconds: Callable[[int], float] | None = None):
-    """Within, one thread of the CPU if that is faster than all: where other programs hold the cores, threads wait for
-    one another at every product. `seconds` times a number of threads, by default by small products."""
-
-    def products(threads: int) -> float:
-        torch.set_num_threads(threads)
-        began, x = time.monotonic(), torch.ones(256, 256)
-        for _ in range(500):
-            x @ x
-        return time.monotonic() - began
-
+def one_thread_if_busy(share: Callable[[], float] = share_of_cores):
+    """Within, one thread of the CPU where other programs hold the cores: more would wait for one another at every
+    product, and one then does twice as much as two."""
     threads = torch.get_num_threads()
+    if share() < 0.8:
+        torch.set_num_threads(1)
     try:
-        torch.set_num_threads(min((threads, 1), key=seconds or products))
         yield
     finally:
         torch.set_num_threads(threads)
