@@ -87,7 +87,6 @@ def show(found: dict, path: Path) -> None:
     ):
         ax.barh([name for name, _ in rows], values, color=colours)
         ax.set(xlabel=label)
-    axes[0].set_xscale("log")
     axes[0].axvline(found["floor"], color="k", linestyle=":")
     figure.suptitle(textwrap.fill(found["what"], 130), fontsize=8)
     plot.save(figure, path)
