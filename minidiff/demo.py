@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from . import plot
-from .device import autocast, one_thread_if_busy, pick, replacing, to_device
+from .device import autocast, pick, replacing, threads_for_free_cores, to_device
 from .guidance import Guided
 from .run import checkpoint
 from .run.evaluate import prompt_accuracy
@@ -42,19 +42,17 @@ PROMPTS = (
 )
 
 
-@one_thread_if_busy()
+@threads_for_free_cores()
 def demo(out: Path, minutes: float = 4.0, seed: int = 0, device: str = "auto", n: int = 500) -> None:
     """Train for `minutes` (once more if the run is there already), and write to `out` what became of it.
 
     prompts.png, prompts by guidance scale; accuracy.png and .json, what a checker finds of what n captions ask for;
     noise_to_picture.gif; loss.png.
     """
-    stages = out / "autoencoder", out / "run"
-    if out.exists() and any(out.iterdir()) and not any(map(checkpoint.is_run, stages)):
+    first, run = out / "autoencoder", out / "run"
+    if out.exists() and any(out.iterdir()) and not any(map(checkpoint.is_run, (first, run))):
         raise ValueError(f"{out} exists and was not made by demo: choose another --out")
-    config, dataset = train_stages(*stages, minutes, seed, device)
-    run = stages[1]
-
+    config, dataset = train_stages(first, run, minutes, seed, device)
     model, tokenizer = checkpoint.load(run, device=pick(device)), tokenizer_of(config)
     began, rows = time.monotonic(), {}
     for scale in SCALES:

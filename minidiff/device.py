@@ -90,12 +90,11 @@ def share_of_cores(seconds: float = 0.5) -> float:
 
 
 @contextmanager
-def one_thread_if_busy(share: Callable[[], float] = share_of_cores):
-    """Within, one thread of the CPU where other programs hold the cores: more would wait for one another at every
-    product, and one then does twice as much as two."""
+def threads_for_free_cores(share: Callable[[], float] = share_of_cores):
+    """Within, as many threads of the CPU as there are cores left by other programs: more would wait for one another at
+    every product, and on two cores that are held one thread does twice as much as two."""
     threads = torch.get_num_threads()
-    if share() < 0.8:
-        torch.set_num_threads(1)
+    torch.set_num_threads(max(1, round(share() * threads)))
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """A training step mixes no devices, whichever the model: tried on a device that is only pretended."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -7,8 +8,9 @@ import sys
 import pytest
 import torch
 
+from minidiff import device
 from minidiff.denoise import score, velocity
-from minidiff.device import native_bf16, one_thread_if_busy, share_of_cores
+from minidiff.device import native_bf16, share_of_cores, threads_for_free_cores
 from minidiff.run import checkpoint
 from minidiff.run.models import tokenizer_of
 from minidiff.run.recipes import configure
@@ -76,20 +78,29 @@ def test_bfloat16_is_used_where_it_is_computed_in_hardware(limit, has, native, m
     assert native_bf16(torch.device("cpu")) is native
 
 
-@pytest.mark.parametrize("share, threads", [(1.0, 2), (0.97, 2), (0.52, 1), (0.3, 1)])
-def test_one_thread_where_other_programs_hold_the_cores(share, threads):
+@pytest.mark.parametrize(
+    "share, had, threads",
+    [(1.0, 2, 2), (0.97, 2, 2), (0.52, 2, 1), (0.3, 2, 1), (0.01, 2, 1), (0.75, 4, 3), (1.0, 1, 1)],
+)
+def test_as_many_threads_as_cores_are_free(share, had, threads):
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(had)
     try:
-        with one_thread_if_busy(lambda: share):
+        with threads_for_free_cores(lambda: share):
             assert torch.get_num_threads() == threads
-        assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == had
     finally:
         torch.set_num_threads(before)
 
 
-def test_the_share_of_the_cores_is_a_share():
-    assert 0 < share_of_cores(0.05) < 1.2  # clocks of threads and of the wall differ by a tick
+def test_the_share_of_the_cores(monkeypatch):
+    """By clocks of its own: of one second on two cores one second of one core was this process's."""
+    wall = itertools.count(0, 0.25)
+    used = iter([3.0, 4.0])
+    monkeypatch.setattr(device.time, "monotonic", lambda: next(wall))
+    monkeypatch.setattr(device.time, "process_time", lambda: next(used))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert share_of_cores(0.75) == 1.0 / (1.0 * 2)
 
 
 @pytest.mark.parametrize(
