@@ -81,7 +81,7 @@ def sign_error(model: Denoiser, x0: Tensor, sign: Tensor) -> float:
     t = model.schedule.time(-2 * torch.tensor(2.0).log())
     alpha, sigma = model.schedule(t)
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(78))
-    found = model((alpha * x0 + sigma * noise).to(tools.device()), t).x0.cpu()
+    found = model(alpha * x0 + sigma * noise, t).x0
     return (found[(slice(None), 0, *PATCHES[0])].mean((1, 2)) - sign).square().mean().item()
 
 
@@ -106,7 +106,7 @@ def long_range(smoke: bool) -> dict:
     spread = pairs(1000, torch.Generator().manual_seed(0))[0].std().item()
 
     def learned(seed, name):
-        model = Denoiser(seeded(NETS[name], seed), VP(), "edm", spread).to(tools.device())
+        model = Denoiser(seeded(NETS[name], seed), VP(), "edm", spread)
         model, curve = until_learned(model, seed, limits[name])
         x = generate(model, n, shape=(1, SIDE, SIDE), steps=20, seed=seed)
         left, right = (x[(slice(None), 0, *patch)].mean((1, 2)) for patch in PATCHES)
@@ -130,7 +130,7 @@ def _outcome(smoke: bool, pick) -> Outcome:
         value, low, high,
         data=f"2x2 patches of one random sign in the upper corners of 8x8, edm prediction, batches of 32, trained until the "
         f"error of the sign at m = 1 is {ENOUGH:.3f}, or for {LIMIT:,} steps (4 layers: 3,000); 500 samples, EMA",
-        seeds=found["seeds"], device=tools.device(),
+        seeds=found["seeds"],
         notes="steps (by seed), error of the sign and rate of equal signs: "
         + "; ".join(
             f"{name} {', '.join(f'{s:,}' for s in steps[name])}, {last[name]:.3f}, {found['match'][:, i].mean():.3f}"

@@ -14,11 +14,11 @@ from minidiff.nets.mlp import MLP
 from minidiff.samplers import dpmpp_2m, last, start
 from minidiff.schedules import VP
 
-from .tools import Outcome, device, fit, in_parallel, named, pictures, ratio_interval, repeats, seeded, wide
+from .tools import Outcome, device, fit, in_parallel, named, patch, pictures, ratio_interval, repeats, seeded, wide
 
 RATES = (0.02, 0.1, 0.2, 0.5)
 SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)
-STEPS = {False: 2000, True: 800}  # of an MLP, of a U-Net
+STEPS = {False: 1600, True: 800}  # of an MLP, of a U-Net
 
 
 class Flat(MLP):
@@ -38,7 +38,7 @@ def large(digits) -> bool:
 def network(digits, seed: int):
     """An MLP for digits, a U-Net in gpu mode, where the pictures are photographs."""
     if large(digits):
-        return build("unet", digits.shape, len(digits.classes), seed, width=wide(32))
+        return build("unet", digits.shape, len(digits.classes), seed, width=wide(32), patch=patch(digits))
     return seeded(lambda: Flat(torch.Size(digits.shape), len(digits.classes), 128), seed)
 
 

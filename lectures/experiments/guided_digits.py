@@ -11,6 +11,7 @@ import torch
 
 from minidiff import data
 from minidiff.denoise import Denoiser, lognormal_times
+from minidiff.device import tuned
 from minidiff.guidance import ClassifierGuided, Guided
 from minidiff.measure import classifier
 from minidiff.measure.report import distances
@@ -20,7 +21,20 @@ from minidiff.schedules import VP
 from minidiff.train import new_state, train
 
 from .noisy import fit_noisy
-from .tools import Outcome, device, fit, in_parallel, interval, named, pictures, ratio_interval, repeats, wide
+from .tools import (
+    Outcome,
+    device,
+    fit,
+    in_parallel,
+    interval,
+    mode,
+    named,
+    patch,
+    pictures,
+    ratio_interval,
+    repeats,
+    wide,
+)
 
 CFG, EARLY, WITHIN, AUTO = "classifier-free", "after a third", "within an interval", "autoguidance"
 ADM, ADM_FREE = "ADM-G, conditional", "ADM-G, unconditional"
@@ -33,8 +47,6 @@ SCALES = {
     ADM_FREE: (1.0, 3.0, 10.0),
 }
 STEPS = 10
-SAMPLES = 350
-TRAINED = 600
 NOISE = (0.3, 3.0)  # the interval, in sigma / alpha
 
 
@@ -48,9 +60,14 @@ class Unconditional:
         return self.model(x_t, t)
 
 
+def amounts(smoke: bool) -> tuple[int, int, int]:
+    """Steps of training, samples, steps of sampling."""
+    return (8, 30, 2) if smoke else (2000, 500, STEPS) if mode() == "gpu" else (600, 350, STEPS)
+
+
 def network(digits, width: int, seed: int) -> Denoiser:
     """A U-Net, untrained."""
-    net = build("unet", digits.shape, len(digits.classes), seed, width=wide(width))
+    net = build("unet", digits.shape, len(digits.classes), seed, width=wide(width), patch=patch(digits))
     return Denoiser(net, VP(), "edm", data.std(digits)).to(device())
 
 
@@ -59,9 +76,10 @@ def strong_and_early(digits, steps: int, seed: int) -> dict:
     model = network(digits, 32, seed)
     state = new_state(model, seed)
     batches = (digits.batch(64, state.generator) for _ in range(steps))
-    for step in train(model, batches, steps, state=state, times=lognormal_times, lr=2e-3):
-        if step.step == max(1, steps // 3):
-            early = copy.deepcopy(step.ema)
+    with tuned(device()):
+        for step in train(model, batches, steps, state=state, times=lognormal_times, lr=2e-3, check_every=50):
+            if step.step == max(1, steps // 3):
+                early = copy.deepcopy(step.ema)
     return {"strong": step.ema, "early": early}
 
 
@@ -92,7 +110,7 @@ def methods(strong, early, weak, noisy) -> dict:
 def sweep(smoke: bool) -> dict:
     """Method -> (seeds, scales, 4): precision, recall, Frechet distance (classifier features), share recognised. Real
     digits have the key "floor"."""
-    seeds, (steps, n, calls) = repeats(smoke), (8, 30, 2) if smoke else (TRAINED, SAMPLES, STEPS)
+    seeds, (steps, n, calls) = repeats(smoke), amounts(smoke)
     digits, held_out = pictures("digits")
     judge = classifier.fit(digits, steps=5, device=device()) if smoke else classifier.for_data(digits, device())
     real = classifier.extract(judge, held_out.at(torch.arange(len(held_out))))[0]
@@ -122,12 +140,10 @@ def sweep(smoke: bool) -> dict:
 
 
 def described(smoke: bool) -> str:
-    digits, held_out = pictures("digits")
+    (digits, held_out), (steps, n, calls) = pictures("digits"), amounts(smoke)
     return (
-        f"{named(digits)}, U-Net of width {wide(32)}, {TRAINED} steps of 64, {SAMPLES} samples, dpmpp_2m, {STEPS} "
-        f"steps, features of a classifier trained on the same, {len(held_out)} held-out pictures"
-        if not smoke
-        else "smoke"
+        f"{named(digits)}, U-Net of width {wide(32)}, {steps} steps of 64, {n} samples, dpmpp_2m, {calls} steps, features "
+        f"of a classifier trained on the same, {len(held_out)} held-out pictures"
     )
 
 

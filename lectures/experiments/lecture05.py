@@ -109,7 +109,7 @@ def detail(smoke: bool) -> dict:
     All predict x0: with the noise or edm's mixture as the target, x_t itself is added to the output, and would carry
     the details around any bottleneck.
     """
-    seeds, (steps, batch) = tools.repeats(smoke), (2, 4) if smoke else (250, 32)
+    seeds, (steps, batch) = tools.repeats(smoke), (2, 4) if smoke else (500 if tools.mode() == "gpu" else 250, 32)
     train_set, held_out = tools.pictures("photos", 16)
     x0, _ = held_out.batch(8 if smoke else 256, torch.Generator().manual_seed(0))
     size = train_set.shape[1]

@@ -206,7 +206,7 @@ CLAIMS = [
           "only the unconditional net was guided, up to scale 5; ADM's table guides a conditional one"),
     Claim("7.15", "Dropping one label in ten is enough; one in two is worse", "Ho and Salimans 2022, section 4.2",
           "a hundredth or more worse at the best gamma", "least distance at rate .5 over that at .1", (1.01, INF),
-          dropped.half_is_worse, (1.0, INF), LONG + "2,000 steps of training and not 3,000"),
+          dropped.half_is_worse, (1.0, INF), LONG + "1,600 steps of training and not 3,000"),
     Claim("7.16", "The less a network has learned, the more guidance is best", "seen once, on photographs",
           "by .25 or more", "best gamma after a third of the steps less that at the end, digits", (0.25, INF),
           guided_digits.early_needs_more, (1e-9, INF)),

@@ -30,6 +30,7 @@ from .tools import (
     in_parallel,
     interval,
     named,
+    patch,
     pictures,
     ratio_interval,
     repeats,
@@ -174,14 +175,14 @@ def draw_from(kept: Tensor, batch: int):
 @functools.cache
 def control(smoke: bool) -> dict[int, float]:
     """Training pictures -> share of suspects among the samples of a net trained on as few, and on many: digits, equally
-    long, so that each of the few is seen 512 times; in gpu mode CIFAR-10, of which 500 are few, seen 2,560 times."""
+    long, so that each of the few is seen 512 times; in gpu mode CIFAR-10, of which 500 are few, seen 1,536 times."""
     train, held_out = pictures("digits")
     everything, fresh = (p.at(torch.arange(len(p))).float() for p in (train, held_out))
-    few, batch, steps = (500, 256, 5000) if mode() == "gpu" else (100, 64, 40 if smoke else 800)
+    few, batch, steps = (500, 256, 3000) if mode() == "gpu" else (100, 64, 40 if smoke else 800)
 
     def share(n):
         kept = everything[:n]
-        net = build("unet", train.shape, width=wide(32), seed=0)
+        net = build("unet", train.shape, width=wide(32), patch=patch(train), seed=0)
         net = fit(Denoiser(net, VP(), "edm", 0.5).to(device()), draw_from(kept, batch), steps, 0, lr=2e-3)
         x = generate(net, 20 if smoke else 200, shape=train.shape, steps=3 if smoke else 20)
         return suspects(x.flatten(1), kept.flatten(1), fresh.flatten(1), 20)

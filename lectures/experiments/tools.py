@@ -20,7 +20,7 @@ from minidiff import data
 from minidiff.data.images import Images
 from minidiff.data.toys import eight_gaussians
 from minidiff.denoise import Denoiser, Prediction, coefficients, lognormal_times, normal_like, numbers
-from minidiff.device import pick
+from minidiff.device import pick, tuned
 from minidiff.measure.metrics import frechet_distance
 from minidiff.nets import build
 from minidiff.oracles import GaussianMixture
@@ -66,19 +66,28 @@ def repeats(smoke: bool, usual: int = 3) -> int:
 def in_parallel(one, *lists) -> list:
     """[one(a, b, ...)] for every a of the first list, b of the second, and so on, the last moving fastest.
 
-    In cpu mode as many processes as there are cores share the calls, with one thread each, so that numbers do not depend
-    on how many there are; in the other modes they come one after the other. So `one` draws from generators of its own,
-    and all that is wanted of it is what it returns: what it caches or changes stays in its process.
+    `processes` share the calls, with one thread each, so that numbers do not depend on how many there are; in a smoke run
+    the calls come one after the other. So `one` draws from generators of its own, and all that is wanted of it is what it
+    returns: what it caches or changes stays in its process.
     """
     calls = list(itertools.product(*lists))
-    if mode() != "cpu":
+    if mode() == "smoke":
         return [one(*call) for call in calls]
     with (
         parallel_config("loky", inner_max_num_threads=1, max_nbytes=None),  # None: arrays are writable, as here
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", "A worker stopped")  # one that had grown by 300 MB is replaced by another
-        return Parallel(cpu_count(), batch_size=1, pre_dispatch="all")(delayed(one)(*call) for call in calls)
+        return Parallel(processes(len(calls)), batch_size=1)(delayed(one)(*call) for call in calls)
+
+
+def processes(calls: int) -> int:
+    """One for each call, at most one a core, and in gpu mode each with 8 GiB of the GPU: a small net leaves it waiting for
+    Python, so several share it."""
+    most = min(calls, cpu_count())
+    if mode() == "gpu":
+        most = min(most, int(torch.cuda.get_device_properties(device()).total_memory / 2**30 / 8))
+    return max(1, most)
 
 
 def wide(width: int) -> int:
@@ -91,6 +100,11 @@ def cifar10() -> str:
     folders, or folder:PATH or npz:PATH."""
     named = os.environ.get("MINIDIFF_CIFAR10") or "cifar10"
     return named if named == "cifar10" or named.startswith(("folder:", "npz:")) else f"folder:{named}"
+
+
+def patch(images: Images) -> int:
+    """The patch of a U-Net for them: for 32 x 32 pixels as in the recipes, a quarter of the cost."""
+    return 2 if images.shape[1] >= 32 else 1
 
 
 @functools.cache
@@ -167,8 +181,9 @@ def fit(model: nn.Module, draw, steps: int, seed: int, **options) -> nn.Module:
     is trained on lognormal times, unless others are given."""
     state = new_state(model, seed)
     batches = (draw(state.generator) for _ in range(steps))
-    usual = {"times": lognormal_times} if isinstance(model, Denoiser) else {}
-    *_, step = train(model, batches, steps, state=state, **(usual | options))
+    usual = {"check_every": 50} | ({"times": lognormal_times} if isinstance(model, Denoiser) else {})
+    with tuned(next(model.parameters()).device):
+        *_, step = train(model, batches, steps, state=state, **(usual | options))
     return step.ema
 
 

@@ -36,12 +36,13 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
-from experiments import blocks, claims, distant, lecture05
+from experiments import blocks, claims, distant, lecture05, tools
 from experiments.matched import matched
 from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate, silu
 
-from minidiff import check, data, plot
+from minidiff import check, plot
+from minidiff.denoise import normal_like
 from minidiff.measure.nets import flops as count
 from minidiff.measure.nets import parameters
 from minidiff.nets import layers
@@ -312,28 +313,29 @@ class Transformer(nn.Module):
 # <details><summary>Answer</summary>The encoder-decoder's: its line is flat. That is a floor, not noise left over. The others fall, but slower than sigma^2: a few hundred steps teach no net to copy a picture perfectly.</details>
 
 # %% alt="Rows of small pictures: clean, noisy, and what each of four networks makes of them; the encoder-decoder's are blurred."
-photos, held_out = data.load("photos", size=16), data.load("photos", "test", 16)
-test = held_out.batch(64, generator)[0]
-hiss = 0.05 * torch.randn(test.shape, generator=generator)
+photos, held_out = tools.pictures("photos", 16, gpu_size=16)
+dev = tools.device()
+test = held_out.batch(64, generator)[0].to(dev)
+hiss = 0.05 * normal_like(test, generator)
 rows = {"clean": test[:8], "noisy": (test + hiss)[:8]}
 for name, make in {"CNN": lambda: Net("cnn"), "encoder-decoder": lambda: Net("none"), "U-Net": lambda: Net("unet"), "DiT": Transformer}.items():
-    net = make()
+    net = make().to(dev)
     optimizer, steps = torch.optim.Adam(net.parameters(), lr=2e-3), 10 if SMOKE else 600
     for step in range(steps):
-        x0 = photos.batch(32, generator)[0]
-        sigma = 0.02 * 10 ** torch.rand(32, generator=generator)
-        x_t = x0 + sigma[:, None, None, None] * torch.randn(x0.shape, generator=generator)
+        x0 = photos.batch(32, generator)[0].to(dev)
+        sigma = 0.02 * 10 ** torch.rand(32, generator=generator).to(dev)
+        x_t = x0 + sigma[:, None, None, None] * normal_like(x0, generator)
         loss = ((net(x_t, sigma.log() / 4) - x0).square().mean((1, 2, 3)) / sigma**2).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         optimizer.param_groups[0]["lr"] = 2e-3 * min(1, 2 - 2 * step / steps)
     with torch.no_grad():
-        found = net(test + hiss, torch.full((64,), 0.05).log() / 4)
+        found = net(test + hiss, torch.full((64,), 0.05, device=dev).log() / 4)
     rows[name] = found[:8]
     print(f"{name}: {parameters(net):,} parameters, error {(found - test).square().mean() / 0.05**2:.2f} of the noise's")
 fig, ax = plt.subplots(figsize=(7, 5.4), layout="constrained")
-_ = plot.grid(torch.cat(list(rows.values())).clamp(-1, 1), 8, ax, row_labels=list(rows))
+_ = plot.grid(torch.cat(list(rows.values())).clamp(-1, 1).cpu(), 8, ax, row_labels=list(rows))
 
 # %% [markdown]
 # The same with the package's nets, at five levels and with several seeds:

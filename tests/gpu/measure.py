@@ -1,13 +1,14 @@
 """What a GPU makes of this course: see run.sh, which calls this.
 
-Five parts, each written to OUT/results.json as it ends, so that a run that is cut still tells:
+Six parts, each written to OUT/results.json as it ends, so that a run that is cut still tells:
 tests      tests/gpu on the device, while the pictures are unpacked and the nets compiled
 speed      images a second and peak memory of each recipe at its batch, plain and compiled, as a share of the rate of a
            bfloat16 matrix product measured in the same run
 small      the shipped CIFAR-10 model trained on for three minutes (OUT/small.safetensors, float16)
 large      the recipe unet-minutes, from nothing, for the time that is left
-claims     the lectures' claims on pictures in gpu mode, several at a time, into OUT/claims.json: beside the tests, and
-           for as long as they take where no other part is asked for
+lectures   lectures executed in gpu mode, all at once: OUT/NN_topic.ipynb, and their claims in OUT/claims.json
+claims     the lectures' claims on pictures in gpu mode, several at a time, into OUT/claims.json
+           These two go on beside the tests, and for as long as they take where no other part is asked for.
 The pictures are CIFAR-10's JPEG copy; distances are in the features of a classifier trained here, not FID.
 """
 
@@ -41,8 +42,8 @@ HERE = Path(__file__).parent
 SMALL = {"batch": 512, "lr": 2e-3, "cooldown": 0.4, "seed": 3}
 SAMPLES = 2500
 CLAIMS = (  # those of a row share what they train; each row is a process
-    "9.2 9.3", "7.10 7.11 7.12 7.14 7.16", "7.15", "5.3 5.4", "5.6", "3.5 3.6", "3.7", "3.8", "4.2", "4.3", "4.4",
-    "4.5", "6.2 6.3 6.4", "6.6", "8.1 8.2 8.3 8.4", "8.5",
+    "9.2 9.3", "7.10 7.11 7.12 7.14 7.16", "7.15", "5.3 5.4", "2.6", "3.5 3.6", "3.7", "3.8", "4.2", "4.3", "4.4",
+    "4.5", "4.6", "4.7", "6.2 6.3 6.4", "6.6", "8.1 8.2 8.3 8.4", "8.5",
 )  # fmt: skip
 
 
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=530)
     parser.add_argument("--parts", default="tests,speed,small,large")
     parser.add_argument("--claims", default=",".join(CLAIMS), help="the rows of part claims")
+    parser.add_argument("--lectures", default="05,07,09", help="of part lectures")
     parser.add_argument("--minutes", type=float, default=3.0, help="of training in part small")
     parser.add_argument("--compiled", help="the recipes to measure compiled as well; by default all")
     parser.add_argument("--warm", help="only compile this recipe's net, for the cache")
@@ -71,10 +73,14 @@ def main() -> None:
     compiled = options.compiled.split(",") if options.compiled else names(device)
     pictures = unpack(options.cifar, work)
     waiting = in_the_background(pictures, parts, compiled) if device.type == "cuda" else []
-    rows = options.claims.split(",") if "claims" in parts else []
-    measuring = [measure_claims(ids, pictures, work, device) for ids in rows]
+    measured = {f"lecture {n}": ["lectures/build.py", n] for n in options.lectures.split(",") if "lectures" in parts}
+    measured |= {ids: ["-c", MEASURE, *ids.split()] for ids in options.claims.split(",") if "claims" in parts}
+    if measured and waiting:
+        waiting[0].wait()  # what it puts into the cache, all would else make for themselves
+    os.environ["LOKY_MAX_CPU_COUNT"] = str(max(1, os.cpu_count() // max(1, len(measured))))  # processes of each
+    measuring = {name: in_a_copy(name, command, pictures, work, device) for name, command in measured.items()}
     if "tests" in parts:
-        most = 150 if device.type == "cuda" else 1e9
+        most = 200 if device.type == "cuda" else 1e9
         results["tests"] = run_tests(options.out / "tests.txt", device, min(most, results.left() / 2))
     for process in waiting:
         try:
@@ -82,8 +88,9 @@ def main() -> None:
         except subprocess.TimeoutExpired:
             process.kill()
     if measuring:
-        until = time.monotonic() + (results.left() - 5 if parts == {"claims"} or device.type == "cpu" else 0)
-        results["claims"] = claims_measured(measuring, rows, options.out, work, until)
+        alone = not parts & {"speed", "small", "large"} or device.type == "cpu"
+        until = time.monotonic() + (results.left() - 5 if alone else 0)
+        results["claims"] = claims_measured(measuring, options.out, work, until)
     if "speed" in parts:
         results["matrix product, TFLOP/s"] = matrix_rate(device)
         for name in names(device):
@@ -124,40 +131,52 @@ def in_the_background(pictures: str, parts: set[str], compiled: list[str]) -> li
     """For the caches: pictures read and their classifier trained, and nets compiled."""
     imports = "from minidiff import data; from minidiff.measure import classifier"
     code = f"{imports}; classifier.for_data(data.load({pictures!r}), 'cuda')"
-    commands = [["-c", code]] if {"small", "large"} & parts else []
-    warm = compiled if "speed" in parts else ["small", "unet-minutes"]
+    commands = [["-c", code]]
+    warm = compiled if "speed" in parts else ["small", "unet-minutes"] if {"small", "large"} & parts else []
     commands += [[__file__, "-", "--warm", name] for name in warm]
     return [subprocess.Popen([sys.executable, *command]) for command in commands]
 
 
-def measure_claims(ids: str, pictures: str, work: Path, device) -> subprocess.Popen:
-    """A process that measures claims into the ledger of its own copy of lectures/."""
-    copy = work / f"claims {ids}"
-    shutil.copytree(HERE.parents[1] / "lectures", copy / "lectures", dirs_exist_ok=True)
-    shutil.copytree(HERE.parents[1] / "datasets", copy / "datasets", dirs_exist_ok=True)
-    code = (
-        "import sys, time; from experiments import claims\nfor claim in sys.argv[1:]:\n    began = time.monotonic()\n"
-        "    print(claims.measure(claim, write=True).full(), f'{time.monotonic() - began:.0f} s', flush=True)"
-    )
-    mode = {"MINIDIFF_MODE": "gpu" if device.type == "cuda" else "smoke", "MINIDIFF_CIFAR10": pictures}
-    path = os.pathsep.join([str(copy / "lectures"), os.environ.get("PYTHONPATH", "")])
+MEASURE = """
+import sys, time
+from experiments import claims
+for claim in sys.argv[1:]:
+    began = time.monotonic()
+    print(claims.measure(claim, write=True).full(), f"{time.monotonic() - began:.0f} s", flush=True)
+"""
+
+
+def in_a_copy(name: str, command: list[str], pictures: str, work: Path, device) -> subprocess.Popen:
+    """A process of Python in a copy of the lectures and of what they read, with a ledger of its own."""
+    copy = work / name
+    for folder in ("lectures", "datasets", "tests"):
+        shutil.copytree(HERE.parents[1] / folder, copy / folder, dirs_exist_ok=True)
+    mode = "gpu" if device.type == "cuda" else "smoke"
+    told = {"MINIDIFF_MODE": mode, "MINIDIFF_CIFAR10": pictures, "MINIDIFF_RECORDS": str(work / "records")}
+    told["PYTHONPATH"] = os.pathsep.join([str(copy / "lectures"), os.environ.get("PYTHONPATH", "")])
+    told["MPLBACKEND"] = ""  # a notebook has its own
     with open(copy / "log.txt", "w") as log:
-        return subprocess.Popen([sys.executable, "-c", code, *ids.split()], stdout=log, stderr=log,
-                                env=os.environ | mode | {"PYTHONPATH": path})  # fmt: skip
+        return subprocess.Popen([sys.executable, *command], cwd=copy, stdout=log, stderr=log, env=os.environ | told)
 
 
-def claims_measured(processes: list, rows: list[str], out: Path, work: Path, until: float) -> dict:
-    """The exit status of each row of claims, "cut" if it had not ended. What they measured goes into claims.json."""
+def claims_measured(processes: dict, out: Path, work: Path, until: float) -> dict:
+    """The exit status of each process, "cut" if it had not ended. What was measured goes into claims.json, notebooks
+    beside it."""
     status, ledger, logs = {}, {}, []
-    for ids, process in zip(rows, processes, strict=True):
+    before = json.loads((HERE.parents[1] / "lectures" / "claims.json").read_text(encoding="utf-8"))
+    for name, process in processes.items():
         try:
-            status[ids] = process.wait(max(0, until - time.monotonic()))
+            status[name] = process.wait(max(0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
-            status[ids] = "cut"
-        measured = json.loads((work / f"claims {ids}" / "lectures" / "claims.json").read_text(encoding="utf-8"))
-        ledger |= {k: measured[k]["gpu"] for k in ids.split() if "gpu" in measured[k]}
-        logs.append(f"--- {ids}: {status[ids]}\n" + (work / f"claims {ids}" / "log.txt").read_text(encoding="utf-8"))
+            status[name] = "cut"
+        lectures = work / name / "lectures"
+        rows = {k: v["gpu"] for k, v in json.loads((lectures / "claims.json").read_text("utf-8")).items() if "gpu" in v}
+        ledger |= {k: row for k, row in rows.items() if row != before[k].get("gpu")}
+        logs.append(f"--- {name}: {status[name]}\n" + (work / name / "log.txt").read_text(encoding="utf-8"))
+        if name.startswith("lecture") and status[name] == 0:
+            (notebook,) = lectures.glob(f"{name.split()[1]}_*.ipynb")
+            shutil.copy(notebook, out)
     (out / "claims.json").write_text(json.dumps(ledger, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (out / "claims.txt").write_text("\n".join(logs), encoding="utf-8")
     return status
