@@ -32,6 +32,7 @@ from minidiff.run.recipes import configure
 
 STEPS = 10
 FIRST = 1.0  # minutes
+SIXTEEN = {"f": 4, "dim": 16, "optimizer": "muon", "lr": 1.6e-2, "batch": 16, "cooldown": 0.7, "critic": False}
 VARIANTS = {  # name -> what differs from the recipe; "first" is the autoencoder's choices, None for pixels
     "recipe": {},
     "AdamW": {"optimizer": "adamw"},
@@ -45,6 +46,15 @@ VARIANTS = {  # name -> what differs from the recipe; "first" is the autoencoder
     "flow, linear path": {"schedule": "linear", "prediction": "flow", "times": "logit_normal"},
     "DiT": {"net": "dit", "width": 256, "depth": 8, "patch": 2, "lr": 2e-3, "optimizer": "muon", "cooldown": 0.3},
     "f = 4": {"first": {"f": 4, "dim": 8}, "width": 192, "levels": 2, "lr": 2e-3, "optimizer": "muon", "cooldown": 0.3},
+    "f = 4, 16 channels": {
+        "first": SIXTEEN,
+        "net": "unet",
+        "width": 160,
+        "levels": 1,
+        "lr": 2e-3,
+        "optimizer": "muon",
+        "cooldown": 0.3,
+    },
     "pixels": {"first": None},
     "pixels, AdamW": {"first": None, "optimizer": "adamw", "lr": 1e-3},
 }
