@@ -430,7 +430,7 @@ for ax, (title, rows) in zip(axes, lecture09.study().items(), strict=True):
 # - *Optimizer of the denoiser.* On CIFAR-10 Muon's steps cost a quarter more and get further; on shapes AdamW is as good.
 # - *U-Net or DiT.* The DiT must first learn that pixels have neighbours.
 # - *Path.* Flow matching is no worse, perhaps better: seeds differ by some.
-# - *Dead ends.* A better autoencoder of f = 2: its distance is .2 already, where real pictures have 3. Sixteen channels at f = 4: they lose as little, but are harder to learn.
+# - *Dead ends.* A better autoencoder of f = 2: its distance is .2 already, where real pictures have 3. Sixteen channels at f = 4: harder to learn.
 #
 # **Vary it.**
 #

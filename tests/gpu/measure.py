@@ -172,7 +172,7 @@ def claims_measured(processes: dict, out: Path, work: Path, until: float) -> dic
             status[name] = "cut"
         lectures = work / name / "lectures"
         rows = {k: v["gpu"] for k, v in json.loads((lectures / "claims.json").read_text("utf-8")).items() if "gpu" in v}
-        ledger |= {k: row for k, row in rows.items() if row != before[k].get("gpu")}
+        ledger |= {k: row for k, row in rows.items() if row != before.get(k, {}).get("gpu")}
         logs.append(f"--- {name}: {status[name]}\n" + (work / name / "log.txt").read_text(encoding="utf-8"))
         if name.startswith("lecture") and status[name] == 0:
             (notebook,) = lectures.glob(f"{name.split()[1]}_*.ipynb")
