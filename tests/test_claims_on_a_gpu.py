@@ -11,9 +11,9 @@ from minidiff import train
 
 from . import pretend
 
-PICTURES = ["3.5", "3.7", "3.8", "4.2", "4.3", "4.4", "4.5", "5.3", "5.5", "6.2", "6.6", "7.10", "8.1", "9.2", "9.3"]
+PICTURES = ["3.5", "3.7", "3.8", "4.2", "4.3", "4.4", "4.5", "5.3", "6.2", "6.6", "7.10", "8.1", "9.2", "9.3"]
 QUICK = ("4.4",)
-OF_THEIR_OWN = {"5.5", "8.1", "9.2", "9.3"}  # drawn, with captions, or CIFAR-10 in any mode
+OF_THEIR_OWN = {"8.1", "9.2", "9.3"}  # drawn, with captions, or CIFAR-10 in any mode
 
 
 class Follower(torch.Generator):
@@ -30,6 +30,7 @@ def gpu(monkeypatch, tmp_path):
     monkeypatch.setenv("MINIDIFF_CIFAR10", f"npz:{tmp_path / 'cifar.npz'}")
     monkeypatch.setenv("MINIDIFF_MODE", "gpu")
     monkeypatch.setattr(tools, "pick", lambda name: pretend.DEVICE)
+    monkeypatch.setattr(tools, "processes", lambda calls: 1)  # another would know of no pretending
     monkeypatch.setattr(train, "follower", lambda generator, device: Follower().manual_seed(0))
     forget()
     yield

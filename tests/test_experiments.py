@@ -2,6 +2,7 @@
 
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -291,10 +292,20 @@ def test_what_fails_in_a_process_fails_here(processes):
     assert tools.in_parallel(abs, (-1, 2)) == [1, 2]
 
 
-@pytest.mark.parametrize("mode", ["smoke", "gpu"])
-def test_other_modes_have_one_process(mode, processes, monkeypatch):
+def test_a_smoke_run_has_one_process(processes, monkeypatch):
     """So what a call changes is changed here."""
-    monkeypatch.setenv("MINIDIFF_MODE", mode)
+    monkeypatch.setenv("MINIDIFF_MODE", "smoke")
     seen = []
     tools.in_parallel(lambda *call: seen.append((*call, os.getpid())), range(2), "ab")
     assert seen == [(seed, name, os.getpid()) for seed in range(2) for name in "ab"]
+
+
+@pytest.mark.parametrize(("gib", "calls", "most"), [(6, 20, 1), (24, 20, 3), (24, 2, 2), (140, 20, 16), (140, 5, 5)])
+def test_processes_share_a_gpu_as_long_as_its_memory_lasts(gib, calls, most, monkeypatch):
+    monkeypatch.setenv("MINIDIFF_MODE", "gpu")
+    monkeypatch.setattr(tools, "cpu_count", lambda: 16)
+    monkeypatch.setattr(tools, "pick", torch.device)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=gib * 2**30))
+    assert tools.processes(calls) == most
+    monkeypatch.setenv("MINIDIFF_MODE", "cpu")
+    assert tools.processes(calls) == min(16, calls)
