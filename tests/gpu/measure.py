@@ -153,6 +153,7 @@ def in_a_copy(name: str, command: list[str], pictures: str, work: Path, device) 
         shutil.copytree(HERE.parents[1] / folder, copy / folder, dirs_exist_ok=True)
     mode = "gpu" if device.type == "cuda" else "smoke"
     told = {"MINIDIFF_MODE": mode, "MINIDIFF_CIFAR10": pictures, "MINIDIFF_RECORDS": str(work / "records")}
+    (work / "records").mkdir(exist_ok=True)
     told["PYTHONPATH"] = os.pathsep.join([str(copy / "lectures"), os.environ.get("PYTHONPATH", "")])
     told["MPLBACKEND"] = ""  # a notebook has its own
     with open(copy / "log.txt", "w") as log:
