@@ -116,7 +116,7 @@ def learn(model, draw, steps, rate=0.1, looks=()):
             cond = mine(cond, model.null, rate, generator)
         options = {"times": lognormal_times, "p_uncond": 0.0 if mine else rate, "generator": generator}
         loss = model.loss(x0.to(where), cond.to(where), **options).mean()
-        optimizer.param_groups[0]["lr"] = 2e-3 * min(1, step / 100)  # at once, wide nets get stuck
+        optimizer.param_groups[0]["lr"] = 2e-3 * min(1, step / 100)  # it grows for 100 steps
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

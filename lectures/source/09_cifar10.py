@@ -163,7 +163,7 @@ for step in range(1, looks[-1] + 1):
     eps = torch.randn(64, *train_set.shape, generator=generator).to(dev)
     t = lognormal_times(64, model.schedule, generator).to(dev)
     loss = loss_of(lambda x, t, cond=cond: model(x, t, cond).eps, train_set.pictures[batch].to(dev), t, eps, model.schedule).mean()
-    optimizer.param_groups[0]["lr"] = 2e-3 * min(1, step / 100)  # at once, the wider net of gpu mode gets stuck
+    optimizer.param_groups[0]["lr"] = 2e-3 * min(1, step / 100)  # it grows for 100 steps
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

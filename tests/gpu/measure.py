@@ -131,7 +131,7 @@ def in_the_background(pictures: str, parts: set[str], compiled: list[str]) -> li
     """For the caches: pictures read and their classifier trained, and nets compiled."""
     imports = "from minidiff import data; from minidiff.measure import classifier"
     code = f"{imports}; classifier.for_data(data.load({pictures!r}), 'cuda')"
-    commands = [["-c", code]]
+    commands = [["-c", code]] if {"small", "large", "lectures", "claims"} & parts else []
     warm = compiled if "speed" in parts else ["small", "unet-minutes"] if {"small", "large"} & parts else []
     commands += [[__file__, "-", "--warm", name] for name in warm]
     return [subprocess.Popen([sys.executable, *command]) for command in commands]
