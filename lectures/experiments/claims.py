@@ -149,11 +149,14 @@ def _experiments() -> str:
 
 
 def judged(row: dict, claim: Claim) -> dict:
-    """A record's values with the two verdicts, by what the claim says and predicts today."""
+    """A record's values with the claim's words of today and the two verdicts, by what it says and predicts."""
     low, high = row["interval"]
     says = claim.says or claim.predicted
     met = {"supported": "met", "contradicted": "missed", "undecided": "open"}[verdict(low, high, row["predicted"])]
-    return row | {"says": says, "verdict": verdict(low, high, says), "met": met}
+    return row | {
+        "statement": claim.statement, "quantity": claim.quantity,
+        "says": says, "verdict": verdict(low, high, says), "met": met,
+    }  # fmt: skip
 
 
 def summary() -> None:
@@ -225,8 +228,9 @@ def markdown(rows: dict[str, dict[str, dict]]) -> str:
         "a claim is *supported* if the whole 95% interval lies where its words hold (most are about a sign), *contradicted*",
         "if none of it does, else *undecided*. Apart from that stands whether our own prediction of the size, written down",
         "before the first run, was *met* or *missed*, or is *open*. Measure one anew with",
-        "`python lectures/claims.py measure ID`; times differ between machines, the rest repeats with its seeds. Until",
-        "November 2026 the lectures from 03 on had one number less, and their claims with them.",
+        "`python lectures/claims.py measure ID`. On one machine all but times repeats with its seeds; on another processor sums are",
+        "rounded otherwise, and what was trained ends elsewhere, within its interval. Until November 2026 the lectures from 03 on",
+        "had one number less, and their claims with them.",
         "",
         "| claim | statement | measured | the words hold | verdict | we predicted | |",
         "|---|---|---|---|---|---|---|",

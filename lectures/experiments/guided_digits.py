@@ -161,7 +161,7 @@ def precision_gained(smoke: bool) -> Outcome:
     mean, low, high = interval((at(CFG, 3.0, smoke) - at(CFG, 1.0, smoke))[:, 0].tolist())
     return Outcome(
         mean, low, high, data=described(smoke), seeds=len(found[CFG]), device=device(),
-        notes=f"precision by gamma {_by_scale(found[CFG][..., 0].mean(0))} (real digits "
+        notes=f"precision by gamma {_by_scale(found[CFG][..., 0].mean(0))} (real pictures "
         f"{found['floor'][..., 0].mean():.3f}); recognised {_by_scale(found[CFG][..., 3].mean(0))}",
         detail={"found": found},
     )  # fmt: skip
@@ -173,7 +173,7 @@ def recall_lost(smoke: bool) -> Outcome:
     mean, low, high = ratio_interval(logs.tolist())  # a smoke run's recall may be 0
     return Outcome(
         mean, low, high, data=described(smoke), seeds=len(logs), device=device(),
-        notes=f"recall by gamma {_by_scale(found[CFG][..., 1].mean(0))} (real digits "
+        notes=f"recall by gamma {_by_scale(found[CFG][..., 1].mean(0))} (real pictures "
         f"{found['floor'][..., 1].mean():.3f}); Frechet distance {_by_scale(found[CFG][..., 2].mean(0))} (real "
         f"{found['floor'][..., 2].mean():.3f})",
     )  # fmt: skip

@@ -209,7 +209,7 @@ CLAIMS = [
     ),
     Claim(
         "4.2",
-        "Adaptive layer norm, gated from zero, is the best way to tell a transformer the noise level",
+        "Adaptive layer norm, gated from zero, tells a transformer the noise level better than a token does",
         'slides "Adaptive Normalization" and "Diffusion Transformer"',
         "adaLN-Zero has at most .97 of the denoising error of an in-context token, at equal parameters",
         "denoising error of adaLN-Zero over that of the token",

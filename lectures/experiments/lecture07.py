@@ -208,7 +208,7 @@ CLAIMS = [
           "a hundredth or more worse at the best gamma", "least distance at rate .5 over that at .1", (1.01, INF),
           dropped.half_is_worse, (1.0, INF), LONG + "1,600 steps of training and not 3,000"),
     Claim("7.16", "The less a network has learned, the more guidance is best", "seen once, on photographs",
-          "by .25 or more", "best gamma after a third of the steps less that at the end, digits", (0.25, INF),
+          "by .25 or more", "best gamma after a third of the steps less that at the end", (0.25, INF),
           guided_digits.early_needs_more, (1e-9, INF)),
     Claim("7.17", "Classifier-free guidance removes outliers in a toy like that of Karras et al.",
           "Karras et al. 2024, figure 1", "to .7 of them, or less, at gamma 3",

@@ -123,7 +123,7 @@ _ = plot.losses(losses[:: max(1, len(losses) // 300)], title="learning a roll").
 
 # %% [markdown]
 # To draw, start from noise and walk against that direction, in small steps of time. Each point follows the flow that the network has learned. Beside it, the flow of a
-# *perfect* network: for a mixture of Gaussians (here 62 of them, two trees) the best guess is known.
+# *perfect* network: for a mixture of Gaussians (here 248 of them, two trees) the best guess is known.
 
 # %% alt="Animation: noise streams along the flow, on the left to a roll that our network learned, on the right to two trees."
 def streams(n: int, frames: int) -> tuple[list, list]:
@@ -200,7 +200,7 @@ real = grid_25().sample(4000, generator)
 print("real points:", count(real, grid_25().means, 0.03), "as the package's:", modes_covered(real, grid_25()))
 
 # %% [markdown]
-# **Experiment.** A GAN as in 2014, a GAN held by the penalty R1 (Mescheder et al. 2018), and a diffusion model: networks of equal size, equal operations in training, five seeds.
+# **Experiment.** A GAN as in 2014, a GAN held by the penalty R1 (Mescheder et al. 2018), and a diffusion model: networks of about equal size, equal operations in training, five seeds.
 #
 # **Predict before you run.** Of the 25 modes, how many does each find? What share of its points lies near a mode?
 # <details><summary>Answer</summary>The GAN of 2014 finds one or two, the one with R1 most of them but with few points near one; diffusion finds all, with most of its points near one. The line of numbers below is the measurement.</details>
@@ -234,7 +234,7 @@ for ax, sigma in zip(axes, (0.6, 0.25, 0.05), strict=True):
 
 # %% [markdown]
 # ## 02 Paths and samplers
-# Twenty network calls are enough to walk from noise to data if the steps are well made, and [lecture 02](02_paths_and_samplers.ipynb) builds four ways to make them. (All five panels have one scale.)
+# Twenty network calls are enough to walk from noise to data if the steps are well made, and [lecture 02](02_paths_and_samplers.ipynb) builds three ways to make them. (All five panels have one scale.)
 
 # %% alt="Points after 0, 8, 12, 16 and 20 steps on one scale: a wide cloud that shrinks to a ring and then to eight spots."
 model, path = MixtureDenoiser(mixture, VP()), VP()

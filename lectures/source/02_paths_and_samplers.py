@@ -280,7 +280,7 @@ plot.gif(frames, [90] * (len(frames) - 1) + [1500])
 
 # %% [markdown]
 # **Predict before you run.** After 400 steps each: which of the two distributions is nearer to the data's?
-# <details><summary>Answer</summary>Neither: single paths differ, the distributions are the same, at each noise level. What differs is what errors do (part 7).</details>
+# <details><summary>Answer</summary>Neither, in theory: single paths differ, the distributions are the same, at each noise level. What differs is what errors do (part 7).</details>
 
 # %%
 print(claims.measure("2.3"))
@@ -473,7 +473,7 @@ print(needed)
 # **Take away.**
 #
 # - One line, $x_t=\alpha x_0+\sigma\epsilon$; paths are its clocks, targets its mixtures, and one 2x2 system undoes them all.
-# - SDE and ODE share their distributions. The ODE is smooth, so good solvers need few calls; fresh noise corrects a net's errors, where calls are many.
+# - SDE and ODE of one exact score share their distributions. The ODE is smooth, so good solvers need few calls; whether fresh noise corrects a net's errors is undecided (2.5).
 # - Order is proved with an exact model, calls are counted with a distance to data.
 #
 # Next: [lecture 03](03_noise_conditioning.ipynb). The net above was told its noise level. Must it be?

@@ -135,7 +135,7 @@ for d in (2, 8, 64) if SMOKE else (2, 3, 4, 6, 8, 16, 32, 64, 128, 256):
 plot.gif(frames, [900] * (len(frames) - 1) + [2500])
 
 # %% [markdown]
-# In the plane a point may come from almost anywhere, and all blind models fail. In many dimensions every point shows its time; the blind flow model then samples as a told one does,
+# In the plane a point may come from almost anywhere, and all blind models are worse than told ones; flow, the best, hardly so. In many dimensions every point shows its time; the blind flow model then samples as a told one does,
 # and the blind $\epsilon$ model still does not. First the measurement of what is visible:
 
 # %%

@@ -226,7 +226,7 @@ for f, z in encoded.items():
 # Simpler priors need no training: $N(0, I)$; one Gaussian with the latents' mean and covariance; a mixture of ten, by expectation maximisation.
 #
 # **Predict before you run.** Which column draws digits? Does it depend on the row?
-# <details><summary>Answer</summary>N(0, I) draws none at f = 1, where latents are nearly pixels; the more the decoder does, the better. At f = 8 four numbers are left: all priors look alike, and details are lost.</details>
+# <details><summary>Answer</summary>N(0, I) draws none at f = 1, where latents are nearly pixels, and is the farthest from digits in every row; diffusion and the mixture are the nearest. At f = 8 four numbers are left, and details are lost whatever the prior.</details>
 
 # %% alt="One digit through four autoencoders, and what four priors dream in each: from noise to digits."
 priors, dreams, n = ("N(0, I)", "Gaussian", "mixture", "diffusion"), {}, 20 if SMOKE else 1000
@@ -288,7 +288,7 @@ one.fit(scales[2] * encoded[2])
 print(f"held-out nats a latent: one full Gaussian {latents.gaussian_nats(one, unseen) / one.mean.numel():.3f}, diffusion {log_likelihood(diffusions[2], unseen):.3f}")
 
 # %% [markdown]
-# The experiment does this for three seeds, and trains until latents put aside get no likelier: a net stopped early, or one that knows its 1,400 digits by heart, proves nothing.
+# Our diffusion is *behind* one Gaussian here, though its digits were nearer. A net stopped early, or one that knows its 1,400 digits by heart, proves nothing: the experiment has three seeds, and trains until latents put aside get no likelier.
 #
 # **Predict before you run.** How many nats a latent is diffusion ahead of one Gaussian? (.1 on 64 latents makes each digit $e^{6.4}$ = 600 times likelier.)
 # <details><summary>Answer</summary>The next cell prints it; above 0 the slide is right.</details>
@@ -455,7 +455,7 @@ for name in ("shapes64", "cifar10"):
 # %% [markdown]
 # ![Captioned shapes, eight minutes each](../tests/bench/stages_shapes64.jpg)
 #
-# On shapes latent diffusion wins clearly. Most of its distance is its *first* stage (row `vae`), and it made 4,200 steps where the same net in pixels, with 256 tokens instead of 16, made 840. The stacked GAN fails.
+# On shapes latent diffusion wins clearly. Most of its distance is its *first* stage (row `vae`), and it made 4,200 steps where the same net in pixels, with 256 tokens instead of 16, made 840. The stacked GAN and diffusion in pixels fail.
 #
 # ![CIFAR-10, eight minutes each](../tests/bench/stages_cifar10.jpg)
 #

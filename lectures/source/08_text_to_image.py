@@ -321,7 +321,7 @@ for i, (x, x0) in enumerate(seen):
     frames.append(fig)
 plot.gif(frames, [160] * (len(frames) - 1) + [2000])
 
-# %% alt="Four prompts, a row each; from left to right the net's guess at every second step. Full captions show their picture at once; the empty prompt starts grey and ends in shapes."
+# %% alt="Four prompts, a row each; from left to right the net's guess at every second step. Full captions show their picture at once; the empty prompt starts grey and ends in blobs."
 chosen = range(0, len(seen), 2)
 fig, ax = plt.subplots(figsize=(10, 4.6), layout="constrained")
 _ = plot.grid(torch.stack([seen[i][1] for i in chosen], 1).flatten(0, 1), len(chosen), ax, "the guess, from noise (left) to data", PROMPTS)

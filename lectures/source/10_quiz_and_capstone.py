@@ -216,7 +216,7 @@ for name, net, tokeniser in (("trained here", ema, tokens_of), ("shipped", shipp
 #
 # ## 3. What could prove it wrong?
 #
-# Six claims of the lecture:
+# Six claims of this course:
 #
 # 1. A net must be given the noise level.
 # 2. Adaptive layer norm is the best way to give a transformer the noise level.

@@ -277,7 +277,7 @@ def main() -> None:
     pictures = {"real": held_out.at(torch.arange(64))}
     for label, (name, cond, how) in sampled.items():
         model, about = models[name]
-        x = draw(options.runs / "drawn", model, dataset.shape, options.n, cond, part=PART, **how)
+        x = draw(options.runs / "drawn", model, options.n, cond, shape=dataset.shape, part=PART, **how)
         found = classifier.extract(judge, x)[0]
         report["rows"][label], pictures[label] = measured(real, found) | about, x[:64]
         print(label, report["rows"][label], flush=True)
