@@ -126,12 +126,13 @@ def unfinished(smoke: bool) -> dict:
     same noise, a seed."""
     seeds, (n, most) = repeats(smoke), (10, 60) if smoke else (PICTURES, 200)
     kinds = list(itertools.product(SAMPLERS, CALLS))
-
-    def away(seed):
-        limit = drawn(n, seed, most)
-        return [(drawn(n, seed, calls, sampler) - limit).square().mean().sqrt().item() for sampler, calls in kinds]
-
-    return dict(zip(kinds, map(list, zip(*in_parallel(away, range(seeds)), strict=True)), strict=True))
+    found = in_parallel(lambda seed, kind: drawn(n, seed, kind[1], kind[0]), range(seeds), [("dpmpp_2m", most), *kinds])
+    away = {kind: [] for kind in kinds}
+    for seed in range(seeds):
+        limit, *rest = found[seed * (1 + len(kinds)) : (seed + 1) * (1 + len(kinds))]
+        for kind, x in zip(kinds, rest, strict=True):
+            away[kind].append((x - limit).square().mean().sqrt().item())
+    return away
 
 
 def ten_calls(smoke: bool) -> Outcome:
