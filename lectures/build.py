@@ -54,9 +54,9 @@ def read(source: Path):
     return notebook
 
 
-def cells(notebook) -> list[tuple[str, str]]:
-    """What source and notebook must share: each cell's type and text."""
-    return [(c.cell_type, c.source.strip()) for c in notebook.cells]
+def cells(notebook) -> list[tuple]:
+    """What source and notebook must share: each cell's type, text and metadata (a figure's words, an exercise)."""
+    return [(c.cell_type, c.source.strip(), dict(c.metadata)) for c in notebook.cells]
 
 
 def agrees(source: Path) -> bool:

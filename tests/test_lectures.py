@@ -59,10 +59,11 @@ def source(tmp_path, monkeypatch):
 
 
 def test_a_changed_source_is_noticed(source):
-    source.write_text(source.read_text().replace("# # Lecture 01", "# # The first lecture"))
-    assert not build.agrees(source)
-    build.build_text(source)  # prose alone needs no execution
-    assert build.agrees(source)
+    for old, new in (("# # Lecture 01", "# # The first lecture"), ('# %% alt="', '# %% alt="Drawn: ')):
+        source.write_text(source.read_text().replace(old, new, 1))
+        assert not build.agrees(source)
+        build.build_text(source)  # prose alone needs no execution
+        assert build.agrees(source)
     source.write_text(source.read_text() + "\n# %%\nprint(1)\n")
     assert not build.agrees(source)
     with pytest.raises(SystemExit, match="its code was edited too"):
