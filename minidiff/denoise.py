@@ -205,24 +205,6 @@ class Denoiser(nn.Module):
         return torch.where(drop.reshape(-1, *[1] * (cond.ndim - 1)), self.null, cond)  # a number, or a row of tokens
 
 
-class Rescheduled:
-    """Any Model seen under another schedule: the same x0 and eps at the same signal-to-noise ratio, exactly.
-
-    x_t / alpha_t and the noise level are all that two schedules share, and all that a trained net needs.
-    """
-
-    def __init__(self, model, schedule: Schedule):
-        self.model, self.schedule = model, schedule
-        self.null = getattr(model, "null", None)
-
-    def __call__(self, x_t, t, cond=None):
-        x_t = numbers(x_t)
-        t = torch.as_tensor(t).to(x_t)
-        theirs = self.model.schedule.time(self.schedule.log_snr(t))
-        ratio = self.model.schedule(theirs)[0] / self.schedule(t)[0]
-        return self.model(expand(ratio, x_t) * x_t, theirs, cond)
-
-
 def score(model, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
     """grad log p_t(x_t) = -eps / sigma_t, shaped like x_t (Vincent 2011)."""
     x_t = numbers(x_t)

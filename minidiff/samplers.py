@@ -29,12 +29,10 @@ def last(iterator: Iterator[Tensor]) -> Tensor:
     return x
 
 
-def start(model, shape: tuple[int, ...], generator=None, device="cpu", t: float | None = None) -> Tensor:
-    """The x a sampler starts from: sigma at `t` (by default t_max) times standard normal noise of `shape`."""
-    t = model.schedule.t_max if t is None else t
-    if not 0 <= t <= 1:
-        raise ValueError(f"t must lie between 0 (data) and 1 (noise), got {t}")
-    return model.schedule(torch.tensor(t))[1] * normal_like(torch.empty(shape, device=device), generator)
+def start(model, shape: tuple[int, ...], generator=None, device="cpu") -> Tensor:
+    """The x a sampler starts from: sigma at t_max times standard normal noise of `shape`."""
+    sigma = model.schedule(torch.tensor(model.schedule.t_max))[1]
+    return sigma * normal_like(torch.empty(shape, device=device), generator)
 
 
 @torch.no_grad()
@@ -72,16 +70,16 @@ def euler(model, x: Tensor, times: Tensor, cond=None):
 
 
 @torch.no_grad()
-def heun(model, x: Tensor, times: Tensor, cond=None, churn: float = 0.0, noise_scale: float = 1.0, generator=None):
+def heun(model, x: Tensor, times: Tensor, cond=None, churn: float = 0.0, generator=None):
     """EDM's sampler (Karras et al. 2022, algorithms 1 and 2): Heun's method on dy/dn = eps. Order 2.
 
-    churn > 0 adds noise before each step and removes it again: S_churn, with S_noise = `noise_scale`.
+    churn > 0 adds noise before each step and removes it again: S_churn, with S_noise = 1.
     """
     x, pairs = _pairs(times, x, model.schedule)
     gamma = min(churn / len(pairs), math.sqrt(2) - 1)
     for t, s in pairs:
         if gamma > 0:
-            x, t = _churn(model.schedule, x, t, gamma, noise_scale, generator)
+            x, t = _churn(model.schedule, x, t, gamma, generator)
         if s is None:
             yield model(x, t, cond).x0
             return
@@ -93,11 +91,11 @@ def heun(model, x: Tensor, times: Tensor, cond=None, churn: float = 0.0, noise_s
         yield x
 
 
-def _churn(schedule, x, t, gamma, noise_scale, generator):
+def _churn(schedule, x, t, gamma, generator):
     """Raise the noise level sigma / alpha by the factor 1 + gamma; the x and t there."""
     alpha, sigma = schedule(t)
     up = schedule.time(schedule.log_snr(t) - 2 * math.log1p(gamma))
-    noise = sigma / alpha * math.sqrt((1 + gamma) ** 2 - 1) * noise_scale
+    noise = sigma / alpha * math.sqrt((1 + gamma) ** 2 - 1)
     return schedule(up)[0] * (x / alpha + noise * normal_like(x, generator)), up
 
 

@@ -91,11 +91,8 @@ class VP(Schedule):
     beta_min: float = 0.1
     beta_max: float = 20.0
 
-    def _integral(self, t):
-        return self.beta_min * t + (self.beta_max - self.beta_min) / 2 * t**2
-
     def __call__(self, t):
-        b = self._integral(t)
+        b = self.beta_min * t + (self.beta_max - self.beta_min) / 2 * t**2
         return torch.exp(-b / 2), torch.sqrt(-torch.expm1(-b))  # expm1: sigma stays exact where it is small
 
     def rates(self, t):

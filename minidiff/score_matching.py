@@ -26,23 +26,18 @@ def implicit(fn: Callable, x: Tensor, probes: int | None = None, generator=None)
     return trace + 0.5 * s.square().sum(1)
 
 
-def sliced(fn: Callable, x: Tensor, projections: int = 1, generator=None) -> Tensor:
-    """v.(ds/dx)v + 1/2 (v.s)^2, averaged over random v ~ N(0, I) (Song et al. 2019).
+def sliced(fn: Callable, x: Tensor, generator=None) -> Tensor:
+    """v.(ds/dx)v + 1/2 (v.s)^2 along a random v ~ N(0, I) of each x (Song et al. 2019).
 
     With |s|^2 for (v.s)^2, which has the same mean and less variance, it is Hutchinson's `implicit`.
     """
-    if projections < 1:
-        raise ValueError(f"sliced score matching needs at least 1 projection, got {projections}")
     again = torch.is_grad_enabled()
     x = numbers(x).detach().requires_grad_()
-    total = 0.0
     with torch.enable_grad():
-        s = fn(x)
-        for _ in range(projections):
-            v = normal_like(x, generator)
-            (back,) = torch.autograd.grad((s * v).sum(), x, create_graph=again, retain_graph=True)
-            total = total + (back * v).sum(1) + 0.5 * (s * v).sum(1).square()
-    return total / projections if again else total.detach() / projections
+        s, v = fn(x), normal_like(x, generator)
+        (back,) = torch.autograd.grad((s * v).sum(), x, create_graph=again)
+        loss = (back * v).sum(1) + 0.5 * (s * v).sum(1).square()
+    return loss if again else loss.detach()
 
 
 def denoising(fn: Callable, x0: Tensor, sigma: float, generator=None) -> Tensor:

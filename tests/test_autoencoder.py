@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
-from torchvision.models import vgg16
 
 from minidiff import data
 from minidiff.measure.metrics import psnr
@@ -133,22 +132,6 @@ def test_perceptual_distance_grows_with_damage(generator, monkeypatch, tmp_path)
     y = (x + 0.1 * noise).requires_grad_()
     distance(x, y).sum().backward()
     assert y.grad.abs().sum() > 0
-
-
-def test_vgg_is_used_where_its_weights_are(tmp_path, monkeypatch, generator):
-    """With weights of the right names and shapes in torch.hub's folder; here random ones."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert not perceptual.vgg_path().exists()
-    with torch.device("meta"):
-        shapes = {k: v.shape for k, v in vgg16().features.state_dict().items()}
-    saved = {f"features.{k}": 0.05 * torch.randn(s, generator=generator) for k, s in shapes.items()}
-    perceptual.vgg_path().parent.mkdir(parents=True)
-    torch.save(saved, perceptual.vgg_path())
-    x = torch.rand(2, 1, 16, 16, generator=generator) * 2 - 1
-    maps = perceptual.vgg_maps()(x)
-    assert [m.shape[1:] for m in maps] == [(64, 16, 16), (128, 8, 8), (256, 4, 4), (512, 2, 2), (512, 1, 1)]
-    distance = perceptual.distance_for(data.load("digits"))
-    assert distance(x, x).max() == 0 and distance(x, -x).min() > 0
 
 
 def test_psnr():

@@ -9,7 +9,6 @@ from minidiff.denoise import (
     PREDICTIONS,
     TIMES,
     Denoiser,
-    Rescheduled,
     coefficients,
     edm_weight,
     lognormal_times,
@@ -76,21 +75,6 @@ def test_a_net_does_not_notice_the_schedule(prediction, generator):
         found.append(Denoiser(net, schedule, prediction)(expand(schedule(t)[0], y) * y, t).x0)
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=1e-6, atol=1e-8)
-
-
-@pytest.mark.parametrize("prediction", PREDICTIONS)
-def test_rescheduled_keeps_every_prediction(prediction, generator):
-    net = build("mlp", (2,), width=32).double()
-    nn.init.normal_(net.leave.weight, generator=generator)
-    model = Denoiser(net, Linear(), prediction)
-    y, log_snr = torch.randn(50, 2, dtype=torch.float64, generator=generator), torch.linspace(-6, 6, 50).double()
-    t = Linear().time(log_snr)
-    here = model(expand(Linear()(t)[0], y) * y, t)
-    for schedule in (VP(), VE(), Cosine()):
-        s = schedule.time(log_snr)
-        there = Rescheduled(model, schedule)(expand(schedule(s)[0], y) * y, s)
-        torch.testing.assert_close(there.x0, here.x0, rtol=1e-6, atol=1e-8)
-        torch.testing.assert_close(there.eps, here.eps, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("schedule", EVERY, ids=SCHEDULES)
@@ -194,7 +178,6 @@ def models_of_labels():
         "negative": Guided(model, 2.0, negative=1),
         "autoguided": Guided(model, 2.0, weak=conditional(1)),
         "by a classifier": ClassifierGuided(oracle, lambda x, t: x @ torch.eye(2, 3).to(x), 2.0),
-        "rescheduled": Rescheduled(model, Linear()),
     }
 
 

@@ -60,7 +60,7 @@ def test_latents_are_the_encoders_and_cached(vae, digits, monkeypatch):
     assert latents.at(torch.arange(len(digits))).std().item() == pytest.approx(0.5, rel=0.01)
     assert torch.equal(latents.labels, digits.labels)
     monkeypatch.setattr(Autoencoder, "encode", None)  # not called again
-    assert torch.equal(latents_of(vae, digits).z, latents.z)
+    assert torch.equal(latents_of(vae, digits).pictures, latents.pictures)
 
 
 def test_latents_of_captioned_shapes_keep_their_captions(generator):
@@ -68,10 +68,10 @@ def test_latents_of_captioned_shapes_keep_their_captions(generator):
     torch.manual_seed(0)
     net = Autoencoder(shapes.shape, 8, 2, 16).eval()
     latents = latents_of(net, shapes)
-    assert latents.captioned and len(latents.captions) == len(latents.z) == FIXED
+    assert latents.captioned and len(latents.captions) == len(latents.pictures) == FIXED
     x, captions = next(iter(shapes.parts()))
     with torch.no_grad():
-        torch.testing.assert_close(latents.z[:5].float(), net.encode(x[:5]), rtol=0.02, atol=0.02)
+        torch.testing.assert_close(latents.pictures[:5].float(), net.encode(x[:5]), rtol=0.02, atol=0.02)
     assert latents.captions[:5] == captions[:5]
 
 
@@ -114,7 +114,7 @@ PRIORS = {
 @pytest.mark.parametrize("name", PRIORS)
 def test_every_prior_fits_and_draws(name, vae, digits):
     latents = latents_of(vae, digits)
-    model = fit(PRIORS[name](latents.shape), latents, vae, steps=2, batch=8)
+    model = fit(PRIORS[name](latents.shape), latents, vae, steps=2)
     x = generate(model, 5, steps=2)
     assert x.shape == (5, *digits.shape) and torch.equal(x, generate(model, 5, steps=2))
     assert not torch.equal(x, generate(model, 5, steps=2, seed=1))
@@ -122,8 +122,8 @@ def test_every_prior_fits_and_draws(name, vae, digits):
 
 def test_tokens_have_a_prior_too(vq, digits):
     latents = latents_of(vq, digits)
-    model = fit(Causal(latents.shape, 16, 10, width=16, depth=1), latents, vq, steps=2, batch=8, labelled=True)
-    assert generate(model, 5, cond=torch.arange(5), top_k=4).shape == (5, *digits.shape)
+    model = fit(Causal(latents.shape, 16, width=16, depth=1), latents, vq, steps=2)
+    assert generate(model, 5, top_k=4).shape == (5, *digits.shape)
 
 
 def test_a_gaussian_has_the_datas_moments(generator):

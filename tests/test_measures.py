@@ -38,7 +38,7 @@ def ways_to_build():
     yield "unet, levels", build("unet", (3, 8, 8), width=16, levels=3), (3, 8, 8)
     for name in cnn.CONDITIONING:
         yield f"cnn, {name}", CNN(3, None, 16, conditioning=name, norm="group"), (3, 8, 8)
-        net = UNet(3, 8, None, 16, resample="block", conditioning=name, norm="instance")
+        net = UNet(3, 8, None, 16, conditioning=name)
         yield f"unet, {name}", net, (3, 8, 8)
     for name in transformer.CONDITIONING:
         yield f"dit, {name}", DiT(3, 8, None, 32, 1, conditioning=name), (3, 8, 8)

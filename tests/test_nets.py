@@ -210,14 +210,6 @@ def test_conditioning_of_transformers(conditioning, generator):
     assert torch.allclose(net(x, torch.zeros(2)), net(x, torch.ones(2))) == (conditioning == "none")
 
 
-@pytest.mark.parametrize("resample", ["conv", "block"])
-def test_unet_options(resample, generator):
-    net = UNet(3, 16, None, 16, (1, 2, 2), 2, (8, 16), resample=resample, norm="instance")
-    net = randomised(net, generator, std=0.1)
-    x = torch.randn(2, 3, 16, 16, generator=generator)
-    assert net(x, torch.zeros(2)).shape == x.shape
-
-
 def test_encoder_decoder_has_no_way_around_the_middle(generator):
     """Without skips, all passes through the middle: a middle that puts out nothing leaves nothing of x."""
     x, c = torch.randn(2, 1, 8, 8, generator=generator), torch.zeros(2)

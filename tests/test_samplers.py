@@ -184,12 +184,6 @@ def test_times_and_x_of_any_kind_of_number(name, generator):
         run(torch.zeros(4, 2, dtype=torch.uint8), times)
 
 
-@pytest.mark.parametrize("t", [-0.1, 1.5, 999, math.nan, math.inf])
-def test_start_is_within_the_path(t):
-    with pytest.raises(ValueError, match="t must lie between 0 .data. and 1 .noise."):
-        start(MixtureDenoiser(eight_gaussians(), VP()), (4, 2), t=t)
-
-
 def test_bad_times():
     model, x = MixtureDenoiser(eight_gaussians(), VP()), torch.zeros(4, 2)
     for times, words in (([0.5], "at least 2"), ([0.1, 0.5], "must fall"), ([[0.5, 0.1]], "vector")):

@@ -14,6 +14,11 @@ def field(x, w=W):
     return torch.tanh(x @ w) * x.square().sum(1, keepdim=True)
 
 
+def averaged(fn, x, n, generator):
+    """`sliced` along n directions of each x."""
+    return torch.stack([sliced(fn, x, generator) for _ in range(n)]).mean(0)
+
+
 def jacobian(x):
     return torch.stack([torch.autograd.functional.jacobian(lambda y: field(y[None])[0], row) for row in x])
 
@@ -48,7 +53,7 @@ def test_losses_differ_by_a_constant(generator):
     def offsets(fn):
         base = explicit(fn, x, noisy().score(x)).mean()
         same_noise = torch.Generator().set_state(state)
-        others = implicit(fn, x), sliced(fn, x, 4, generator), denoising(fn, clean, sigma, same_noise)
+        others = implicit(fn, x), averaged(fn, x, 4, generator), denoising(fn, clean, sigma, same_noise)
         return torch.stack([(loss.mean() - base).detach() for loss in others])
 
     first, second = offsets(lambda x: -2 * x), offsets(lambda x: torch.sin(3 * x) - x)
@@ -60,7 +65,7 @@ def test_sliced_and_hutchinson_agree_with_implicit(generator):
     x = torch.randn(50_000, 3, generator=generator)
     exact = implicit(field, x).mean()
     torch.testing.assert_close(implicit(field, x, 1, generator).mean(), exact, rtol=0.03, atol=0.05)
-    torch.testing.assert_close(sliced(field, x, 8, generator).mean(), exact, rtol=0.05, atol=0.2)
+    torch.testing.assert_close(averaged(field, x, 8, generator).mean(), exact, rtol=0.05, atol=0.2)
 
 
 @pytest.mark.parametrize("loss", ["implicit", "hutchinson", "sliced", "denoising"])
@@ -71,7 +76,7 @@ def test_gradients_reach_the_parameters(loss, generator):
     losses = {
         "implicit": lambda: implicit(fn, x),
         "hutchinson": lambda: implicit(fn, x, 1, generator),
-        "sliced": lambda: sliced(fn, x, 4, generator),
+        "sliced": lambda: averaged(fn, x, 4, generator),
         "denoising": lambda: denoising(fn, x, 0.01, generator),
     }
     # a quadratic in w: two gradients give its minimiser, but denoising at little noise is all variance

@@ -6,16 +6,14 @@ from torch.nn.functional import avg_pool2d, elu, interpolate, silu
 from .fast import GroupNorm
 from .layers import CondInstanceNormPlus, ConditionedNet, Embedding, Modulated, PixelAttention, groups, set_zero
 
-NORMS = ("group", "instance", "none")
+NORMS = ("group", "none")
 CONDITIONING = ("modulate", "add", "channel", "none")
 
 
 def norm_of(kind: str, channels: int, affine: bool) -> nn.Module:
-    """A normalisation over space: of groups of channels, of each channel, or none at all."""
+    """A normalisation over space: of groups of channels, or none at all."""
     if kind == "group":
         return GroupNorm(groups(channels), channels, affine=affine)
-    if kind == "instance":
-        return nn.InstanceNorm2d(channels, affine=affine)
     if kind == "none":
         return nn.Identity()
     raise ValueError(f"unknown norm {kind!r}: choose from {', '.join(NORMS)}")

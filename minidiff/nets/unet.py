@@ -17,15 +17,14 @@ class UNet(ConditionedNet):
 
     Level i has `width` * `mults`[i] channels at H / 2^i, `depth` residual blocks going down and one more coming up.
     Self-attention is where H / 2^i is in `attention_at`, and in the middle. The skips concatenate every output going
-    down to an input coming up; without them it is an encoder-decoder. `resample` is "conv" (strided down; repeated and
-    convolved up) or "block" (ADM's residual blocks); `norm` and `conditioning` are Block's. With `patch` p the picture
-    enters and leaves as p^2 C channels at H / p: for the same width a p^2-th of the cost. For `text` see
+    down to an input coming up; without them it is an encoder-decoder. `conditioning` is Block's. With `patch` p the
+    picture enters and leaves as p^2 C channels at H / p: for the same width a p^2-th of the cost. For `text` see
     ConditionedNet; the attention reads the single words (see PixelAttention).
     """
 
     def __init__(
         self, channels, size, classes=None, width=64, mults=(1, 2), depth=1, attention_at=(8,), skips=True,
-        resample="conv", norm="group", conditioning="modulate", patch=1, text=None, text_mode="cross",
+        conditioning="modulate", patch=1, text=None, text_mode="cross",
     ):  # fmt: skip
         super().__init__(conditioning, CONDITIONING, 4 * width, classes, text, text_mode)
         check_size(size, patch, len(mults))
@@ -34,10 +33,8 @@ class UNet(ConditionedNet):
         channels = patch**2 * channels
         context = text.dim if text else None
 
-        def block(c_in, c_out, attention, change=None):
-            if change and resample == "conv":
-                return Resized(c_out, change)
-            return Block(c_in, c_out, 4 * width, norm, conditioning, attention, change, context, text_mode)
+        def block(c_in, c_out, attention):
+            return Block(c_in, c_out, 4 * width, "group", conditioning, attention, None, context, text_mode)
 
         self.enter = nn.Conv2d(channels + (conditioning == "channel") + (PLACE if text else 0), width, 3, padding=1)
         if text:  # "at the top left" asks where a pixel is
@@ -51,7 +48,7 @@ class UNet(ConditionedNet):
                 now = out
                 kept.append(now)
             if level < len(levels) - 1:
-                self.down.append(block(now, now, False, "down"))
+                self.down.append(Resized(now, "down"))
                 kept.append(now)
         self.middle = block(now, now, bool(attention_at))
         for level, (out, attention) in reversed(list(enumerate(levels))):  # coming up
@@ -59,8 +56,8 @@ class UNet(ConditionedNet):
                 self.up.append(block(now + (kept.pop() if skips else 0), out, attention))
                 now = out
             if level > 0:
-                self.up.append(block(now, now, False, "up"))
-        self.norm = norm_of(norm, now, True)
+                self.up.append(Resized(now, "up"))
+        self.norm = norm_of("group", now, True)
         self.leave = set_zero(nn.Conv2d(now, channels, 3, padding=1))
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Tensor | None = None) -> Tensor:

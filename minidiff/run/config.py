@@ -16,7 +16,7 @@ from ..text import TEXT_MODES
 from .models import MODELS
 from .options import option
 
-VERSION = 2  # of config.json; without a number it is of version 1, which had no sections
+VERSION = 2  # of config.json; version 1 had no number in it, and no sections
 
 
 def one_of(what: str, value, known) -> None:
@@ -177,13 +177,14 @@ def _dashed(name: str) -> str:
 
 
 def from_json(raw) -> Config:
-    """The Config that asdict, or a version before, wrote. Raises ValueError for what is none."""
+    """The Config that asdict wrote. Raises ValueError for what is none, or of another version."""
     if not isinstance(raw, dict):
         raise ValueError("it is not a JSON object")
-    version = raw.get("version", 1)
-    if version not in (1, VERSION):
-        raise ValueError(f"it is of version {version}, and this minidiff reads 1 and {VERSION}: update it")
-    return _read(Config, _from_version_1(raw) if version == 1 else raw)
+    if (version := raw.get("version", 1)) != VERSION:
+        raise ValueError(
+            f"it is of version {version}, and this minidiff reads version {VERSION}: use the minidiff that wrote it"
+        )
+    return _read(Config, raw)
 
 
 def _read(cls: type, raw: dict):
@@ -207,24 +208,3 @@ def _read(cls: type, raw: dict):
         return cls(**found)
     except TypeError as error:
         raise ValueError(f"it has a value of the wrong type ({error})") from None
-
-
-def _from_version_1(raw: dict) -> dict:
-    """Version 1 had everything at one level, None where a default was meant."""
-    old = {k: v for k, v in raw.items() if v is not None}
-    net = {"name": old.pop("net", None), "width": old.pop("width", None)}
-    net |= {k: old.pop(k) for k in ("patch", "depth", "levels", "f", "dim", "codes") if k in old}
-    renamed = {"way": "text_mode", "first_stage": "autoencoder"}
-    old = {renamed.get(k, k): v for k, v in old.items()}
-    sections = {}
-    for name, section in SECTIONS.items():
-        sections[name] = {f.name: old.pop(f.name) for f in fields(section) if f.name in old}
-    if old.get("model", "diffusion") != "diffusion":
-        sections["diffusion"] = None
-    if "text_mode" not in sections["text"]:
-        sections["text"] = None
-    if old.get("model") in ("vae", "ar"):
-        net.pop("codes", None)
-    if "autoencoder" in old:
-        old["autoencoder"] = _from_version_1(old["autoencoder"])
-    return old | sections | {"net": net}

@@ -16,7 +16,7 @@ from ..nets.text import ClipTokenizer, encoder_for
 from ..schedules import SCHEDULES
 from ..stages.autoencoder import Autoencoder
 from ..stages.autoregressive import Causal
-from ..stages.gan import GAN
+from ..stages.gan import GAN, GENERATORS
 from ..stages.latent import Latent
 from ..stages.stacked import StackedGAN
 from ..text import Tokenizer
@@ -26,20 +26,8 @@ from .generate import from_noise
 # encoder or None), of `causal` also the size of the codebook. Their keywords are options of `train`.
 
 
-def dcgan(shape, classes, text, *, width: int = 64):
-    return GAN(shape, classes, text, width, "dcgan")
-
-
-def style(shape, classes, text, *, width: int = 64):
-    return GAN(shape, classes, text, width, "style")
-
-
-def stacked_dcgan(shape, classes, text, *, width: int = 64):
-    return StackedGAN(shape, classes, text, width, "dcgan")
-
-
-def stacked_style(shape, classes, text, *, width: int = 64):
-    return StackedGAN(shape, classes, text, width, "style")
+def gan(make, generator, shape, classes, text, *, width: int = 64):
+    return make(shape, classes, text, width, generator)
 
 
 def vae(shape, classes, text, *, f: int = 4, dim: int = 4, width: int = 32, critic: bool = True):
@@ -57,8 +45,8 @@ def causal(shape, classes, text, codes, *, width: int = 128, depth: int = 6):
 
 MODELS = {  # kind -> its nets by name
     "diffusion": NETS,
-    "gan": {"dcgan": dcgan, "style": style},
-    "stacked_gan": {"dcgan": stacked_dcgan, "style": stacked_style},
+    "gan": {name: partial(gan, GAN, name) for name in GENERATORS},
+    "stacked_gan": {name: partial(gan, StackedGAN, name) for name in GENERATORS},
     "vae": {"conv": vae},
     "vq": {"conv": vq},
     "ar": {"causal": causal},

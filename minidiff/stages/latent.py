@@ -92,13 +92,9 @@ class Latents(Images):
     def __post_init__(self):
         """Latents have any shape and range: there is nothing to check."""
 
-    @property
-    def z(self) -> Tensor:
-        return self.pictures
-
     def at(self, index: Tensor) -> Tensor:
         """Those at `index`: float32, scaled, or int64."""
-        z = self.z[to_device(index, self.z.device)]
+        z = self.pictures[to_device(index, self.pictures.device)]
         return z.float() * self.scale if z.is_floating_point() else z.long()
 
 

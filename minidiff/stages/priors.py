@@ -98,21 +98,16 @@ class Mixture(nn.Module):
 
 
 def fit(
-    prior: nn.Module, latents: Latents, autoencoder: Autoencoder, steps: int = 1000, batch: int = 64, lr: float = 1e-3,
-    seed: int = 0, labelled: bool = False, **options,
+    prior: nn.Module, latents: Latents, autoencoder: Autoencoder, steps: int = 1000, seed: int = 0, lr: float = 1e-3
 ) -> Latent:  # fmt: skip
-    """Any prior fitted to latents, and to their labels if `labelled`, and joined with the decoder.
-
-    A model is trained for `steps` steps; the options are train's.
-    """
+    """Any prior fitted to latents, and joined with the decoder. A model is trained for `steps` steps of 64."""
     generator = torch.Generator().manual_seed(seed)
     if hasattr(prior, "fit"):
-        prior.fit(latents.at(torch.arange(len(latents.z))), generator)
+        prior.fit(latents.at(torch.arange(len(latents.pictures))), generator)
     else:
         state = new_state(prior, seed)
-        batches = (latents.batch(batch, state.generator) for _ in range(steps))
-        batches = (pair if labelled else pair[0] for pair in batches)
-        for _ in train(prior, batches, steps, lr=lr, check=None, state=state, **options):
+        batches = (latents.batch(64, state.generator)[0] for _ in range(steps))
+        for _ in train(prior, batches, steps, lr=lr, check=None, state=state):
             pass
         prior = state.ema
     model = Latent(prior, autoencoder).eval()
