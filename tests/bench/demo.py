@@ -7,20 +7,19 @@ it runs what is missing. demo.json and demo.png go to --out; a later call adds t
 """
 
 import argparse
-import json
-import platform
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
-import torch
+import table
 
 from minidiff import data, demo, plot
 from minidiff.data.shapes import checker
-from minidiff.device import pick, replacing
+from minidiff.device import pick
 from minidiff.measure import metrics
 from minidiff.measure.features import features_for
 from minidiff.measure.report import questions
@@ -107,19 +106,9 @@ def main() -> None:
         f"{60 * demo.FIRST * MINUTES:g} s of them the autoencoder's), one seed; {N} captions, "
         f"{demo.HOW['steps']} calls of unipc, guidance {SCALE:g}; features of a classifier trained on real pictures"
     )
-    found = json.loads(path.read_text()) if path.exists() else {"what": what, "rows": {}}
-    if found["what"] != what:
-        parser.error(f"{path} was measured in another way ({found['what']}): move it, or choose another --out")
-    found |= {
-        "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
-        "floor": metrics.frechet_distance(other, real),
-    }
-    for name in options.names or [v for v in VARIANTS if v not in found["rows"]]:
-        found["rows"][name] = measure(options, name, real, features)
-        print(name, json.dumps(found["rows"][name]), flush=True)
-        with replacing(path) as f:
-            f.write_text(json.dumps(found, indent=1) + "\n")
-    show(found, path.with_suffix(".png"))
+    floor = metrics.frechet_distance(other, real)
+    row = partial(measure, options, real=real, features=features)
+    show(table.fill(path, what, floor, list(VARIANTS), options.names, row), path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ to them.
 """
 
 import argparse
-import json
-import platform
 import textwrap
 from pathlib import Path
 
@@ -18,10 +16,11 @@ import matplotlib
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
+import table
 import torch
 
 from minidiff import data, plot
-from minidiff.device import pick, replacing
+from minidiff.device import pick
 from minidiff.measure import classifier
 from minidiff.measure.nets import parameters
 from minidiff.measure.report import distances
@@ -123,20 +122,11 @@ def main() -> None:
         f"autoencoder's), not compiled; {options.n} samples by label, dpmpp_2m, {STEPS} calls, no guidance; to "
         f"{len(held_out)} held-out pictures"
     )
-    found = json.loads(path.read_text()) if path.exists() else {"what": what, "rows": {}}
-    if found["what"] != what:
-        parser.error(f"{path} was measured in another way ({found['what']}): move it, or choose another --out")
-    found |= {
-        "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
-        "floor": distances(real, again, torch.zeros(len(again)), len(again))[0],
-    }
+    floor = distances(real, again, torch.zeros(len(again)), len(again))[0]
     seed = f", seed {options.seed}" if options.seed else ""
-    for name in options.names or [v for v in VARIANTS if v + seed not in found["rows"]]:
-        found["rows"][name + seed] = measure(options, name, real, judge)
-        print(name + seed, {k: round(v, 3) for k, v in found["rows"][name + seed].items()}, flush=True)
-        with replacing(path) as f:
-            f.write_text(json.dumps(found, indent=1) + "\n")
-    show(found, path.with_suffix(".png"))
+    names, wanted = ([name + seed for name in some] for some in (VARIANTS, options.names))
+    row = lambda name: measure(options, name.removesuffix(seed), real, judge)  # noqa: E731
+    show(table.fill(path, what, floor, names, wanted, row), path.with_suffix(".png"))
 
 
 if __name__ == "__main__":
