@@ -11,10 +11,9 @@ from minidiff.device import pick, replacing
 
 
 def fill(path: Path, what: str, floor: float, names: list[str], wanted: list[str], measure: Callable) -> dict:
-    """What `path` holds, with the rows `wanted`, or all of `names` that it lacks, by measure(name) -> dict: written after
-    each.
+    """What `path` holds, with the rows `wanted`, or all of `names` that it lacks, by measure(name) -> dict.
 
-    `what` says how it was measured. Raises ValueError if `path` was measured in another way.
+    It is written after each row. `what` says how it was measured. Raises ValueError if `path` was in another way.
     """
     found = json.loads(path.read_text()) if path.exists() else {"what": what, "rows": {}}
     if found["what"] != what:
