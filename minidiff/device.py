@@ -135,6 +135,19 @@ def replacing(path: str | Path):
             temporary.unlink()
 
 
+def cached(path: Path, read: Callable, make: Callable, write: Callable):
+    """read(path); or, if there is no such file or a damaged one, make(), kept by write(path, what was made)."""
+    try:
+        return read(path)
+    except Exception as error:  # a damaged file can raise nearly anything
+        if out_of_memory(error):
+            raise
+    made = make()
+    with replacing(path) as temporary:
+        write(temporary, made)
+    return made
+
+
 def _is_of_the_disk(error: Exception) -> bool:
     """Whether writing failed: torch and safetensors raise no OSError then."""
     if isinstance(error, OSError):

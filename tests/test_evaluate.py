@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from minidiff import data
 from minidiff.measure import classifier, features, metrics, report
@@ -50,6 +51,11 @@ def test_classifier_learns_repeats_and_is_cached(tmp_path, monkeypatch):
     monkeypatch.setattr(classifier, "fit", None)  # training again would fail
     again = classifier.extract(classifier.for_data(train), x)[1]
     torch.testing.assert_close(again, logits, rtol=1e-4, atol=1e-4)
+    (path,) = tmp_path.glob("classifier-*")
+    path.write_bytes(path.read_bytes()[:1000])  # damaged: it is trained anew
+    monkeypatch.setattr(classifier, "fit", lambda train, **options: fit(train, **options | {"steps": 2}))
+    classifier.for_data(train)
+    assert len(load_file(path)) == len(net.state_dict())
 
 
 def test_shift_moves_by_whole_pixels(generator):

@@ -12,9 +12,8 @@ from safetensors.torch import save_file
 from minidiff import data
 from minidiff.data import dataset
 from minidiff.data.dataset import data_folder
-from minidiff.device import pick, replacing
+from minidiff.device import cached, pick, replacing
 from minidiff.run.folder import locked
-from minidiff.stages import latent
 
 
 def test_replacing_is_all_or_nothing(tmp_path):
@@ -155,11 +154,10 @@ def test_lack_of_memory_is_not_blamed_on_a_file(tmp_path, monkeypatch):
 
     np.savez(tmp_path / "x.npz", images=np.zeros((20, 8, 8, 1), np.uint8))
     monkeypatch.setattr(np, "load", lacking)
-    monkeypatch.setattr(latent, "safe_open", lacking)
     monkeypatch.setattr(torch, "zeros", lacking)
     for read in (
         lambda: data.load(f"npz:{tmp_path / 'x.npz'}"),
-        lambda: latent.read_latents(tmp_path / "latents.safetensors", ""),
+        lambda: cached(tmp_path / "latents.safetensors", lacking, dict, None),
         lambda: pick("cpu"),
     ):
         with pytest.raises(MemoryError):

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-from ..device import replacing
+from ..device import cached
 from ..text import split_words
 from .dataset import data_folder
 from .images import Images, split
@@ -208,13 +208,7 @@ def _read_cached(root: Path, files: list[Path], size: int | None) -> Tensor:
         stat = f.stat()
         digest.update(os.fsencode(f.resolve()) + f"|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
     cache = data_folder() / f"folder-{digest.hexdigest()[:16]}.npy"
-    try:
-        return torch.from_numpy(np.load(cache))
-    except (OSError, ValueError, EOFError):  # there is none, or a damaged one
-        pictures = _read_pictures(root, files, size)
-    with replacing(cache) as temporary:
-        np.save(temporary, pictures)
-    return torch.from_numpy(pictures)
+    return torch.from_numpy(cached(cache, np.load, lambda: _read_pictures(root, files, size), np.save))
 
 
 def _read_pictures(root: Path, files: list[Path], size: int | None) -> np.ndarray:

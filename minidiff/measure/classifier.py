@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from ..data import Data
 from ..data.dataset import data_folder
-from ..device import autocast, replacing, to_device
+from ..device import autocast, cached, to_device
 
 
 class Classifier(nn.Module):
@@ -110,15 +110,18 @@ def for_data(train: Data, device="cpu", seed: int = 0) -> Classifier:
     Seed 0 measures; what models learn from is of seed 1: they are not measured by the net that taught them.
     """
     name = f"classifier-{train.fingerprint()}-{outputs(train)}{f'-{seed}' if seed else ''}"
-    path = data_folder() / f"{name}.safetensors"
-    if path.exists():
+
+    def read(path):
         net = Classifier(*train.shape[:2], outputs(train))
         net.load_state_dict(load_file(path))
         return net.to(device).eval()
-    net = fit(train, steps=600 if train.objects else 1200, seed=seed, device=device)
-    with replacing(path) as temporary:
-        save_file({k: v.contiguous() for k, v in net.state_dict().items()}, temporary)
-    return net
+
+    def write(path, net):
+        save_file({k: v.contiguous() for k, v in net.state_dict().items()}, path)
+
+    steps = 600 if train.objects else 1200
+    path = data_folder() / f"{name}.safetensors"
+    return cached(path, read, lambda: fit(train, steps=steps, seed=seed, device=device), write)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .. import plot
 from ..data.shapes import checker
-from ..device import native_bf16, pick, replacing
+from ..device import cached, native_bf16, pick, replacing
 from ..measure import report
 from ..measure.features import features_for
 from ..measure.nets import parameters
@@ -42,15 +42,15 @@ def draw(work: Path, model, n: int, cond=None, *, seed: int = 0, scale=1.0, part
         digest.update(value.cpu().contiguous().numpy().tobytes())
     folder = work / digest.hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
+
+    def drawn(i: int) -> np.ndarray:
+        given = None if cond is None else cond[i : i + part]
+        x = generate(model, min(part, n - i), cond=given, scale=scale, seed=seed + 1_000_003 * i, **options)
+        return plot.to_uint8(x)
+
     found = []
     for i in tqdm(range(0, n, part), desc=f"{n} samples, scale {scale:g}", leave=False, disable=None):
-        path = folder / f"{i:07d}.npy"
-        if not path.exists():
-            given = None if cond is None else cond[i : i + part]
-            x = generate(model, min(part, n - i), cond=given, scale=scale, seed=seed + 1_000_003 * i, **options)
-            with replacing(path) as temporary:
-                np.save(temporary, plot.to_uint8(x))
-        found.append(torch.from_numpy(np.load(path)))
+        found.append(torch.from_numpy(cached(folder / f"{i:07d}.npy", np.load, partial(drawn, i), np.save)))
     return torch.cat(found).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..data import Data, Images
 from ..data.dataset import data_folder
-from ..device import autocast, out_of_memory, replacing, to_device
+from ..device import autocast, cached, to_device
 from .autoencoder import Autoencoder
 
 STD = 0.5  # the deviation that latents are scaled to, about that of pictures: the same noise levels then suit both
@@ -111,33 +111,21 @@ def latents_of(autoencoder: Autoencoder, train: Data) -> Latents:
 
     Their scale makes the standard deviation STD, unless they are indices.
     """
-    own = fingerprint(autoencoder)
-    path = data_folder() / f"latents-{train.fingerprint()}-{own}.safetensors"
-    if not path.exists():
-        z, captions = encode_all(autoencoder, train)
-        about = {"autoencoder": own, "captions": json.dumps(captions)}
-        with replacing(path) as temporary:
-            save_file({"z": z.contiguous()}, temporary, about)
-    z, captions = read_latents(path, own)
+    path = data_folder() / f"latents-{train.fingerprint()}-{fingerprint(autoencoder)}.safetensors"
+    z, captions = cached(path, read_latents, lambda: encode_all(autoencoder, train), write_latents)
     scale = STD / z.float().std().item() if z.is_floating_point() else 1.0
     labels = train.labels
     return Latents(f"latents of {train.name}", z, labels, list(train.classes), captions, scale)
 
 
-def read_latents(path: Path, own: str) -> tuple[Tensor, list[str] | None]:
-    """Latents and captions of a cache file. Raises ValueError if it is damaged or of another autoencoder."""
-    try:
-        with safe_open(path, "pt") as f:
-            about, z = f.metadata() or {}, f.get_tensor("z")
-    except (SafetensorError, OSError) as error:
-        if out_of_memory(error):
-            raise
-        raise ValueError(f"{path} is not a readable file of latents ({error}): delete it") from None
-    if about.get("autoencoder") != own:
-        raise ValueError(
-            f"{path} holds latents of another autoencoder (weights {about.get('autoencoder')}, here {own}): delete it"
-        )
-    return z, json.loads(about["captions"])
+def read_latents(path: Path) -> tuple[Tensor, list[str] | None]:
+    """Latents and captions of a cache file."""
+    with safe_open(path, "pt") as f:
+        return f.get_tensor("z"), json.loads(f.metadata()["captions"])
+
+
+def write_latents(path: Path, found: tuple[Tensor, list[str] | None]) -> None:
+    save_file({"z": found[0].contiguous()}, path, {"captions": json.dumps(found[1])})
 
 
 @torch.no_grad()
