@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+import signal
 import zlib
 from pathlib import Path
 
@@ -119,3 +120,32 @@ def test_what_a_notebook_prints(capsys):
     said = capsys.readouterr().out
     assert said.startswith("Exercise 02.4 ddim: right, 3 points\nExercise 02.5 heun: not right yet (0 of 3 points)\n")
     assert re.search(r"lecture 02: 3 of \d+ points; next: 02.1 v_target, 6 minutes", said)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system cannot end an answer")
+def test_an_endless_answer_is_ended_in_a_notebook(monkeypatch, capsys):
+    """Not by its speed: it would never end."""
+
+    def ddim(model, x, times, cond=None):
+        while True:
+            pass
+
+    monkeypatch.setattr(check, "LIMIT", 0.2)
+    found = check.ddim(ddim)
+    assert found.key == "endless" and "a loop that cannot end" in capsys.readouterr().out
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_what_has_changed_is_named():
+    def v_target(x0, eps, alpha, sigma):
+        x0 *= 2
+        return x0
+
+    def drop(cond, null, p, generator):
+        cond[0] = null
+        return cond
+
+    assert (
+        "x0 has changed, and belongs to the caller: work on a copy, x0.clone()." in check.verdict("02.1", v_target).text
+    )
+    assert "cond has changed" in check.verdict("07.2", drop).text

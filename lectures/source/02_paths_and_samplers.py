@@ -49,8 +49,8 @@ SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean
 #
 # $$x_k = \sqrt{1-\beta_k}\;x_{k-1}+\sqrt{\beta_k}\;\epsilon_k.$$
 #
-# The noises are independent Gaussians, so their sum is Gaussian, of variance $\sigma_k^2=(1-\beta_k)\,\sigma_{k-1}^2+\beta_k$, that is,
-# $1-\sigma_k^2=(1-\beta_k)(1-\sigma_{k-1}^2)$. So the chain needs no loop: with $\alpha_k^2=\prod_{i\le k}(1-\beta_i)$,
+# The noises are independent Gaussians, so their sum is Gaussian, of a variance $\sigma_k^2=(1-\beta_k)\,\sigma_{k-1}^2+\beta_k$ with $\sigma_0=0$, that is,
+# $1-\sigma_k^2=(1-\beta_k)(1-\sigma_{k-1}^2)$. So the chain needs no loop: with $\alpha_k^2=\prod_{i\le k}(1-\beta_i)$ (the papers' $\bar\alpha_k$),
 #
 # $$x_k=\alpha_k x_0+\sigma_k\epsilon, \qquad \sigma_k^2=1-\alpha_k^2.$$
 #
@@ -59,7 +59,7 @@ SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean
 # %% alt="Histograms of a chain of steps and of the one line at three times: they lie on each other."
 generator = torch.Generator().manual_seed(0)
 n, points = 1000, 5_000
-beta = torch.linspace(0.1, 20, n) / n
+beta = torch.linspace(0.1, 20, n) / n  # about DDPM's
 x = x0 = torch.where(torch.rand(points, generator=generator) < 0.7, 1.0, -1.0)
 fig, axes = plt.subplots(1, 3, figsize=(10, 2.6), layout="constrained", sharey=True)
 for k in range(n):
@@ -75,24 +75,24 @@ _ = axes[0].set_ylabel("density")
 _ = axes[0].legend()
 
 # %% [markdown]
-# Let the number of steps grow and $\alpha$ becomes a smooth function of time, $t=k/N$. That limit is the path **VP** (variance
+# Let the number of steps $N$ grow, each $\beta$ falling as $1/N$, and $\alpha$ becomes a smooth function of time, $t=k/N$. That limit is the path **VP** (variance
 # preserving: data of variance 1 keep it). How far is DDPM's chain of 1,000 steps from it?
 
 # %%
 print(claims.measure("2.1"))
 
 # %% [markdown]
-# **The number that decides** is the largest difference of $\alpha$. It falls tenfold for ten times the steps (claim 2.1 in
-# `lectures/CLAIMS.md`): a thousand steps are nearly the limit.
+# **The number that decides** is the largest difference of $\alpha$. It falls tenfold for ten times the steps (notes of
+# claim 2.1).
 #
 # ## 2. Targets: two equations, two unknowns
 #
 # A network may be asked for $\epsilon$, for $x_0$, or for a mixture. Each target is $a\,x_0+b\,\epsilon$, and with
-# $x_t=\alpha x_0+\sigma\epsilon$ this makes two equations for two unknowns. Salimans and Ho's $v=\alpha\epsilon-\sigma x_0$ is one target.
+# $x_t=\alpha x_0+\sigma\epsilon$ this makes two equations for two unknowns: $(a,b)$ is $(0,1)$ for $\epsilon$, $(1,0)$ for $x_0$, and $(-\sigma,\alpha)$ for Salimans and Ho's $v=\alpha\epsilon-\sigma x_0$.
 #
 # ### Exercise 02.1: The target v (6 minutes, 1 point)
 # Write `v_target(x0, eps, alpha, sigma)` for x0 and eps (B, ...), pictures or points, with one alpha and sigma (B,) each.
-# <details><summary>Hint</summary>First give alpha and sigma as many axes as x0 has: `alpha.view(-1, *[1] * (x0.ndim - 1))`. Without it they line up with the last axis, in silence where B equals the width.</details>
+# <details><summary>Hint</summary>First give alpha and sigma as many axes as x0 has: `alpha.view(-1, *[1] * (x0.ndim - 1))`. Without it they line up with the last axis.</details>
 
 # %% exercise="02.1" points=1 minutes=6
 def v_target(x0, eps, alpha, sigma):
@@ -109,8 +109,8 @@ _ = check.v_target(v_target)
 # %% [markdown]
 # ### Exercise 02.2: The 2x2 system (15 minutes, 2 points)
 # Write `solve(out, a, b, x_t, alpha, sigma)`, which returns x0 and eps from `out = a x0 + b eps` and `x_t = alpha x0 + sigma eps`. out and x_t are (B, ...),
-# the four numbers (B,). Do not assume alpha^2 + sigma^2 = 1.
-# <details><summary>Hint</summary>Axes as before, then Cramer's rule. The determinant is alpha b - sigma a; where it is 0, raise nothing: let the division show it.</details>
+# the four numbers (B,). Do not assume alpha^2 + sigma^2 = 1; a or b may be 0.
+# <details><summary>Hint</summary>Axes as before, then Cramer's rule. The determinant is alpha b - sigma a; where it is 0 no answer is right: let the division show it.</details>
 
 # %% exercise="02.2" points=2 minutes=15
 def solve(out, a, b, x_t, alpha, sigma):
@@ -129,7 +129,7 @@ _ = check.solve(solve)
 # ## 3. Five paths, one family
 #
 # Nothing forces $\alpha^2+\sigma^2=1$. Each pair $(\alpha_t,\sigma_t)$ is a path: **VP**; **cosine**, $(\cos\frac{\pi t}2,\sin\frac{\pi t}2)$; **linear**,
-# $(1-t,t)$; **VE** (variance exploding), $\alpha=1$ and $\sigma$ exponential in $t$; **EDM**, $(1,80t)$. Dividing $x_t$ by $\alpha$ loses nothing, so only the ratio
+# $(1-t,t)$; **VE** (variance exploding), $\alpha=1$ and $\sigma$ soon exponential in $t$; **EDM**, $(1,80t)$. Dividing $x_t$ by $\alpha>0$ loses nothing, so only the ratio
 # counts: the **noise level** $\sigma/\alpha$, the signal-to-noise ratio **SNR** $\alpha^2/\sigma^2$, or **log-SNR** $2\log(\alpha/\sigma)$.
 
 # %% alt="Signal and noise scale, and log-SNR, of the five paths against time."
@@ -144,12 +144,12 @@ _ = axes[1].set(xlabel="time t", ylabel="log-SNR, in nats")
 _ = axes[1].legend()
 
 # %% [markdown]
-# All curves pass the same levels, at other times (EDM passes those above 0 before $t=0.02$). So a path is a clock and a scale, and you can move
-# between paths if you find the time at which a path has a given log-SNR.
+# All curves pass the same levels, at other times (EDM passes those above 0 before $t=0.02$): a path is a clock and a scale. To move between paths,
+# find the time at which one has a given log-SNR.
 #
 # ### Exercise 02.3: The time of a log-SNR (15 minutes, 2 points)
-# Write `time_of(schedule, log_snr)`: for each of the numbers `log_snr` (B,) the time t (B,) in [0, 1] where `schedule.log_snr(t)` is that; t must be a tensor. Use
-# bisection, no formula, so that it works for any path. log-SNR *falls* as t grows.
+# Write `time_of(schedule, log_snr)`: for each of the numbers `log_snr` (B,) the time t (B,) in [0, 1] where `schedule.log_snr(t)` is that (it takes tensors alone). Use
+# bisection, all rows at once, no formula, so that it works for any path. log-SNR *falls* as t grows.
 # <details><summary>Hint</summary>Keep two tensors, low and high, of shape (B,). Ask for the log-SNR in the middle; keep the half in which the answer lies, for each row apart (torch.where). 50 halvings are enough.</details>
 
 # %% exercise="02.3" points=2 minutes=15
@@ -174,7 +174,7 @@ levels = torch.tensor([4.0, 0.0, -4.0], dtype=torch.float64)
 print({name: [round(v, 3) for v in find(schedule, levels).tolist()] for name, schedule in lecture02.PATHS.items()})
 
 # %% [markdown]
-# **Predict before you run.** Take one noise, and walk back to data (by DDIM, part 6) on each path, with the exact model, at the same noise levels. How far apart
+# **Predict before you run.** Take one noise, and walk back to data (by the sampler DDIM of part 6) on each path, with the exact model, at the same noise levels. How far apart
 # do the five ends lie?
 # <details><summary>Answer</summary>They are the same points. In y = x/alpha and n = sigma/alpha the way back is the same equation on every path (part 6).</details>
 
@@ -193,19 +193,19 @@ print(family)
 schedule, (t, s) = VP(), torch.tensor([0.6, 0.59], dtype=torch.float64)
 (a_t, s_t), (a_s, s_s) = schedule(t), schedule(s)
 true_eps, guess = torch.tensor(0.8), torch.tensor(0.5)
-x_t = a_t * 0.3 + s_t * true_eps
+x_t = a_t * 0.3 + s_t * true_eps  # x0 is 0.3
 keep = a_t * s_s**2 / (a_s * s_t**2)  # of x_t, in the mean of x_s given x_t and x0
 means = [keep * x_t + (a_s - keep * a_t) * (x_t - s_t * e) / a_t for e in (true_eps, guess)]
-variance = s_s**2 - keep**2 * s_t**2
+variance = s_s**2 - keep**2 * s_t**2  # what x_t leaves unknown of x_s
 bound = (means[0] - means[1]) ** 2 / (2 * variance)
 weight = bound / (true_eps - guess) ** 2
 half_snr_gain = (torch.exp(schedule.log_snr(s) - schedule.log_snr(t)) - 1) / 2
-print(f"divergence {bound:.5f} = {weight:.5f} (eps - guess)^2, and half of the gain in SNR is {half_snr_gain:.5f}")
+print(f"divergence {bound:.5f} = {weight:.5f} (eps - guess)^2, and half of the relative gain in SNR is {half_snr_gain:.5f}")
 
 # %% [markdown]
 # So each term of the bound is a weight, half of the relative gain in SNR, times $\|\epsilon-\hat\epsilon\|^2$. DDPM's "simple" loss sets all weights to 1: less is asked of
-# levels with little noise, whose details no eye sees. The sum over steps is an average over random times. That is the training loop, with EDM's
-# target, on 36 small Gaussians on two rings:
+# levels with little noise, whose details no eye sees. The sum over steps is an average over random times: a training loop. Ours, on 36 small Gaussians on two rings, has
+# EDM's target, levels spread about $e^{-1.2}$, and tells the net $\frac14\log\sigma$:
 
 # %% alt="The loss falls and levels off."
 mixture, path = rings(), EDM()
@@ -226,7 +226,7 @@ for step in range(20 if SMOKE else 3000):
     losses.append(loss.item())
 model = Denoiser(ema, path, "edm", 0.5)  # solves the 2x2 system: (x_t, t) -> x0, eps
 rows = [(k, sum(losses[k : k + 20]) / 20) for k in range(0, len(losses), 20)]
-_ = plot.losses(rows, title="a denoiser of two rings")
+_ = plot.losses(rows, title="a denoiser of two rings").set(yscale="linear")
 
 # %% [markdown]
 # The loss falls little: the target is nearly all $x_0$ at large noise, all $\epsilon$ at little noise, just what cannot be known there. `Denoiser.loss` in the package is these
@@ -248,45 +248,45 @@ with torch.no_grad():
 #
 # $$\frac{dx}{d\sigma}=\frac{\sigma\,x}{1+\sigma^2}=-\sigma\,\nabla\log p_\sigma(x)=\hat\epsilon.$$
 #
-# That is the **probability-flow ODE**. It holds for any data: noise spreads the density by $\partial_\sigma p=\sigma\nabla^2p$, which is $-\nabla\cdot(p\,dx/d\sigma)$, what this flow does.
-# It is not the only way: Langevin dynamics leaves each $p_\sigma$ as it is, so any amount may be added. Lecture 01's step with $a=2\sigma\,d\sigma$ has
-# the ODE's drift once more. Both together are the **reverse SDE**: twice the step, and fresh noise of variance $2\sigma\,d\sigma$.
+# The **probability-flow ODE**. It holds for any data: points of velocity $u$ change their density by $\partial_\sigma p=-\nabla\cdot(p\,u)$, and with $u=-\sigma\nabla\log p$ that is $\sigma\nabla^2p$, what added noise does.
+# It is not the only way: Langevin dynamics leaves each $p_\sigma$ as it is, so any amount may be added. Lecture 01's step with $a=2\sigma|d\sigma|$ has
+# the ODE's drift once more. Both together are the **reverse SDE**: twice the step, and fresh noise of variance $2\sigma|d\sigma|$.
 
 # %% alt="Points on their way from noise to two rings, by the ODE in smooth lines and by the SDE in zigzag."
 exact = MixtureDenoiser(mixture, path)
 noise = torch.linspace(3 ** (1 / 7), 0.01 ** (1 / 7), 10 if SMOKE else 120) ** 7
 x = {"ODE": 3 * torch.randn(1500, 2, generator=generator)}
 x["SDE"] = x["ODE"].clone()
-paths = {name: [start] for name, start in x.items()}
+walks = {name: [start] for name, start in x.items()}
 for sigma, lower in zip(noise[:-1], noise[1:], strict=True):
     t, step = path.time(-2 * sigma.log()), sigma - lower
     x["ODE"] = x["ODE"] - step * exact(x["ODE"], t).eps
     fresh = torch.randn(x["SDE"].shape, generator=generator)
     x["SDE"] = x["SDE"] - 2 * step * exact(x["SDE"], t).eps + torch.sqrt(2 * sigma * step) * fresh
     for name in x:
-        paths[name].append(x[name])
+        walks[name].append(x[name])
 fig, axes = plt.subplots(1, 2, figsize=(9, 4.4), layout="constrained")
-for ax, name in zip(axes, paths, strict=True):
-    _ = plot.trajectories(paths[name], ax, f"{name}: 12 paths", limit=1.5, most=12)
+for ax, name in zip(axes, walks, strict=True):
+    _ = plot.trajectories(walks[name], ax, f"{name}: 12 points", limit=3, most=12)
 
 # %% alt="Animation: noise streams to two rings, on the left by the ODE, on the right by the SDE."
 frames = []
 for i in range(0, len(noise), 1 if SMOKE else 4):
     fig, axes = plt.subplots(1, 2, figsize=(7, 3.6), layout="constrained")
-    for ax, name in zip(axes, paths, strict=True):
-        _ = plot.points(paths[name][i], ax=ax, title=f"{name}, sigma = {noise[i]:.2f}", limit=1.5)
+    for ax, name in zip(axes, walks, strict=True):
+        _ = plot.points(walks[name][i], ax=ax, title=f"{name}, sigma = {noise[i]:.2f}", limit=1.5)
     frames.append(fig)
 plot.gif(frames, [90] * (len(frames) - 1) + [1500])
 
 # %% [markdown]
 # **Predict before you run.** After 400 steps each: which of the two distributions is nearer to the data's?
-# <details><summary>Answer</summary>Neither, in theory: single paths differ, the distributions are the same, at each noise level. What differs is what errors do (part 7).</details>
+# <details><summary>Answer</summary>Neither, in theory: single paths differ, the distributions are the same, at each noise level. Errors differ (part 7).</details>
 
 # %%
 print(claims.measure("2.3"))
 
 # %% [markdown]
-# The ratio's interval holds 1 and is wide: with 20,000 points both distances stand at the floor, that of two sets of data, where chance decides.
+# The interval holds 1 and is wide: with 20,000 points both distances stand at the floor, where chance decides.
 #
 # ## 6. Samplers
 #
@@ -314,9 +314,11 @@ def ddim(model, x, times, cond=None):
 
 
 # %%
-draw_ddim = check.ddim(ddim).answer or (lambda *a: samplers.last(samplers.ddim(*a)))
+mine = check.ddim(ddim).answer
+draw_ddim = mine or (lambda *a: samplers.last(samplers.ddim(*a)))  # if yours is not right yet, the package's
 x, times = path(torch.tensor(path.t_max))[1] * torch.randn(4, 2, generator=generator), path.grid(6)
-print("as the package's:", torch.allclose(draw_ddim(exact, x, times), samplers.last(samplers.ddim(exact, x, times)), atol=1e-5))
+if mine:
+    print("as the package's:", torch.allclose(mine(exact, x, times), samplers.last(samplers.ddim(exact, x, times)), atol=1e-5))
 
 # %% [markdown]
 # Euler's slope is that of the start. **Heun's method** takes a trial step, asks for the slope there too, and uses the mean of both. The error of a step of length h falls from
@@ -346,7 +348,7 @@ def heun(model, x, times, cond=None):
 draw_heun = check.heun(heun).answer or (lambda *a: samplers.last(samplers.heun(*a)))
 
 # %% [markdown]
-# Two calls a step are expensive. **DPM-Solver++(2M)** gets second order from one: it keeps the $\hat x_0$ of the step before. In $\lambda=\log(\alpha/\sigma)$ the ODE is
+# **DPM-Solver++(2M)** gets second order from one call a step: it keeps the $\hat x_0$ of the step before. In $\lambda=\log(\alpha/\sigma)$ the ODE is
 # $\frac{d}{d\lambda}\frac x\sigma=e^\lambda\hat x_0$, solved exactly if $\hat x_0$ is a constant $D$ over a step; take for $D$ the value extrapolated to the step's middle. With
 # $h=\lambda_s-\lambda_t$, and "before" for the step before:
 #
@@ -396,23 +398,24 @@ _ = ax.legend()
 print(order)
 
 # %% [markdown]
-# Orders say how fast an error falls, not how large it is. Here are your samplers on your net, with few calls. (Heun leaves the frame where a long step ends
-# at little noise: its second slope divides an error of $x$ by $\sigma$. That is no bug.)
+# Orders say how fast an error falls, not how large it is. Here are the three on your net, with few calls. (Heun leaves the frame where its second slope
+# divides an error of $x$ by a small $\sigma$: no bug.)
 
 # %% alt="Samples of two rings with 6, 10 and 20 network calls, a row for each sampler."
 x = path(torch.tensor(path.t_max))[1] * torch.randn(1500, 2, generator=generator)
 fig, axes = plt.subplots(3, 3, figsize=(7.5, 7.8), layout="constrained")
 for row, (name, draw) in zip(axes, {"DDIM": draw_ddim, "Heun": draw_heun, "DPM-Solver++(2M)": draw_dpmpp}.items(), strict=True):
     for ax, calls in zip(row, (6, 10, 20), strict=True):
+        steps = calls // 2 if name == "Heun" else calls
         with torch.no_grad():
-            found = draw(model, x, path.grid((calls + 1) // 2 if name == "Heun" else calls))
-        _ = plot.points(found, ax=ax, title=f"{name}, {calls} calls", limit=1.2)
+            found = draw(model, x, path.grid(steps))
+        _ = plot.points(found, ax=ax, title=f"{name}, {2 * steps - 1 if name == 'Heun' else steps} calls", limit=1.2)
 
 # %% [markdown]
 # ## 7. Noise on the way back
 #
 # DDPM draws fresh noise $z$ in each step: a share $f$ of the variance is drawn anew, the rest is kept,
-# $x_s=\alpha_s\hat x_0+\sigma_s(\sqrt{1-f}\,\hat\epsilon+\sqrt f\,z)$. Which share makes the step that of the Markov chain of part 1?
+# $x_s=\alpha_s\hat x_0+\sigma_s(\sqrt{1-f}\,\hat\epsilon+\sqrt f\,z)$. For which share are $x_s$ and $x_t$ together distributed as in the chain of part 1, given $x_0$?
 #
 # ### Exercise 02.7: The fresh share (10 minutes, 1 point)
 # Write `fresh_share(alpha_t, sigma_t, alpha_s, sigma_s)`: the variance of x_s given x_t and x0, divided by sigma_s^2.
@@ -420,7 +423,7 @@ for row, (name, draw) in zip(axes, {"DDIM": draw_ddim, "Heun": draw_heun, "DPM-S
 
 # %% exercise="02.7" points=1 minutes=10
 def fresh_share(alpha_t, sigma_t, alpha_s, sigma_s):
-    """Four numbers or tensors of one shape -> the share, between 0 and 1."""
+    """Four tensors of one shape -> the share, between 0 and 1."""
     # BEGIN SOLUTION
     return 1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2
     # END SOLUTION
@@ -431,7 +434,7 @@ _ = check.fresh_share(fresh_share)
 
 # %% [markdown]
 # Why draw noise that has to be removed again? An ODE carries every error of the net to the end. Fresh noise and its removal is a correction: it pulls points towards
-# the distribution of the level, as Langevin dynamics does. EDM's **churn** adds a little noise before each step of Heun. But each step then has farther to go.
+# the distribution of the level, as Langevin dynamics does. EDM's **churn** adds a little noise before each step of Heun.
 #
 # **Predict before you run.** With a net that is not perfect: does churn help with 8 steps? With 64?
 # <details><summary>Answer</summary>It harms where steps are few: each has farther to go. With many it may help. A ratio above 1 means harm.</details>
@@ -444,16 +447,17 @@ print(claims.measure("2.5"))
 #
 # ## 8. How many calls does a picture need?
 #
-# An error that nobody sees is no error. So count calls until the *distance to real pictures* no longer falls: a U-Net on digits (in `gpu` mode CIFAR-10), Fréchet
+# Count calls until the *distance to real pictures* no longer falls: a U-Net on digits (in `gpu` mode CIFAR-10), Fréchet
 # distance of its samples, three samplers.
 
 # %% alt="Fréchet distance against network calls for three samplers."
 needed = claims.measure("2.6")
 fig, ax = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
 tried = sorted({calls for _, calls in needed.detail["found"]})
-for name, marker in (("ddim", "o"), ("heun", "^"), ("dpmpp_2m", "D")):
+names = {"ddim": "DDIM", "heun": "Heun", "dpmpp_2m": "DPM-Solver++(2M)"}
+for (name, label), marker in zip(names.items(), "o^D", strict=True):
     values = torch.tensor([needed.detail["found"][name, calls] for calls in tried])
-    _ = ax.errorbar(tried, values.mean(1), values.std(1), fmt=marker + "-", capsize=3, label=name)
+    _ = ax.errorbar(tried, values.mean(1), values.std(1), fmt=marker + "-", capsize=3, label=label)
 _ = ax.set(xscale="log", yscale="log", ylim=(0.9, 50), xlabel="network calls", ylabel="Fréchet distance, raw pixels")
 _ = ax.set_xticks(tried, [str(k) for k in tried])
 ax.minorticks_off()

@@ -21,7 +21,7 @@
 # - measure what guidance buys and costs: precision, recall, distance;
 # - choose a scale, and say which scales your data cannot tell apart.
 #
-# **Before:** lectures 01 and 02. **Time:** two and a half hours with the exercises; the notebook itself runs 10 to 20 minutes on two cores. **Papers:**
+# **Before:** lectures 01, 02, exercise 03.3. **Time:** two and a half hours with the exercises; it runs 10 to 20 minutes on two cores. **Papers:**
 # [classifier guidance (ADM)](https://arxiv.org/abs/2105.05233), [classifier-free guidance](https://arxiv.org/abs/2207.12598), [CFG is a predictor-corrector](https://arxiv.org/abs/2408.09000) (Bradley and Nakkiran),
 # [what does guidance do?](https://arxiv.org/abs/2409.13074) (Chidambaram et al.), [interval](https://arxiv.org/abs/2404.07724), [autoguidance](https://arxiv.org/abs/2406.02507) (Karras et al.),
 # [precision and recall](https://arxiv.org/abs/1904.06991).
@@ -159,9 +159,9 @@ for ax, model, title in zip(axes, (*young, net), ("after a twentieth", "after a 
 show(*tree.sample_labelled(1500, torch.Generator().manual_seed(0)), axes[3], "data")
 
 # %% [markdown]
-# Blue is the true density, the other colours are samples of the two classes. Now turn the scale, left for the network, right for the **exact** score.
+# Blue is the true density, the other colours are the classes asked for. Now turn the scale, left for the network, right for the **exact** score.
 #
-# **Predict before you run.** What does each lose, and gain?
+# **Predict before you run.** What does each lose?
 # <details><summary>Answer</summary>Both are pushed away from the other tree and lose the trunk, where the classes meet. Part 4 counts the network's stray points.</details>
 
 # %% alt="Animation: samples of two classes as the guidance scale rises from 0 to 5, by the network and by the exact score; both move to the outer twigs."
@@ -176,8 +176,8 @@ plot.gif(frames, [350] * (len(frames) - 1) + [2000], dpi=70)
 # %% [markdown]
 # ## 3. What do guided samplers draw from?
 #
-# **Claim** (slide "Why do we need CFG?"): the guided score is the gradient of $\log\big(p(x|c)\,(p(x|c)/p(x))^{\gamma-1}\big)$, a *sharpened* density. Is that what comes out? Bradley and
-# Nakkiran's counterexample, in one dimension: $x|c \sim N(0, 1)$ and $x \sim N(0, 2)$; with noise of variance $s$ (here no score) the scores are $-x/(1+s)$ and $-x/(2+s)$, the guided one
+# **Claim** (slide "Why do we need CFG?"): the guided score is the gradient of $\log\big(p(x|c)\,(p(x|c)/p(x))^{\gamma-1}\big)$, a *sharpened* density. Bradley and
+# Nakkiran's counterexample, in one dimension: $x|c \sim N(0, 1)$ and $x \sim N(0, 2)$; with noise of variance $s$ (not a score) the scores are $-x/(1+s)$ and $-x/(2+s)$, the guided one
 #
 # $$-k(s)\,x, \qquad k(s) = \frac{\gamma}{1+s} - \frac{\gamma-1}{2+s}.$$
 #
@@ -186,7 +186,7 @@ plot.gif(frames, [350] * (len(frames) - 1) + [2000], dpi=70)
 # - **SDE**: twice that drift, and fresh noise; so its variance obeys $dV/ds = 2kV - 1$. Integrating factor $(1+s)^{-2\gamma}(2+s)^{2\gamma-2}$; substitute $u = (2+s)/(1+s)$.
 #
 # ### Exercise 07.3: Three variances (20 minutes, 2 points)
-# Write `guided_variances(gamma)`: the variances of the sharpened density, of what the ODE draws and of what the SDE draws. The start has variance s, for s to infinity.
+# Write `guided_variances(gamma)`: the variances of the sharpened density, of what the ODE draws and of what the SDE draws. Start at a huge s, with variance s.
 # <details><summary>Hint</summary>The integral of k is gamma log(1 + s) - (gamma - 1) log(2 + s): compare the variance at s and at 0, and let s grow. For the SDE the integral of u^(2 gamma - 2) is left.</details>
 
 # %% exercise="07.3" points=2 minutes=20
@@ -218,7 +218,7 @@ print(sampled)
 # %% [markdown]
 # The samples (grey) follow what you derived, and the sharpened density in the third picture only: there Langevin dynamics moved the ODE's samples *at one small noise level*, where the guided score **is** the
 # gradient of the slide's log-density. But sampling walks through all levels, and the sharpened densities of two levels are not joined by adding noise: 7.3
-# divides the slope of the guided score at $\sigma = 1$ by that of the sharpened density *after this noise*.
+# is the slope of the guided score at $\sigma = 1$ over that of the sharpened density *after this noise*.
 
 # %%
 formulas, slopes, harm = map(claims.measure, ("7.2", "7.3", "7.5"))
@@ -226,8 +226,8 @@ print(f"7.2: formulas off by {formulas.value:.1%}; 7.3: the guided score is {slo
 print(f"{harm.id}: {harm.quantity}: {harm.value:.3g}")
 
 # %% [markdown]
-# What does the SDE draw? Add up: $2 s_\gamma = s_1 + s_{2\gamma-1}$. So each small step is one of the *conditional* ODE (predictor) and one Langevin move (corrector) towards the density of scale $2\gamma - 1$, too short
-# to arrive (Bradley and Nakkiran). Exact scores lead samples to the edge of the class farthest from the others, still in the support; only *errors* of the score lead off it (Chidambaram et al.). By the exact score
+# The SDE has twice the drift: $2 s_\gamma = s_1 + s_{2\gamma-1}$. So each small step is one of the *conditional* ODE (predictor) and one Langevin move (corrector) towards the density of scale $2\gamma - 1$, too short
+# to arrive (Bradley and Nakkiran). Exact scores lead samples to the edge of the class farthest from the others, where data still are; only *errors* of the score lead off it (Chidambaram et al.). By the exact score
 # guidance does harm (7.5).
 
 # %% [markdown]
@@ -252,10 +252,10 @@ def with_interval(model, x_t, t, cond, scale, low, high):
 
 # %%
 within = check.with_interval(with_interval).answer or (lambda m, x, t, c, scale, *ends: Guided(m, scale, interval=ends)(x, t, c))
-middle = path.time(-2 * torch.tensor([0.02, 0.2]).log()).tolist()
-for name, how in (("everywhere", guide), ("at noise .02 to .2", lambda *a: within(*a, *middle))):
-    distance = guided_trees.quality(*draw(exact, 3.0, how=how), 0)[guided_trees.DISTANCE]
-    print(f"exact score, gamma 3, guided {name}: sliced Wasserstein distance {distance:.3f}")
+middle = path.time(-2 * torch.tensor([0.02, 0.2]).log()).tolist()  # the times of these sigma / alpha
+for name, scale, how in (("1", 1.0, guide), ("3 everywhere", 3.0, guide), ("3 at noise .02 to .2", 3.0, lambda *a: within(*a, *middle))):
+    distance = guided_trees.quality(*draw(exact, scale, how=how), 0)[guided_trees.DISTANCE]
+    print(f"exact score, gamma {name}: sliced Wasserstein distance {distance:.3f}")
 
 # %% [markdown]
 # ## 4. Are networks too flat, and does guidance mend it?
@@ -293,14 +293,14 @@ for r in map(claims.measure, ("7.6", "7.17")):
     print(f"{r.id}: {r.quantity}: {r.value:.3g}")
 
 # %% [markdown]
-# **The number that decides** is the share outside at $\gamma = 2$ over that at 1: if it is above 1, guidance does not mend. "Too flat" itself holds if at $\gamma = 1$ the networks lie above the true score. In the toy of Karras et al. CFG removes outliers; here 7.17 asks. The dashed line is
+# **The number that decides** is the share outside at $\gamma = 2$ over that at 1: if it is above 1, guidance does not mend. "Too flat" itself holds if at $\gamma = 1$ the networks lie above the true score. In the toy of Karras et al. CFG removes outliers (7.17). The dashed line ("width 32, by width 8") is
 # **autoguidance**: away from a *smaller network with the same condition*, not from the null. Where two networks with one aim differ, the smaller is more wrong, so the difference points to the data.
 #
 # ### Is it the objective's fault?
 #
 # The slide: "if a datapoint is not captured by our model, huge loss; if the model has regions not in the data, probably okay". That is the forward Kullback-Leibler (KL) divergence $KL(p\|q)$ of data $p$ and model $q$, which likelihood training makes small. Left: one Gaussian
 # fitted to two modes; 7.8 is its share outside the data. The diffusion loss sums Fisher divergences $F$ (squared errors of the score, without lecture 01's ½) over noise variances $s$; with the right weights it is that KL: $KL(p\|q) = \tfrac12\int F(p_s\|q_s)\,ds$ (Song et al. 2021).
-# Right: *where* the modes' weights, .8 and .2 or equal, are seen. 7.7: networks lose precision, not recall.
+# Right: at which noise weights of .8 and .2 are told from equal ones. 7.7: networks lose precision, not recall (part 6). So yes: likelihood allows what lies between, and small networks fill it.
 
 # %% alt="Left: one Gaussian fitted to two modes by forward KL covers both, by reverse KL sits on one. Right: the share of the KL seen at each noise level peaks near half the modes' distance."
 covers, seen, lost = map(claims.measure, ("7.8", "7.9", "7.7"))
@@ -317,7 +317,7 @@ print(f"7.8: outside {covers.value:.2f}; 7.9: seen below sigma .5 {seen.value:.2
 # %% [markdown]
 # ## 5. A classifier's gradient
 #
-# Before CFG there was **classifier guidance** (ADM-G): train a classifier on noisy pictures and add its gradient. By Bayes' rule $\nabla\log p_t(x|c) = \nabla\log p_t(x) + \nabla\log p_t(c|x)$, so
+# Before CFG came **classifier guidance** (ADM-G): train a classifier on noisy pictures and add its gradient. By Bayes' rule $\nabla\log p_t(x|c) = \nabla\log p_t(x) + \nabla\log p_t(c|x)$, so
 #
 # $$\hat\epsilon_\gamma = \hat\epsilon(x_t) - \gamma\,\sigma\,\nabla_{x_t} \log p(c\,|\,x_t).$$
 #
@@ -354,28 +354,28 @@ ours, theirs = by_classifier(exact, lambda x, t: torch.stack([tree.diffuse(*path
 print(f"difference from CFG: {(ours - theirs).norm() / theirs.norm():.0e}; 7.13: {claims.measure('7.13').value:.0e}")
 
 # %% [markdown]
-# With an exact classifier it *is* CFG. A learned one comes below.
+# With an exact classifier it *is* CFG.
 #
 # ## 6. What guidance buys and costs on pictures
 #
-# The same loop, on digits (in `gpu` mode CIFAR-10). A row for each scale; each column is a class, from one noise:
+# The same loop, on digits (in `gpu` mode CIFAR-10). A row for each scale, a column for each class, from one noise:
 
 # %% alt="Digits drawn at guidance scales 0, 1, 2 and 5, a row each: from mixed to clean to uniform."
 digits, held_out = tools.pictures("digits")
-net = Denoiser(dropped.network(digits, 0), path, "edm", data.std(digits)).to(tools.device())
-net, _ = learn(net, lambda generator: digits.batch(128, generator), 20 if SMOKE else 1500)
-x, labels = start(net, (10, *digits.shape), torch.Generator().manual_seed(0), tools.device()), torch.arange(10)
-turned = {scale: last(dpmpp_2m(Guided(net, scale), x, path.grid(12), labels)).cpu() for scale in (0.0, 1.0, 2.0, 5.0)}
+digit_net = Denoiser(dropped.network(digits, 0), path, "edm", data.std(digits)).to(tools.device())
+digit_net, _ = learn(digit_net, lambda generator: digits.batch(128, generator), 20 if SMOKE else 1500)
+x, labels = start(digit_net, (10, *digits.shape), torch.Generator().manual_seed(0), tools.device()), torch.arange(10)
+turned = {scale: last(dpmpp_2m(Guided(digit_net, scale), x, path.grid(12), labels)).cpu() for scale in (0.0, 1.0, 2.0, 5.0)}
 fig, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
 _ = plot.grid(torch.cat([*turned.values()]).clamp(-1, 1), 10, ax, row_labels=[f"gamma {s:g}" for s in turned])
 
 # %% [markdown]
-# Clearer. All alike? Count: **precision** is the share of samples that look like real pictures, **recall** the share of real pictures that the samples come near. *Near* a point of a set means: not farther than that
+# Count: **precision** is the share of samples that look like real pictures, **recall** the share of real pictures that the samples come near. *Near* a point of a set means: not farther than that
 # point's k-th nearest *other* point of its own set.
 #
 # ### Exercise 07.6: Precision and recall (14 minutes, 2 points)
 # Write `precision_recall(real, fake, k)`: two numbers. A point exactly at the radius counts.
-# <details><summary>Hint</summary>torch.cdist gives all distances, kthvalue the k-th smallest. But each point is its own nearest, at distance 0.</details>
+# <details><summary>Hint</summary>torch.cdist gives all distances, kthvalue(...).values the k-th smallest. But each point is its own nearest.</details>
 
 # %% exercise="07.6" points=2 minutes=14
 import torch
@@ -395,7 +395,7 @@ def precision_recall(real, fake, k):
 # %%
 count = check.precision_recall(precision_recall).answer or metrics.precision_recall
 real, fake = held_out.at(torch.arange(200)).flatten(1).double(), digits.at(torch.arange(200)).flatten(1).double()
-print("as the package's:", count(real, fake, 3) == metrics.precision_recall(real, fake, 3))
+print("as the package's:", torch.allclose(torch.tensor(count(real, fake, 3)), torch.tensor(metrics.precision_recall(real, fake, 3))))
 
 # %% [markdown]
 # **Predict before you run.** Six ways, on a U-Net: CFG; the network after a third of its training; within an interval; autoguidance; a learned classifier on the *conditional* network and on the unconditional one.
@@ -421,7 +421,7 @@ for r in map(claims.measure, ("7.11", "7.12", "7.14", "7.16")):
 
 # %% [markdown]
 # Dotted: held-out real pictures as samples. Recall above it is no gain: scattered samples have large radii. ADM-G stays far behind CFG on the unconditional network; on the conditional one 7.14 does not decide. On CIFAR-10 (`gpu` mode, 2,000 steps) blurred
-# samples sit in the middle of the data, with more precision than real pictures: 7.10 and 7.11 are undecided. ADM-G beats CFG (7.14), and less learning wants more guidance (7.16). By `tests/bench/guidance.py`, one seed:
+# samples sit in the middle of the data, with more precision than real pictures: 7.10 and 7.11 are undecided. ADM-G beats CFG (7.14), and less learning wants more guidance (7.16). Without ADM-G, one seed (`tests/bench/guidance.py`; star: real pictures), recall rises at first:
 #
 # ![Guidance on CIFAR-10: precision, recall and distance by scale](../tests/bench/guidance.png)
 #
@@ -444,11 +444,11 @@ print(f"{rates.id}: {rates.quantity}: {rates.value:.3g}")
 #
 # ## 8. Which scale is best?
 #
-# The best scale of one seed is a coin toss: seeds differ more than neighbouring scales. But a seed has one network and noise: differences *seed by seed* are surer.
+# The best scale of one seed is a coin toss. But a seed has one network and noise: differences *seed by seed* are surer.
 #
 # ### Exercise 07.7: All scales that may be best (20 minutes, 2 points)
 # Write `best_scales(distance, scales, seeds)`. `distance(scale, seed)` is a number, dear to get: ask once for each pair. Return the list of scales whose difference from the scale of least mean has a paired 95% interval that reaches 0.
-# <details><summary>Hint</summary>For each scale the differences d to the best row, seed by seed. The interval is mean(d) give or take t std(d) / sqrt(n), with t = stats.t.ppf(0.975, n - 1).</details>
+# <details><summary>Hint</summary>For each scale the differences d to the best row, seed by seed. The interval is mean(d) give or take t std(d, ddof=1) / sqrt(n), with t = stats.t.ppf(0.975, n - 1).</details>
 
 # %% exercise="07.7" points=2 minutes=20
 import numpy as np
@@ -475,12 +475,12 @@ if choose:
 # **Vary it.**
 #
 # - In part 2 train with rate 0.5, then with 0.01. Which score gets worse (`draw(net, 0.0)`, `draw(net, 1.0)`)?
-# - `Guided(net, 3.0, negative=4)` pushes away from fours. What changes in the nines?
+# - `Guided(digit_net, 3.0, negative=4)` pushes away from fours. What changes in the nines?
 #
 # **Take away.**
 #
 # - CFG is three lines and a dropped label; $\gamma = 1$ is off, a guided step costs two calls.
-# - With exact scores guided samplers do not draw from the sharpened density, and lose by guidance; what it buys with learned ones, on digits, is precision, paid with recall.
+# - With exact scores guided samplers do not draw from the sharpened density, and lose by guidance; with learned ones, on digits, it buys precision, paid with recall.
 # - Compare methods at their own best scale, seed by seed; say which scales cannot be told apart.
 #
 # Next: [lecture 08](08_text_to_image.ipynb). A caption takes the place of the label.

@@ -111,7 +111,7 @@ print(len(WORDS), "words;", tokens(["a big red circle"])[0, :6].tolist(), "as th
 # neighbours, by a convolution. (Large models take a pretrained transformer, CLIP's or T5.) The net uses the words one by one, and as one **pooled** vector for the whole text.
 #
 # ### Exercise 08.2: The pooled vector (10 minutes, 1 point)
-# Write `pool(words, mask)`: words (B, L, D) are vectors, mask (B, L) is true where there is a word and false at padding. Return the mean of the words that are there, (B, D), and 0 where there is none.
+# Write `pool(words, mask)`: words (B, L, D) are vectors, mask (B, L) is true where there is a word and false at padding. Return the mean of the words that are there, (B, D), and 0, with a finite gradient, where there is none.
 # <details><summary>Hint</summary>Give the mask a last axis and multiply. Divide by the number of words, but never by 0.</details>
 
 # %% exercise="08.2" points=1 minutes=10
@@ -218,7 +218,7 @@ class Painter(nn.Module):
 # Label dropout is one line: one caption in ten becomes the empty prompt, so one net learns the conditional and the unconditional score. `model.loss` is lecture 02's loss, at
 # higher noise levels (`noisy_lognormal_times`): words decide most where there is little to see.
 #
-# To draw, we need guidance: from what the net says of the empty prompt towards, and beyond, ours. A **negative prompt** takes the empty prompt's place:
+# To draw, we need guidance: we start from what the net says of the empty prompt and go towards, and past, what it says of ours. A **negative prompt** takes the empty prompt's place:
 # the picture moves away from what it says.
 #
 # ### Exercise 08.4: Negative prompts (10 minutes, 2 points)
@@ -304,10 +304,10 @@ _ = ax.set(xlabel="training steps of 32 pairs", ylabel="share as asked", ylim=(0
 print(claims.measure("8.1"), claims.measure("8.3"), sep="\n")
 
 # %% [markdown]
-# **The number that decides** is the share with colour *and* shape as asked; a guess would have 1/24, and the control has hardly more: what is learned is in the pairs. (*Undecided*: over three
-# seeds the interval is wider than the margin we had set, .03 about 1/24.)
+# **The number that decides** is the share with colour *and* shape as asked; a guess would have 1/24, and the control has hardly more: what is learned is in the pairs. (8.3 is *undecided*: its interval
+# does not fit into our margin, .03 about 1/24.)
 #
-# A net trained for eight minutes comes with the package: 97% of its shapes are right at gamma 2, with one or two objects, and it has seen all 24 combinations. It draws:
+# A net trained for eight minutes comes with the package: 97% of its shapes are right at gamma 2, with one or two objects, and it has seen all 24 combinations.
 
 # %% alt="Animation: noise becomes four pictures, on the left the noisy picture, on the right what the net takes it for."
 shipped = checkpoint.load(pretrained.folder("shapes"))
@@ -324,11 +324,11 @@ plot.gif(frames, [160] * (len(frames) - 1) + [2000])
 # %% alt="Four prompts, a row each; from left to right the net's guess at every second step. Full captions show their picture at once; the empty prompt starts grey and ends in blobs."
 chosen = range(0, len(seen), 2)
 fig, ax = plt.subplots(figsize=(10, 4.6), layout="constrained")
-_ = plot.grid(torch.stack([seen[i][1] for i in chosen], 1).flatten(0, 1), len(chosen), ax, "the guess, from noise (left) to data", PROMPTS)
+_ = plot.grid(torch.stack([seen[i][1] for i in chosen], 1).flatten(0, 1), len(chosen), ax, "the guess, from noise (left) to data", [p or "(no words)" for p in PROMPTS])
 
 # %% [markdown]
 # Without guidance the first guess is the mean of all pictures with that caption; gamma 1.5 exaggerates. What the caption says is there from the start; what it leaves open (the size of the
-# square, all of the empty prompt) is decided as the noise falls. Without words this net draws blobs.
+# square, all of the empty prompt) is decided as the noise falls. Without words this net draws blobs: it saw few empty prompts, and all shapes at once are hardest.
 #
 # ### Guidance, and its negative
 #
@@ -355,7 +355,7 @@ for ax, words in zip(axes, ("", "big", "a big green cross"), strict=True):
 # ## 6. Words that never met
 #
 # Our own net saw red in other shapes and triangles in other colours, but six combinations never. Does it draw them? **Predict before you run:** as well as the others, or never?
-# <details><summary>Answer</summary>Between: the colour is right, the shape is often that of a combination it has seen in this colour. It learned words partly in pairs.</details>
+# <details><summary>Answer</summary>Between, on average: some as well as the others, some never. It learned words partly in pairs.</details>
 
 # %% alt="A table of colours and shapes, shaded by the share drawn as asked; six cells say never seen and are paler on average; a few others are pale too."
 each = 1 if SMOKE else 12
@@ -371,13 +371,13 @@ print(f"seen {right[~held].mean():.2f}, never seen {right[held].mean():.2f}")
 # %% [markdown]
 # One net is one draw: some seen cells fail too. Compare the two means.
 #
-# What is held out is part of the experiment. Hold out all of red, and a red triangle fails as *red* was never seen.
+# What is held out is part of the experiment. Hold out all of red, and a red triangle fails because *red* was never seen.
 #
 # ### Exercise 08.5: What to hold out (20 minutes, 2 points)
 # Write `hold_out(colours, shapes, n, generator)`: a bool mask (colours, shapes), true at exactly n combinations to hold out. For training each colour must keep two shapes (partners) at least,
-# each shape two colours; while n is at most `colours`, no colour may lose two. Other seeds must give other masks. Raise ValueError where it cannot be done.
-# <details><summary>Hint</summary>Count first how many can go: a search for what does not exist never ends. Walk along the diagonal (k mod colours, k mod shapes). After how many
-# cells is it back at the first? Shift it there by one. Shuffle rows and columns with torch.randperm.</details>
+# each shape two colours; if n <= colours, no colour may lose two. Other seeds must give other masks. Raise ValueError where it cannot be done: a search would never end.
+# <details><summary>Hint</summary>Count first how many can go. Walk along the diagonal (k mod colours, k mod shapes). After how many
+# cells is it back at the first? Each time, shift the shape by one more. Shuffle rows and columns with torch.randperm.</details>
 
 # %% exercise="08.5" points=2 minutes=20
 import math
@@ -405,7 +405,7 @@ _ = check.hold_out(hold_out)
 # **Claim.** Words that never met in training are drawn together as well. Other masks for each of three seeds, with 12, 6 or 2 held out: does a net that saw more draw new ones better?
 
 # %% alt="Share as asked for seen and new combinations against the number of combinations seen."
-print(claim := claims.measure("8.4"))
+print(claim := claims.measure("8.4"), claim.notes, sep="\n")
 fresh = claim.detail["found"]
 fig, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
 for i, name in enumerate(("new combinations", "seen ones")):
@@ -414,15 +414,15 @@ for i, name in enumerate(("new combinations", "seen ones")):
 _ = ax.set(xlabel="combinations seen in training, of 24", ylabel="colour and shape as asked", ylim=(0, 1), xticks=list(fresh)), ax.legend()
 
 # %% [markdown]
-# **The number that decides** is new over seen: at 1 each word was understood for itself. (Bars: the standard deviation over seeds.) A large model hides this, as it has seen nearly every pair of words.
+# **The number that decides** is new over seen: at 1 each word was understood for itself; three seeds do not decide it. A large model hides this, as it has seen nearly every pair of words.
 #
 # ## 7. Three ways in
 #
 # *pooled*: one vector for the whole text, beside the noise level, in every norm. *tokens*: the words stand among what the patches attend to (GLIDE). *cross*: an attention of
-# its own (latent diffusion, and ours); the last two have the pooled vector too. **Claim.** Cross-attention is better than the pooled vector. All have equal parameters, to 2%, and the same gates.
+# its own (ours); the last two have the pooled vector too. **Claim**, often made: cross-attention is better than the pooled vector. All have equal parameters, to 2%, and the same gates.
 
 # %%
-print(claims.measure("8.5"))
+print(ways := claims.measure("8.5"), ways.notes, sep="\n")
 
 # %% [markdown]
 # One object is an easy text: a bag of words says it all. With two, words must be *bound*: in "a red square above a blue circle" the mean of the words does not know which is red.
@@ -439,7 +439,7 @@ print(claims.measure("8.5"))
 # package's blocks; reader and loop are those above. A patch has 192 numbers, more than the net's width of 96: it could not pass noise through, so it predicts $x_0$.
 #
 # **Predict before you run.** What does it learn first: the colour, the direction, the shape, or an even pace?
-# <details><summary>Answer</summary>The colour, within a hundred steps. Then, all at once after some hundred more, the direction. An even pace and the shape come last. (Give `train` a `look` to see it.)</details>
+# <details><summary>Answer</summary>The colour, within a hundred steps. Then, all at once after some hundred more, the direction. An even pace and the shape come last.</details>
 
 # %%
 def film(x=None):

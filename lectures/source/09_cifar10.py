@@ -415,7 +415,7 @@ print(f"{gpu['large']['steps']:,} steps of {gpu['large']['batch']}, {gpu['large'
 # `tests/bench/recipe.py` and `demo.py` change one choice at a time and train each for equal minutes.
 #
 # **Predict before you run.** Which matters most: the optimizer, the space (pixels or latents), the network, or the path?
-# <details><summary>Answer</summary>How good the autoencoder is, and how small its latents. Then the network, latents or pixels, the optimizer. The path matters least.</details>
+# <details><summary>Answer</summary>How good the autoencoder is. Then network, space and optimizer. The path matters least.</details>
 
 # %% alt="Bars: Fréchet distance of the recipe and of each change, on CIFAR-10 and on the demo's shapes."
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.2), layout="constrained")

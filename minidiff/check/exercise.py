@@ -2,8 +2,11 @@
 
 import inspect
 import linecache
+import signal
+import threading
 import traceback
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +43,7 @@ class Verdict:
 
 CHANGED = (
     "changed its input",
-    "A tensor or list that was given has changed: write x = x + y, not x += y, and walk through a list, do not pop it.",
+    "A tensor or list that was given has changed, and belongs to the caller: work on a copy, x.clone() or list(x).",
 )
 
 
@@ -125,6 +128,25 @@ class Exercise:
         return Verdict(self.id, self.name, False, 0, key, "\n".join([*lines, f"  See {self.see}."]))
 
 
+@contextmanager
+def limited(seconds: float):
+    """Raise Wrong inside an answer that has not ended after so long. Windows and other threads cannot: they wait."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_):
+        raise Wrong("endless", f"Your answer had not ended after {seconds:g} s: is there a loop that cannot end?")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def is_stub(error: Exception) -> bool:
     """Whether a stub raised this: torch raises NotImplementedError too, where an operation has no such dtype."""
     return isinstance(error, NotImplementedError) and (not str(error) or str(error).startswith("exercise "))
@@ -140,11 +162,23 @@ def untouched(answer):
         given = [v for v in [*args, *options.values()] if isinstance(v, Tensor | list)]
         before = [v.detach().clone() if isinstance(v, Tensor) else v.copy() for v in given]
         found = answer(*args, **options)
-        if not all(map(_unchanged, given, before)):
-            raise Wrong(*CHANGED)
+        for thing, as_it_was in zip(given, before, strict=True):
+            if not _unchanged(thing, as_it_was):
+                raise Wrong(CHANGED[0], _changed(answer, thing, args, options) or CHANGED[1])
         return found
 
     return called
+
+
+def _changed(answer, thing, args: tuple, options: dict) -> str:
+    """What to tell of an argument that has changed, by its name; "" if that is not known."""
+    try:
+        given = inspect.signature(answer).bind(*args, **options).arguments
+    except (TypeError, ValueError):
+        return ""
+    copies = [f"{k}.clone()" if isinstance(v, Tensor) else f"list({k})" for k, v in given.items() if v is thing]
+    names = [k for k, v in given.items() if v is thing]
+    return f"{names[0]} has changed, and belongs to the caller: work on a copy, {copies[0]}." if names else ""
 
 
 def _unchanged(a: Tensor | list, b: Tensor | list) -> bool:
@@ -186,17 +220,26 @@ def refuses(call: Callable, what: str) -> tuple[bool, object]:
 def is_tensor(found, shape: tuple[int, ...], what: str = "the result") -> None:
     """Raise Wrong unless `found` is a float64 tensor of this shape, without NaN or infinity. Inputs are float64."""
     if not isinstance(found, Tensor):
-        raise Wrong("no tensor", f"{what} must be a tensor {tuple(shape)}; you return {_kind(found)}.")
+        raise Wrong("no tensor", f"{what} must be a tensor {tuple(shape)}; you return {kind(found)}.")
     if tuple(found.shape) != tuple(shape):
         raise Wrong("shape", f"{what} must have shape {tuple(shape)}; yours has {tuple(found.shape)}.")
     if found.dtype != torch.float64:
-        raise Wrong("dtype", f"{what} is {found.dtype} for float64 inputs: make new tensors like the ones given.")
+        raise Wrong("dtype", f"{what} came back as {found.dtype}, the inputs are float64: make new tensors like them.")
     if not found.isfinite().all():
         raise Wrong("not finite", f"{what} has NaN or infinity in it.")
 
 
-def _kind(found) -> str:
-    return "None: is the return missing?" if found is None else f"a {type(found).__name__}"
+def stays_float32(found, what: str = "the result") -> None:
+    """Raise Wrong unless a result for float32 inputs is float32, as a net's weights are."""
+    if not isinstance(found, Tensor) or found.dtype != torch.float32:
+        kind_of = found.dtype if isinstance(found, Tensor) else kind(found)
+        message = f"{what} came back as {kind_of}, the inputs are float32, as in training: make new tensors like them."
+        raise Wrong("not float32", message)
+
+
+def kind(found) -> str:
+    """What was returned, in words."""
+    return "None (is the return missing?)" if found is None else f"a {type(found).__name__}"
 
 
 def close(a, b, rtol: float = 1e-8) -> bool:
@@ -214,7 +257,7 @@ def same(found, wanted: Tensor, slips: dict | None = None, what: str = "the resu
     if isinstance(wanted, Tensor):
         is_tensor(found, wanted.shape, what)
     elif not isinstance(found, int | float | Tensor) or isinstance(found, bool) or torch.as_tensor(found).numel() != 1:
-        raise Wrong("no number", f"{what} must be a number; you return {_kind(found)}.")
+        raise Wrong("no number", f"{what} must be a number; you return {kind(found)}.")
     found, wanted = (torch.as_tensor(v, dtype=torch.float64).detach() for v in (found, wanted))
     found = found.reshape(wanted.shape)
     if close(found, wanted, rtol):
@@ -225,4 +268,9 @@ def same(found, wanted: Tensor, slips: dict | None = None, what: str = "the resu
         raise Wrong(key, alike[key][1])
     place = torch.unravel_index((found - wanted).abs().nan_to_num(torch.inf).argmax(), wanted.shape)
     where = f" at {[int(i) for i in place]}" if wanted.ndim else ""
-    raise Wrong("value", f"{what} is {found[place].item():.6g}{where}; {wanted[place].item():.6g} is right.")
+    is_now, right = (f"{value[place].item():.6g}" for value in (found, wanted))
+    if is_now == right:
+        off = abs((found - wanted)[place].item())
+        message = f"{what} is off by {off:.1g}{where}: was something float32 on the way, or a small number added?"
+        raise Wrong("nearly", message)
+    raise Wrong("value", f"{what} is {is_now}{where}; {right} is right.")

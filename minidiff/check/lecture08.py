@@ -7,7 +7,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from ..denoise import Prediction
 from ..oracles import GaussianMixture, MixtureDenoiser
 from ..schedules import VP
-from .exercise import Exercise, Wrong, close, is_tensor, refuses, same
+from .exercise import Exercise, Wrong, close, is_tensor, kind, refuses, same, stays_float32
 
 SEE = "the section where it stands in lecture 08"
 
@@ -38,8 +38,7 @@ def _tokens(found, wanted: list[int], slips: dict, text: str) -> None:
     """Raise Wrong unless `found` are the numbers `wanted`; slips: key -> (numbers, what to tell)."""
     what = f"tokens of {text!r}"
     if not isinstance(found, Tensor):
-        kind = "None: is the return missing?" if found is None else f"a {type(found).__name__}"
-        raise Wrong("no tensor", f"The {what} must be a tensor ({len(wanted)},); you return {kind}.")
+        raise Wrong("no tensor", f"The {what} must be a tensor ({len(wanted)},); you return {kind(found)}.")
     if tuple(found.shape) != (len(wanted),):
         raise Wrong("shape", f"The {what} must have shape ({len(wanted)},); yours have {tuple(found.shape)}.")
     if found.dtype != torch.long:
@@ -79,15 +78,20 @@ def _(answer, given):
         "all unknown": ([1] * 4 + none, "Every word is unknown to you: look it up in the list `words`."),
         "not split": ([1] + [0] * 6, "The text became one unknown word: split it at blanks, before they are removed."),
     }
+    _tokens(_fitting(answer, text, words, length), wanted, slips, text)
+
+
+def _fitting(answer, text: str, words: list[str], length: int):
+    """What comes back for a text that fits. Raises Wrong if it is refused."""
     try:
-        found = answer(text, list(words), length)
+        return answer(text, list(words), length)
     except ValueError as error:
+        count = len(text.translate(PUNCTUATION).split())
         raise Wrong(
             "fitting text refused",
-            f"{text!r}, four words of the list, ended in ValueError: {error}. Count and look up words, not letters; "
-            f"length is {length}.",
+            f"{text!r} has {count} words, length is {length}, and it ended in ValueError: {error}. Count and look up "
+            "words, not letters; are there empty strings among your words?",
         ) from None
-    _tokens(found, wanted, slips, text)
 
 
 @tokenise.part("case and punctuation are ignored")
@@ -98,7 +102,7 @@ def _(answer, given):
         ('(red), circle! "A" lamp.', "punctuation kept",
          "'circle!' was not found in the list: take the punctuation off, before and after a word."),
     ):  # fmt: skip
-        found, right = answer(text, list(words), 6), _numbered(text, words, 6)
+        found, right = _fitting(answer, text, words, 6), _numbered(text, words, 6)
         if isinstance(found, Tensor) and found.shape == (6,) and found.tolist() != right:
             if all(f in (r, 1) for f, r in zip(found.tolist(), right, strict=True)):
                 raise Wrong(key, message)
@@ -156,7 +160,10 @@ def _(answer, given):
     _tokens(found, _numbered("a big red circle", words, 4), {}, "a big red circle")
     refused, found = refuses(lambda: answer("a big red circle under", list(words), 4), "Five words into a length of 4")
     if refused:
-        return
+        if refuses(lambda: answer("a big puce circle under", list(words), 4), "Five words into a length of 4")[0]:
+            return
+        raise Wrong("unknown not counted", "'a big puce circle under' has five words, one of them unknown, and passed "
+                    "where 4 fit: an unknown word takes a place too.")  # fmt: skip
     size = tuple(found.shape) if isinstance(found, Tensor) else found
     raise Wrong(
         "cut silently",
@@ -198,6 +205,10 @@ def _pooled_wrongly(words, mask, kept) -> dict:
             "The mask (B, L) lined up with words and channels, one mask for the whole batch: make it (B, L, 1).",
         ),
         "all the batch's words": (total / count.sum(), "You divide by the words of the whole batch: count each row's."),
+        "the first words": (
+            (words * (torch.arange(n) < mask.sum(1, keepdim=True))[..., None]).sum(1) / count[:, None],
+            "You take the first words, as many as the mask counts: take those where it is true.",
+        ),
         "largest": (words.masked_fill(~mask[..., None], -torch.inf).amax(1), "That is the largest, not the mean."),
         "first word": (words[:, 0], "That is the first word alone."),
         "over channels": (kept.mean(2), "The mean goes over the channels: it goes over the words, axis 1."),
@@ -211,11 +222,23 @@ def _pooled_wrongly(words, mask, kept) -> dict:
 @pool.part("the mean of the words where the mask is true")
 def _(answer, given):
     n = 4  # B = L = D: every wrong axis fits
-    words, mask = given.normal(n, n, n), torch.arange(n) < torch.tensor([[1], [2], [3], [3]])
+    words, mask = (
+        given.normal(n, n, n),
+        torch.arange(n) >= torch.tensor([[1], [2], [3], [1]]),
+    )  # words may stand anywhere
     mask = mask[torch.randperm(n, generator=given.generator)]
     kept = words * mask[..., None]
     wanted = kept.sum(1) / mask.sum(1, keepdim=True)
     same(answer(words, mask), wanted, _pooled_wrongly(words, mask, kept), "the pooled vector", 1e-5)
+
+
+@pool.part("one text alone, and float32, as in training")
+def _(answer, given):
+    words = given.normal(1, 3, 2).float()
+    found = answer(words, torch.tensor([[True, False, True]]))
+    stays_float32(found, "the pooled vector")
+    if tuple(found.shape) != (1, 2):
+        raise Wrong("one text", f"For one text, words (1, 3, 2), (1, 2) must come back; yours is {tuple(found.shape)}.")
 
 
 @pool.part("padding changes nothing, whatever stands in it")
@@ -314,7 +337,16 @@ def _weighed_wrongly(x, queries, keys, values, mask) -> dict:
     scores = queries @ keys.mT / root
     hidden = scores.masked_fill(~seen, -torch.inf)
     exchanged = (queries @ values.mT / root).masked_fill(~seen, -torch.inf)
+    pairs = (torch.cat([keys, values], -1)).unflatten(-1, (-1, 2))
     found = {
+        "scores times the root": torch.softmax(hidden * root**2, -1) @ values,
+        "weights divided": torch.softmax(hidden * root, -1) / root @ values,
+        "the first row's mask": scaled_dot_product_attention(queries, keys, values, attn_mask=seen[:1]),
+        "interleaved": scaled_dot_product_attention(queries, pairs[..., 0], pairs[..., 1], attn_mask=seen),
+        "softmax over patches#1": torch.softmax(scores, 1) @ values,
+        "softmax over patches#2": torch.softmax(scores.masked_fill(~seen, -1e9), 1) @ values,
+        "softmax over the batch#1": torch.softmax(scores, 0) @ values,
+        "softmax over the batch#2": torch.softmax(scores.masked_fill(~seen, -1e9), 0) @ values,
         "not scaled": torch.softmax(hidden * root, -1) @ values,
         "divided by W": torch.softmax(hidden / root, -1) @ values,
         "softmax over patches": torch.softmax(scores, 1) * seen @ values,
@@ -325,7 +357,7 @@ def _weighed_wrongly(x, queries, keys, values, mask) -> dict:
         "added to x": x + scaled_dot_product_attention(queries, keys, values, attn_mask=seen),
         "even": (values * mask[..., None]).sum(1, keepdim=True).expand(x.shape) / mask.sum(1)[:, None, None],
     }
-    return {key: (value, _WEIGHED[key]) for key, value in found.items()}
+    return {key: (value, _WEIGHED[key.partition("#")[0]]) for key, value in found.items()}
 
 
 _WEIGHED = {
@@ -333,6 +365,11 @@ _WEIGHED = {
     "divided by W": "The scores are divided by W; it is its root.",
     "softmax over patches": "The softmax goes over the patches: each patch shares its attention among the *words*, the "
     "last axis.",
+    "scores times the root": "The scores are multiplied by the root of W: divide by it.",
+    "weights divided": "The root of W divides the weights: it divides the scores, before the softmax.",
+    "the first row's mask": "The first text's mask is used for all.",
+    "interleaved": "Keys and values are taken by turns: the first half of kv(words) are the keys.",
+    "softmax over the batch": "The softmax goes over the batch: it goes over the words, the last axis.",
     "keys read": "What is read are the keys: weights times values.",
     "x asks": "x itself is compared with the keys: the queries are q(x).",
     "halves exchanged": "Keys and values are exchanged: the first half of kv(words) are the keys.",
@@ -361,8 +398,8 @@ def _turned(x, words, mask, q, kv) -> dict:
     scores = q(x) @ keys.mT / x.shape[-1] ** 0.5
     told = "Each *word* attends to the patches: queries come from the picture, keys and values from the words."
     return {
-        "turned 0": (torch.softmax(back, -1) @ read, told),
-        "turned 1": (torch.softmax(back.masked_fill(~seen, -torch.inf), -1) @ read, told),
+        "turned#0": (torch.softmax(back, -1) @ read, told),
+        "turned#1": (torch.softmax(back.masked_fill(~seen, -torch.inf), -1) @ read, told),
         "mask on queries": (
             torch.softmax(scores, -1) @ values * mask[..., None],
             "The mask goes over the words, the last axis of the scores, not the patches.",
@@ -401,7 +438,7 @@ def _(answer, given):
     try:
         same(found, wanted, slips, "what the patches read")
     except Wrong as wrong:
-        raise Wrong("turned" if wrong.key.startswith("turned") else wrong.key, wrong.message) from None
+        raise Wrong(wrong.key.partition("#")[0], wrong.message) from None
 
 
 def _not_finite(answer, found, x, words, mask, q, kv) -> None:
@@ -418,8 +455,8 @@ def _not_finite(answer, found, x, words, mask, q, kv) -> None:
         raise Wrong("softmax over patches", "NaN: " + slips["softmax over patches"][1] + " Over the patches all scores "
                     "of padding are -inf.")  # fmt: skip
     if close(whole, wanted):
-        raise Wrong("-inf after the softmax", "NaN or infinity, but right where every word is there: -inf belongs into "
-                    "the scores, before the softmax, not into its weights.")  # fmt: skip
+        raise Wrong("-inf after the softmax", "NaN or infinity, but right where every word is there: what hides a "
+                    "word is -inf, and it stands in the scores, before the softmax.")  # fmt: skip
 
 
 @read_words.part("other shapes: 6 patches of width 4, 3 words of width 7")
@@ -427,6 +464,17 @@ def _(answer, given):
     x, words, mask, q, kv = _some_words(given, 2, 6, 4, 3, 7)
     wanted, slips = _attended(x, words, mask, q, kv)
     same(answer(x, words, mask, q, kv), wanted, slips, "what the patches read")
+
+
+@read_words.part("one picture alone, and float32, as in training")
+def _(answer, given):
+    x, words, q, kv = given.normal(1, 6, 4), given.normal(1, 3, 7), Projection(4, 4, given), Projection(7, 8, given)
+    for projection in (q, kv):
+        projection.weight, projection.bias = projection.weight.float(), projection.bias.float()
+    found = answer(x.float(), words.float(), torch.tensor([[True, True, False]]), q, kv)
+    stays_float32(found, "what the patches read")
+    if tuple(found.shape) != (1, 6, 4):
+        raise Wrong("one picture", f"For x (1, 6, 4), (1, 6, 4) must come back; yours is {tuple(found.shape)}.")
 
 
 @read_words.part("one word: every patch reads its value; padding has no influence, nor gradient")
@@ -475,8 +523,7 @@ T = torch.tensor(0.4, dtype=torch.float64)
 
 def _both(found, shape) -> Prediction:
     if not (hasattr(found, "x0") and hasattr(found, "eps")):
-        kind = "None: is the return missing?" if found is None else f"a {type(found).__name__}"
-        raise Wrong("no prediction", f"Samplers take a Prediction(x0, eps); you return {kind}.")
+        raise Wrong("no prediction", f"Samplers take a Prediction(x0, eps); you return {kind(found)}.")
     is_tensor(found.eps, shape, "eps")
     is_tensor(found.x0, shape, "x0")
     return found
@@ -536,7 +583,10 @@ def _(answer, given):
     eps, x0 = -sigma * score, (x + sigma**2 * score) / alpha
     if close(found.x0, x0, 1e-7) and close(found.eps, strong.eps, 1e-7):
         raise Wrong("eps not guided", "x0 is guided and eps is not: a sampler uses both.")
-    slips = {"x0 and eps exchanged": (x0, "x0 stands where eps must be: Prediction takes x0 first, then eps.")}
+    zero = MixtureDenoiser.__call__(model, x, T, torch.zeros_like(cond)).eps
+    slips = {"class 0": (zero + scale * (strong.eps - zero), "`away` is not used: you start from class 0, zeros. "
+                         "Zeros are the null of prompts alone.")}  # fmt: skip
+    slips |= {"x0 and eps exchanged": (x0, "x0 stands where eps must be: Prediction takes x0 first, then eps.")}
     same(found.eps, eps, slips | _mixed(strong.eps, weak.eps, null.eps, scale), "eps", 1e-7)
     slips = {
         "x0 not guided": (strong.x0, "eps is guided and x0 is not: a sampler uses both."),
@@ -590,8 +640,7 @@ def _held(answer, colours: int, shapes: int, n: int, seed: int) -> Tensor:
         message = f"{n} of {colours} x {shapes} can be held out, two partners left for each; yours ended in ValueError"
         raise Wrong("refuses what can be done", f"{message}: {error}") from None
     if not isinstance(found, Tensor):
-        kind = "None: is the return missing?" if found is None else f"a {type(found).__name__}"
-        raise Wrong("no tensor", f"The mask must be a tensor ({colours}, {shapes}); you return {kind}.")
+        raise Wrong("no tensor", f"The mask must be a tensor ({colours}, {shapes}); you return {kind(found)}.")
     if tuple(found.shape) != (colours, shapes):
         raise Wrong("shape", f"The mask must have shape ({colours}, {shapes}); yours has {tuple(found.shape)}.")
     if found.dtype != torch.bool:
@@ -666,6 +715,6 @@ def _(answer, given):
             continue
         raise Wrong(
             "no ValueError",
-            f"{n} of {colours} x {shapes} cannot be held out with two partners left for each: raise ValueError. At "
-            "most min(colours (shapes - 2), shapes (colours - 2)) can.",
+            f"{n} of {colours} x {shapes} cannot be held out with two partners left for each: raise ValueError. How "
+            "many can a colour lose at most, how many can a shape, and how many colours and shapes are there?",
         )

@@ -123,8 +123,9 @@ WRONG = {
         "columns": (_solve(_CRAMER, "v"), "lined up with columns"),
         "rows": (_solve(_CRAMER, "v[:, None]"), "lined up with rows"),
         "pictures alone": (_solve(_CRAMER, "v[:, None, None, None]"), "pictures alone"),
-        "raises": (_solve(_CRAMER).replace("    return", "    if (det == 0).any(): raise ValueError(0)\n    return"),
-                   "stops"),
+        "through out": (_solve("(x0 := (b * x_t - sigma * out) / det), (out - a * x0) / b"), "divides by a or b"),
+        "eps first, through out": (_solve("(out - b * (eps := (alpha * out - a * x_t) / det)) / a, eps"),
+                                   "divides by a or b"),
     },
     "time_of": {
         "wrong half": (_time(_EACH, "schedule.log_snr(middle) < log_snr"), "wrong half"),
@@ -156,6 +157,25 @@ WRONG = {
             "one time for all",
         ),
         "float32": (_time("torch.zeros(len(log_snr)), torch.ones(len(log_snr))", _LATER), "dtype"),
+        "bracket": (_time("torch.full_like(log_snr, 1e-3), torch.ones_like(log_snr)", _LATER), "bracket"),
+        "bracket of .02": (_time("torch.full_like(log_snr, .02), torch.full_like(log_snr, .98)", _LATER), "bracket"),
+        "no logarithm": (_time(_EACH, "schedule(middle)[0] / schedule(middle)[1] > log_snr"), "no logarithm"),
+        "row by row": (
+            """
+import torch
+def time_of(schedule, log_snr):
+    out = []
+    for value in log_snr:
+        low, high = torch.zeros_like(value), torch.ones_like(value)
+        for _ in range(50):
+            middle = (low + high) / 2
+            if schedule.log_snr(middle) > value: low = middle
+            else: high = middle
+        out.append(low)
+    return torch.stack(out)
+""",
+            "too many calls",
+        ),
         "formula": ("def time_of(schedule, log_snr):\n    return 1 / (1 + (log_snr / 2).exp())\n", "a formula"),
         "if": (
             _time(_EACH, _LATER).replace("torch.where(later, middle, low)", "middle if later else low"), "raised"
@@ -199,6 +219,17 @@ WRONG = {
         "stays in y": (_ddim(_END + "x = x / alpha_t + (sigma_s / alpha_s - sigma_t / alpha_t) * eps"), "stays in y"),
         "pair turned": (_ddim(_STEP).replace("t, s in", "s, t in"), "called at the new time"),
         "returns x0": (_ddim(_STEP).replace("return x\n", "return x0\n"), "x0 alone"),
+        "x0 of the step before": (
+            _ddim(f"if s == 0: return x0\n        {_STEP}"), "x0 of the step before"
+        ),
+        "h turned": (
+            _ddim(_END + "x = alpha_s * (x / alpha_t - (sigma_s / alpha_s - sigma_t / alpha_t) * eps)"), "h turned"
+        ),
+        "minus": (_ddim("x0, eps = model(x, t, cond)\n        x = alpha_s * x0 - sigma_s * eps"), "minus"),
+        "float32 times": (
+            _ddim(_STEP).replace("zip(times[:-1], times[1:])", "zip(*(v.float() for v in (times[:-1], times[1:])))"),
+            "nearly",
+        ),
         "breaks at 0": (_ddim(f"if s == 0: break\n        {_STEP}"), "last step left out"),
         "alpha bar": (_ddim(_END + "x = alpha_s.sqrt() * x0 + (1 - alpha_s).sqrt() * eps"), "alpha bar"),
         "sigma from alpha": (_ddim(_END + "x = alpha_s * x0 + (1 - alpha_s**2).sqrt() * eps"), "sigma from alpha"),
@@ -241,6 +272,19 @@ WRONG = {
             ),
             "midpoint",
         ),
+        "x0 of the step before": (
+            _heun(_AHEAD, _SLOPE).replace("x0, eps = model(x, t, cond)\n        if s == 0: return x0",
+                                          "if s == 0: return x0\n        x0, eps = model(x, t, cond)"),
+            "x0 of the step before",
+        ),
+        "x0 of the second slope": (
+            _heun(_AHEAD, "(eps + (second := model(ahead, s, cond)).eps) / 2").replace(
+                "x0, eps = model(x, t, cond)\n        if s == 0: return x0",
+                "if s == 0: return second.x0\n        x0, eps = model(x, t, cond)",
+            ),
+            "x0 of the step before",
+        ),
+        "x not divided": (_heun(_AHEAD, _SLOPE, "alpha_s * (x + h * slope)"), "x not divided"),
         "x0 averaged too": (
             _heun(_AHEAD, "model(ahead, s, cond)", "alpha_s * (x0 + slope.x0) / 2 + sigma_s * (eps + slope.eps) / 2"),
             "first order",
@@ -248,6 +292,28 @@ WRONG = {
     },
     "dpmpp_2m": {
         "ratio turned": (_dpmpp("x0 + (x0 - before[0]) * before[1] / (2 * h)"), "ratio turned"),
+        "x0 of the step before": (
+            _dpmpp(_RIGHT_AHEAD).replace("if s == 0: return x0", "").replace(
+                "        x0 = model", "        if s == 0: return before[0]\n        x0 = model"
+            ),
+            "x0 of the step before",
+        ),
+        "extrapolated to 0": (
+            _dpmpp(_RIGHT_AHEAD).replace("return x0", "return x0 + .5 * (x0 - before[0])"), "extrapolated to 0"
+        ),
+        "a small sigma at the end": (
+            _dpmpp(_RIGHT_AHEAD).replace("if s == 0: return x0", "").replace(
+                "h = (model.schedule.log_snr(s) - model.schedule.log_snr(t)) / 2",
+                "(a, c), (a_t, c_t) = model.schedule(s), model.schedule(t)\n"
+                "        h = torch.log(a / (c + 1e-12)) - torch.log(a_t / c_t)",
+            ),
+            "extrapolated to 0",
+        ),
+        "parentheses": (_dpmpp("x0 + h / 2 * before[1] * (x0 - before[0])"), "parentheses"),
+        "from the step before": (_dpmpp("before[0] + h / (2 * before[1]) * (x0 - before[0])"), "from the step before"),
+        "h kept once": (_dpmpp(_RIGHT_AHEAD, "before = x0, before[1] if before else h"), "h kept once"),
+        "1 twice": (_dpmpp(_RIGHT_AHEAD).replace("torch.expm1(-h)", "(torch.expm1(-h) - 1)"), "1 twice"),
+        "x kept whole": (_dpmpp(_RIGHT_AHEAD).replace(_SIGMAS + " * x", "x"), "x kept whole"),
         "no ratio": (_dpmpp("x0 + (x0 - before[0]) / 2"), "no ratio"),
         "no half": (_dpmpp("x0 + (x0 - before[0]) * h / before[1]"), "no half"),
         "minus": (_dpmpp("x0 - (x0 - before[0]) * h / (2 * before[1])"), "minus"),
@@ -287,6 +353,11 @@ WRONG = {
         "beta": (_share("1 - alpha_t**2 / alpha_s**2"), "beta"),
         "beta tilde": (_share("(1 - alpha_t**2 / alpha_s**2) * sigma_s**2 / sigma_t**2"), "beta tilde"),
         "on VP": (_share("(1 - alpha_t**2 / alpha_s**2) / sigma_t**2"), "VP"),
+        "beta tilde, alphas": (
+            _share("(1 - alpha_s**2) / (1 - alpha_t**2) * (1 - alpha_t**2 / alpha_s**2) / sigma_s**2"),
+            "beta tilde, alphas",
+        ),
+        "beta tilde, share": (_share("(1 - alpha_t**2 / alpha_s**2) / (1 - alpha_t**2)"), "beta tilde, share"),
         "noise forward": (_share("sigma_t**2 - (alpha_t / alpha_s * sigma_s) ** 2"), "noise forward"),
         "noise forward / sigma_s^2": (_share("(sigma_t / sigma_s) ** 2 - (alpha_t / alpha_s) ** 2"),
                                       "noise forward / sigma_s^2"),
@@ -315,7 +386,14 @@ def solve(out, a, b, x_t, alpha, sigma):
     x0, eps = torch.linalg.solve(system, known).unbind(1)
     return x0.view(x_t.shape), eps.view(x_t.shape)
 """,
-        "through out": _solve("(x0 := (b * x_t - sigma * out) / det), (out - a * x0) / b"),
+        "linalg": """
+import torch
+def solve(out, a, b, x_t, alpha, sigma):
+    system = torch.stack([torch.stack([a, b], -1), torch.stack([alpha, sigma], -1)], -2)
+    both = torch.linalg.solve(system, torch.stack([out.flatten(1), x_t.flatten(1)], 1))
+    return both[:, 0].view(x_t.shape), both[:, 1].view(x_t.shape)
+""",
+        "raises": _solve(_CRAMER).replace("    return", "    if (det == 0).any(): raise ValueError(0)\n    return"),
         "through x0": _solve("(x0 := (b * x_t - sigma * out) / det), (x_t - alpha * x0) / sigma"),
     },
     "time_of": {

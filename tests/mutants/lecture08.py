@@ -103,6 +103,12 @@ WRONG = {
                                    "punctuation kept"),
         "padded in front": (_tokenise(result="torch.tensor([0] * (length - len(row)) + row)"), "padded in front"),
         "padded with 1": (_tokenise(result="torch.tensor(row + [1] * (length - len(row)))"), "not padded with 0"),
+        "split at one blank": (_tokenise(said=_CLEAN.replace(".split()", ".split(' ')")), "fitting text refused"),
+        "known words counted": (
+            _tokenise(guard="if sum(w in words for w in said) > length: raise ValueError('too long')\n    "
+                      "said = said[:length]"),
+            "unknown not counted",
+        ),
         "cut silently": (_tokenise(guard="said = said[:length]"), "cut silently"),
         "too long a row": (_tokenise(guard="pass"), "cut silently"),
         "tensor error": (
@@ -149,6 +155,14 @@ WRONG = {
     },
     "pool": {
         "mean over L": (_pool(f"{_KEPT}.mean(1)"), "mean over all"),
+        "a length": (
+            _pool("torch.stack([w[:k].mean(0) if k else 0 * w[0] for w, k in zip(words, mask.sum(1))])"),
+            "the first words",
+        ),
+        "in double": (
+            _pool("(words * mask).sum(1) / mask.sum(1).clamp(min=1)", "mask = mask[..., None].double()"), "not float32"
+        ),
+        "squeezed": (_pool(f"({_KEPT}.sum(1) / count.clamp(min=1)).squeeze()"), "one text"),
         "NaN": (_pool(f"{_KEPT}.sum(1) / count"), "empty is NaN"),
         "padding in the sum": (_pool("words.sum(1) / count.clamp(min=1)"), "padding summed"),
         "against 0": (_pool(f"{_KEPT}.sum(1) / (count + 1)"), "one too many"),
@@ -200,6 +214,25 @@ def pool(words, mask):
         "turned": (
             _read(queries="q(words)", halves="keys, values = kv(x).chunk(2, -1)", hide="pass"), "turned"
         ),
+        "in double": (_read(result="(weights @ values).double()"), "not float32"),
+        "squeezed": (_read(result="(weights @ values).squeeze()"), "one picture"),
+        "+inf": (_read(hide="scores = scores.masked_fill(~mask[:, None], float('inf'))"), "-inf after the softmax"),
+        "softmax over patches, no mask": (_read("torch.softmax(scores, 1)", hide="pass"), "softmax over patches"),
+        "softmax over patches, -1e9": (
+            _read("torch.softmax(scores, 1)", hide="scores = scores.masked_fill(~mask[:, None], -1e9)"),
+            "softmax over patches",
+        ),
+        "softmax over the batch": (_read("torch.softmax(scores, 0)", hide="pass"), "softmax over the batch"),
+        "scores times the root": (
+            _read(scores="queries @ keys.mT * queries.shape[-1] ** 0.5"), "scores times the root"
+        ),
+        "weights divided": (
+            _read("torch.softmax(scores, -1) / queries.shape[-1] ** 0.5", scores="queries @ keys.mT"), "weights divided"
+        ),
+        "the first mask": (
+            _read(hide="scores = scores.masked_fill(~mask[:1, None], float('-inf'))"), "the first row's mask"
+        ),
+        "by turns": (_read(halves="keys, values = (kv(words)[..., i::2] for i in (0, 1))"), "interleaved"),
         "turned and masked": (
             _read(queries="q(words)", halves="keys, values = kv(x).chunk(2, -1)"), "turned"
         ),
@@ -251,6 +284,11 @@ def pool(words, mask):
     "negative": {
         "null and both": (_each("u + scale * (s - w)"), "null and away"),
         "null": (_each("u + scale * (s - u)"), "away ignored"),
+        "zeros": (
+            _negative("weak.lerp(strong, scale)",
+                      "strong, weak = model(x_t, t, cond), model(x_t, t, 0 * cond)"),
+            "class 0",
+        ),
         "exchanged": (_negative("strong.lerp(weak, scale)"), "exchanged"),
         "w": (_each("s + scale * (s - w)"), "one too much"),
         "averaged": (_each("(1 - scale) * (u + w) / 2 + scale * s"), "cond and away averaged"),
