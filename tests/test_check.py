@@ -41,6 +41,16 @@ def test_every_exercise_stands_in_a_lecture():
         assert (metadata["points"], metadata["minutes"]) == (exercise.points, exercise.minutes), id
 
 
+def test_a_check_says_where_the_lecture_explains_it():
+    part = None
+    for source in SOURCES:
+        for cell in jupytext.read(source).cells:
+            for heading, id in re.findall(r"^## (\d+)\. |^### Exercise (\d\d\.\d+)", cell.source, re.M):
+                part = heading or part
+                if id and source.stem[:2] not in ("00", "10"):  # those have no numbered parts
+                    assert re.match(rf"lecture {id[:2]}, parts? .*\b{part}\b", check.EXERCISES[id].see), id
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("id", check.EXERCISES)
 def test_solutions_pass(id, seed):

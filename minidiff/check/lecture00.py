@@ -10,12 +10,10 @@ from ..samplers import run_sampler
 from ..schedules import Linear
 from .exercise import Exercise, Wrong, close, same
 
-SEE = "the section where it stands in lecture 00"
-
-add_noise = Exercise("00.1", "add_noise", 1, 5, SEE)
-best_guess = Exercise("00.2", "best_guess", 1, 10, SEE)
-modes_found = Exercise("00.3", "modes_found", 2, 12, SEE)
-calls = Exercise("00.4", "calls", 1, 8, SEE)
+add_noise = Exercise("00.1", "add_noise", 1, 5, "lecture 00")
+best_guess = Exercise("00.2", "best_guess", 1, 10, "lecture 00")
+modes_found = Exercise("00.3", "modes_found", 2, 12, "lecture 00")
+calls = Exercise("00.4", "calls", 1, 8, "lecture 00")
 
 
 # --- 00.1 ---

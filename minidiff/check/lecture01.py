@@ -8,14 +8,12 @@ from ..oracles import GaussianMixture
 from ..schedules import VE
 from .exercise import Exercise, Wrong, close, is_tensor, same
 
-SEE = "the section where it stands in lecture 01"
-
-mixture_score = Exercise("01.1", "mixture_score", 2, 15, SEE)
-ism_loss = Exercise("01.2", "ism_loss", 2, 15, SEE)
-ssm_loss = Exercise("01.3", "ssm_loss", 2, 10, SEE)
-dsm_loss = Exercise("01.4", "dsm_loss", 1, 8, SEE)
-langevin_step = Exercise("01.5", "langevin_step", 1, 5, SEE)
-annealed_langevin = Exercise("01.6", "annealed_langevin", 4, 25, SEE)
+mixture_score = Exercise("01.1", "mixture_score", 2, 15, "lecture 01, part 1")
+ism_loss = Exercise("01.2", "ism_loss", 2, 15, "lecture 01, part 2")
+ssm_loss = Exercise("01.3", "ssm_loss", 2, 10, "lecture 01, part 2")
+dsm_loss = Exercise("01.4", "dsm_loss", 1, 8, "lecture 01, part 2")
+langevin_step = Exercise("01.5", "langevin_step", 1, 5, "lecture 01, part 4")
+annealed_langevin = Exercise("01.6", "annealed_langevin", 4, 25, "lecture 01, part 4")
 
 
 # --- 01.1 ---

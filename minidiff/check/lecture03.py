@@ -9,13 +9,11 @@ from torch import Tensor
 from ..schedules import Linear
 from .exercise import Exercise, Wrong, close, is_tensor, same
 
-SEE = "the section where it stands in lecture 03"
-
-blind_eps = Exercise("03.1", "blind_eps", 3, 20, SEE)
-visible = Exercise("03.2", "visible", 1, 5, SEE)
-paired_interval = Exercise("03.3", "paired_interval", 2, 14, SEE)
-misread = Exercise("03.4", "misread", 2, 15, SEE)
-level_features = Exercise("03.5", "level_features", 1, 8, SEE)
+blind_eps = Exercise("03.1", "blind_eps", 3, 20, "lecture 03, part 1")
+visible = Exercise("03.2", "visible", 1, 5, "lecture 03, part 1")
+paired_interval = Exercise("03.3", "paired_interval", 2, 14, "lecture 03, part 2")
+misread = Exercise("03.4", "misread", 2, 15, "lecture 03, part 3")
+level_features = Exercise("03.5", "level_features", 1, 8, "lecture 03, part 4")
 
 
 def slips(values: dict, messages: dict) -> dict:

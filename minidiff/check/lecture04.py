@@ -9,13 +9,11 @@ from torch import Tensor, nn
 from ..data.images import photographs
 from .exercise import Exercise, Wrong, close, is_tensor, same
 
-SEE = "the section where it stands in lecture 04"
-
-adain = Exercise("04.1", "adain", 1, 8, SEE)
-ada_ln_zero = Exercise("04.2", "AdaLNZero", 4, 25, SEE)
-modulate = Exercise("04.3", "modulate", 1, 8, SEE)
-forgets = Exercise("04.4", "forgets", 1, 6, SEE)
-estimate_sigma = Exercise("04.5", "estimate_sigma", 3, 23, SEE)
+adain = Exercise("04.1", "adain", 1, 8, "lecture 04, part 1")
+ada_ln_zero = Exercise("04.2", "AdaLNZero", 4, 25, "lecture 04, part 4")
+modulate = Exercise("04.3", "modulate", 1, 8, "lecture 04, part 4")
+forgets = Exercise("04.4", "forgets", 1, 6, "lecture 04, part 4")
+estimate_sigma = Exercise("04.5", "estimate_sigma", 3, 23, "lecture 04, part 3")
 
 
 # --- 04.1 ---

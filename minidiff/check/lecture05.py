@@ -11,14 +11,12 @@ from torch.utils.flop_counter import bmm_flop, conv_flop_count, mm_flop
 
 from .exercise import Exercise, Wrong, is_tensor, same
 
-SEE = "the section where it stands in lecture 05"
-
-layers_to_see = Exercise("05.1", "layers_to_see", 1, 6, SEE)
-patchify = Exercise("05.2", "patchify", 2, 18, SEE, names=("patchify", "unpatchify"))
-attention = Exercise("05.3", "attention", 2, 12, SEE)
-unet = Exercise("05.4", "unet", 2, 18, SEE)
-flops = Exercise("05.5", "flops", 1, 10, SEE)
-sign_mmse = Exercise("05.6", "sign_mmse", 3, 16, SEE)
+layers_to_see = Exercise("05.1", "layers_to_see", 1, 6, "lecture 05, part 1")
+patchify = Exercise("05.2", "patchify", 2, 18, "lecture 05, part 3", names=("patchify", "unpatchify"))
+attention = Exercise("05.3", "attention", 2, 12, "lecture 05, part 3")
+unet = Exercise("05.4", "unet", 2, 18, "lecture 05, part 3")
+flops = Exercise("05.5", "flops", 1, 10, "lecture 05, part 2")
+sign_mmse = Exercise("05.6", "sign_mmse", 3, 16, "lecture 05, part 5")
 
 
 # --- 05.1 ---

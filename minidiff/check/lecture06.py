@@ -10,14 +10,12 @@ from ..oracles import GaussianMixture, MixtureDenoiser
 from ..schedules import EDM
 from .exercise import Exercise, Wrong, close, is_tensor, same
 
-SEE = "the section where it stands in lecture 06"
-
-latent_scale = Exercise("06.1", "latent_scale", 1, 4, SEE)
-kl = Exercise("06.2", "kl", 1, 8, SEE)
-quantise = Exercise("06.3", "quantise", 2, 18, SEE)
-causal_nll = Exercise("06.4", "causal_nll", 3, 20, SEE)
-sample_latents = Exercise("06.5", "sample_latents", 2, 20, SEE)
-cheaper = Exercise("06.6", "cheaper", 1, 5, SEE)
+latent_scale = Exercise("06.1", "latent_scale", 1, 4, "lecture 06, part 2")
+kl = Exercise("06.2", "kl", 1, 8, "lecture 06, part 2")
+quantise = Exercise("06.3", "quantise", 2, 18, "lecture 06, part 5")
+causal_nll = Exercise("06.4", "causal_nll", 3, 20, "lecture 06, part 5")
+sample_latents = Exercise("06.5", "sample_latents", 2, 20, "lecture 06, part 3")
+cheaper = Exercise("06.6", "cheaper", 1, 5, "lecture 06, part 8")
 
 
 def _one_a_sample(found, n: int, what: str) -> None:

@@ -12,15 +12,13 @@ from ..oracles import GaussianMixture, MixtureDenoiser
 from ..schedules import Cosine
 from .exercise import Exercise, Wrong, close, is_tensor, kind, same
 
-SEE = "the section where it stands in lecture 07"
-
-cfg = Exercise("07.1", "cfg", 2, 10, SEE)
-drop = Exercise("07.2", "drop", 2, 8, SEE)
-guided_variances = Exercise("07.3", "guided_variances", 2, 20, SEE)
-with_interval = Exercise("07.4", "with_interval", 1, 10, SEE)
-classifier_guided = Exercise("07.5", "classifier_guided", 3, 18, SEE)
-precision_recall = Exercise("07.6", "precision_recall", 2, 14, SEE)
-best_scales = Exercise("07.7", "best_scales", 2, 20, SEE)
+cfg = Exercise("07.1", "cfg", 2, 10, "lecture 07, part 1")
+drop = Exercise("07.2", "drop", 2, 8, "lecture 07, part 2")
+guided_variances = Exercise("07.3", "guided_variances", 2, 20, "lecture 07, part 3")
+with_interval = Exercise("07.4", "with_interval", 1, 10, "lecture 07, part 3")
+classifier_guided = Exercise("07.5", "classifier_guided", 3, 18, "lecture 07, part 5")
+precision_recall = Exercise("07.6", "precision_recall", 2, 14, "lecture 07, part 6")
+best_scales = Exercise("07.7", "best_scales", 2, 20, "lecture 07, part 8")
 
 
 # --- exact models and scores ---

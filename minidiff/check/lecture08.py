@@ -9,13 +9,11 @@ from ..oracles import GaussianMixture, MixtureDenoiser
 from ..schedules import VP
 from .exercise import Exercise, Wrong, close, is_tensor, kind, refuses, same, stays_float32
 
-SEE = "the section where it stands in lecture 08"
-
-tokenise = Exercise("08.1", "tokenise", 2, 10, SEE)
-pool = Exercise("08.2", "pool", 1, 10, SEE)
-read_words = Exercise("08.3", "read_words", 2, 15, SEE)
-negative = Exercise("08.4", "negative", 2, 10, SEE)
-hold_out = Exercise("08.5", "hold_out", 2, 20, SEE)
+tokenise = Exercise("08.1", "tokenise", 2, 10, "lecture 08, part 2")
+pool = Exercise("08.2", "pool", 1, 10, "lecture 08, part 3")
+read_words = Exercise("08.3", "read_words", 2, 15, "lecture 08, part 4")
+negative = Exercise("08.4", "negative", 2, 10, "lecture 08, part 5")
+hold_out = Exercise("08.5", "hold_out", 2, 20, "lecture 08, part 6")
 
 
 # --- 08.1 ---

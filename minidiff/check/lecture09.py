@@ -9,12 +9,10 @@ from torch import Tensor, nn
 from ..schedules import VP, Cosine
 from .exercise import Exercise, Wrong, close, is_tensor, same
 
-SEE = "the section where it stands in lecture 09"
-
-update_ema = Exercise("09.1", "update_ema", 2, 12, SEE)
-frechet = Exercise("09.2", "frechet", 2, 15, SEE)
-copied = Exercise("09.3", "copied", 1, 13, SEE)
-diffusion_loss = Exercise("09.4", "diffusion_loss", 2, 15, SEE)
+update_ema = Exercise("09.1", "update_ema", 2, 12, "lecture 09, part 2")
+frechet = Exercise("09.2", "frechet", 2, 15, "lecture 09, part 3")
+copied = Exercise("09.3", "copied", 1, 13, "lecture 09, part 7")
+diffusion_loss = Exercise("09.4", "diffusion_loss", 2, 15, "lecture 09, part 2")
 
 
 # --- 09.1 ---
