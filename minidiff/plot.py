@@ -115,8 +115,7 @@ def score_field(fn, ax=None, title: str | None = None, limit: float = 1.2, n: in
     """Arrows of fn(x) (N, 2) -> (N, 2) on a lattice, all of one length: the directions of a score."""
     ax = _axes(ax)
     x = lattice(limit, n)
-    with torch.no_grad():
-        arrows = fn(x)
+    arrows = fn(x).detach()  # fn may be a derivative: gradients stay on
     arrows = arrows / arrows.norm(dim=1, keepdim=True).clamp(min=1e-12)
     ax.quiver(*x.T.numpy(), *arrows.T.numpy(force=True), color=colour, angles="xy", scale=1.3 * n, width=0.004)
     return _frame(ax, limit, title)

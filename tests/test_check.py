@@ -138,7 +138,10 @@ def test_an_endless_answer_is_ended_in_a_notebook(monkeypatch, capsys):
 
     def ddim(model, x, times, cond=None):
         while True:
-            pass
+            try:
+                model(x, 0.5)
+            except Exception:
+                continue
 
     monkeypatch.setattr(check, "LIMIT", 0.2)
     found = check.ddim(ddim)

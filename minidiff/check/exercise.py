@@ -21,6 +21,10 @@ class Wrong(Exception):
         self.key, self.message = key, message
 
 
+class Endless(BaseException):
+    """An answer took too long. Not an Exception, which it might catch."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a check found. `answer` is the answer if it is right, else None, so that `verdict.answer or other` goes on
@@ -99,7 +103,9 @@ class Exercise:
                     part(untouched(answer), Numbers(seed))
             except Wrong as wrong:
                 return self._verdict(passed, title, wrong.key, wrong.message)
-            except Exception as error:
+            except Endless as error:
+                return self._verdict(passed, title, "endless", str(error))
+            except (Exception, SystemExit) as error:
                 if is_stub(error):
                     return self.not_written()
                 return self._verdict(passed, title, "raised", told(error, answer))
@@ -130,16 +136,16 @@ class Exercise:
 
 @contextmanager
 def limited(seconds: float):
-    """Raise Wrong inside an answer that has not ended after so long. Windows and other threads cannot: they wait."""
+    """Raise Endless inside an answer that has not ended after so long. Windows and other threads cannot: they wait."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def end(*_):
-        raise Wrong("endless", f"Your answer had not ended after {seconds:g} s: is there a loop that cannot end?")
+        raise Endless(f"Your answer had not ended after {seconds:g} s: is there a loop that cannot end?")
 
     before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again each second, if an answer catches it
     try:
         yield
     finally:
@@ -256,7 +262,7 @@ def same(found, wanted: Tensor, slips: dict | None = None, what: str = "the resu
     """
     if isinstance(wanted, Tensor):
         is_tensor(found, wanted.shape, what)
-    elif not isinstance(found, int | float | Tensor) or isinstance(found, bool) or torch.as_tensor(found).numel() != 1:
+    elif not hasattr(found, "__float__") or isinstance(found, bool) or torch.as_tensor(found).numel() != 1:
         raise Wrong("no number", f"{what} must be a number; you return {kind(found)}.")
     found, wanted = (torch.as_tensor(v, dtype=torch.float64).detach() for v in (found, wanted))
     found = found.reshape(wanted.shape)

@@ -33,6 +33,13 @@ def _(answer, given):
     found, rows, (x0, eps, alpha, sigma) = _noisy(answer, given, 4, 3, 4, 4)
     a, s = alpha[:, None, None, None], sigma[:, None, None, None]
     slips = {
+        "lined up with rows": (
+            alpha[:, None] * x0 + sigma[:, None] * eps,
+            "Picture 2 was scaled like row 2: alpha (B, 1) lined up with the last axes. Give it shape (B, 1, 1, 1).",
+        ),
+        "both roots": (a.sqrt() * x0 + (1 - a).sqrt() * eps, "alpha here is the scale of x0 itself, the root of the "
+                       "papers' alpha bar: take no roots, and the sigma that is given."),
+        "alpha squared": (a**2 * x0 + s * eps, "x0 is scaled by alpha^2: alpha is its scale already."),
         "lined up with columns": (
             alpha * x0 + sigma * eps,
             "Picture 2 was scaled like column 2: alpha (B,) lined up with the last axis. Give it shape (B, 1, 1, 1).",
@@ -50,6 +57,8 @@ def _(answer, given):
     }  # fmt: skip
     if isinstance(found, Tensor) and not close(found, slips["no noise"][0]):
         again, other = answer(x0, eps, alpha, sigma), answer(x0, -eps, alpha, sigma)
+        if close(found, x0):
+            raise Wrong("x0 itself", "That is x0 itself: scale it by alpha and add sigma eps.")
         if not close(found, again) or close(found, other):
             raise Wrong("own noise", "Its noise is not the eps that is given: use that, draw none.")
     same(found, rows, slips, "x_t")
@@ -72,7 +81,7 @@ def _(answer, given):
 
 # --- 00.2 ---
 
-_LEVELS = ((0.8, 0.45, 2.0), (0.4, 1.3, 0.5), (1.1, 0.3, 1.6))  # alpha, sigma, s; nowhere alpha^2 + sigma^2 = 1
+_LEVELS = ((0.7, 0.45, 2.0), (0.4, 1.3, 0.5), (1.1, 0.3, 1.6))  # alpha, sigma, s; nowhere alpha^2 + sigma^2 = 1
 
 
 @best_guess.part("the mean of x0 given x_t, at three levels of noise")
@@ -100,6 +109,13 @@ def _(answer, given):
                                 "and is x_t over alpha in size."),
             "share of the signal": (alpha**2 * s**2 / var * x, "That is the best guess of alpha x0: divide by alpha."),
             "deviation": (alpha * s**2 / var**0.5 * x, "You divide by the deviation of x_t, not by its variance."),
+            "alpha^2 + sigma^2 = 1": (alpha * s**2 / (alpha**2 * s**2 + 1 - alpha**2) * x, "You use alpha^2 + sigma^2 "
+                                      "= 1: here it does not hold."),
+            "s = 1": (alpha / (alpha**2 + sigma**2) * x, f"s is left out: x0 has the deviation s, here {s:g}."),
+            "s for s^2 above": (alpha * s / var * x, "s stands where s^2 should, above the line."),
+            "square of a sum": (alpha * s**2 / (alpha * s + sigma) ** 2 * x, "The variance of x_t is alpha^2 s^2 + "
+                                "sigma^2, not the square of a sum of deviations."),
+            "sign": (-alpha * s**2 / var * x, "The sign is turned."),
             "the mean": (0 * x, "You return the mean of x0, without looking at x_t."),
         }  # fmt: skip
         level = (torch.tensor(v, dtype=torch.float64) for v in (alpha, sigma))
@@ -209,7 +225,7 @@ def _(answer, given):
 # --- 00.4 ---
 
 _SAMPLERS = ("ddim", "euler", "heun", "dpmpp_2m")
-_CASES = [(name, n, scale) for name in _SAMPLERS for n in (1, 7, 20) for scale in (1, 1.5, 4)]
+_CASES = [(name, n, scale) for name in _SAMPLERS for n in (1, 7, 20) for scale in (1, 1.5, 4, 0.5)]
 
 
 class Counting:
@@ -244,8 +260,9 @@ def _table(steps=_heun, scales=lambda scale: 1 if scale == 1 else 2) -> list[int
 @calls.part("four samplers, one step to twenty, guidance off and on")
 def _(answer, given):
     found = [answer(*case) for case in _CASES]
-    if any(isinstance(n, bool) or not isinstance(n, int) for n in found):
+    if any(isinstance(n, bool) or not hasattr(n, "__index__") for n in found):
         raise Wrong("no number", f"A whole number must come back; you return {found[0]!r}.")
+    found = [int(n) for n in found]
     wanted = [_counted(*case) for case in _CASES]
     slips = {
         "heun's last step": (_table(lambda name, n: 2 * n if name == "heun" else n), "heun, 20 steps: 39, not 40. Its "
@@ -257,6 +274,8 @@ def _(answer, given):
                             "off and costs one call, not two."),
         "guidance not counted": (_table(scales=lambda scale: 1), "Guidance "
                                  "asks the network twice: with the condition and without."),
+        "above 1 alone": (_table(scales=lambda scale: 2 if scale > 1 else 1), "Scale .5 is on: only scale 1 is off, "
+                          "where the two calls are one."),
         "scale as a factor": (_table(scales=lambda scale: scale), "Guidance of any scale costs two calls: "
                               "the scale is only a factor in the sum."),
         "a step more": (_table(lambda name, n: _heun(name, n + 1)), "One step too many: a grid of n "

@@ -6,7 +6,7 @@ from torch import Tensor
 from ..denoise import Prediction
 from ..oracles import GaussianMixture
 from ..schedules import VE
-from .exercise import Exercise, Wrong, close, is_tensor, same
+from .exercise import Exercise, Wrong, close, is_tensor, same, stays_float32
 
 mixture_score = Exercise("01.1", "mixture_score", 2, 15, "lecture 01, part 1")
 ism_loss = Exercise("01.2", "ism_loss", 2, 15, "lecture 01, part 2")
@@ -243,10 +243,10 @@ def _(answer, given):
         c, eps, asked = given.normal(3), given.normal(4, 3), []
 
         def fn(x, c=c, sigma=sigma, asked=asked):
-            asked.append(x.detach())
+            asked.append(x.detach().clone())  # an answer may go on writing into it
             return -(x - c) / sigma**2
 
-        x0 = c.expand(4, 3)
+        x0 = c.expand(4, 3).clone()
         found = answer(fn, x0, eps, sigma)
         size = eps.square().sum(1)
         if len(asked) == 1 and asked[0].shape == x0.shape:
@@ -371,8 +371,8 @@ class Watched:
         self.eps, self.schedule, self.asked = eps, VE(), []
 
     def __call__(self, x_t, t, cond=None):
-        self.asked.append((float(torch.as_tensor(t).reshape(-1)[0]), x_t))
-        sigma = self.schedule(torch.as_tensor(t, dtype=torch.float64).reshape(-1)[0])[1]
+        self.asked.append((float(torch.as_tensor(t).reshape(-1)[0]), x_t.detach().clone()))  # it may be written into
+        sigma = self.schedule(torch.as_tensor(t, dtype=x_t.dtype).reshape(-1)[0])[1]
         return Prediction.from_eps(self.eps(x_t, sigma), x_t, torch.ones_like(sigma), sigma)
 
 
@@ -390,6 +390,9 @@ def _walk(answer, given, eps, n: int = 500, levels: int = 4, steps: int = 3, ste
     found = answer(model, given.normal(n, 2), times, steps, step_size, torch.Generator().manual_seed(seed))
     is_tensor(found, (n, 2), "x")
     places = [x for _, x in model.asked]
+    if len(places) < 2:
+        calls = f"{levels} levels of {steps} moves take {levels * steps} calls of the model"
+        raise Wrong("calls", f"{calls}; you made {len(places)}.")
     return model, torch.stack([b - a for a, b in zip(places, places[1:], strict=False)]), times, noise
 
 
@@ -456,11 +459,21 @@ def _(answer, given):
         answer(Watched(lambda x, sigma: x), start.clone(), times, 2, 0.2, torch.Generator().manual_seed(seed))
         for seed in (1, 1, 2)
     )
+    model, generator = Watched(lambda x, sigma: x), torch.Generator().manual_seed(1)
+    before = generator.get_state()
+    answer(model, start, times, 2, 0.2, generator)
+    if not close(model.asked[0][1], start):
+        raise Wrong("own start", "The walk does not begin at the x that is given.")
     if not close(one, two):
         raise Wrong("generator not used", "Equal generators give different samples: draw z with generator=generator.")
     if close(one, other):
         raise Wrong("same noise", "Two generators give the same samples: is there noise, and from the generator?")
+    if torch.equal(before, generator.get_state()):
+        raise Wrong("generator not moved on", "The generator that is given has not moved on: the next call would draw "
+                    "the same noise. Draw from it, not from a copy or its seed.")  # fmt: skip
     _, moves, _, noise = _walk(answer, given, lambda x, sigma: 0 * x, n=2000)
+    if len(moves) > 1 and (close(moves[0], moves[1], 1e-6) or close(moves[0] / noise[0], moves[3] / noise[1], 1e-6)):
+        raise Wrong("one z for all", "Two moves have the same noise: draw z anew in each.")
     a = 0.2 * noise.repeat_interleave(3)[: min(11, len(moves))] ** 2
     ratio = (moves[:11].square().mean((1, 2)) / a).log()
     error = 4 * (2 / 4000) ** 0.5
@@ -490,11 +503,20 @@ def _(answer, given):
         mean = 0.6 * torch.tanh(0.6 * x.sum(1, keepdim=True) / var + torch.log(torch.tensor(2.0)))
         return sigma * (x - mean) / var
 
-    found = answer(Watched(eps), noise[0] * given.normal(n, 2), times, 30, 0.3, torch.Generator().manual_seed(0))
+    seed = int(given.whole(0, 10**6, 1)[0])
+    found = answer(Watched(eps), noise[0] * given.normal(n, 2), times, 100, 0.3, torch.Generator().manual_seed(seed))
     is_tensor(found, (n, 2), "x")
     upper = found.sum(1) > 0
     share, wide = upper.double().mean().item(), found[upper].std(0).mean().item()
-    if not abs(share - 0.8) < 0.045:
-        raise Wrong("share", f"{share:.2f} of the points end in the upper mode; .80 is right.")
+    if not abs(share - 0.785) < 0.055:  # .784, deviation .011 over 12 generators: the levels are few
+        raise Wrong("share", f"{share:.2f} of the points end in the upper mode; .73 to .84 is right: .8 at best.")
     if not abs(wide - 0.1) < 0.015:
         raise Wrong("width", f"The upper mode comes out {wide:.3f} wide; .1 is right.")
+
+
+@annealed_langevin.part("float32, as in training")
+def _(answer, given):
+    times, _ = _levels(2)
+    model = Watched(lambda x, sigma: x)
+    found = answer(model, given.normal(3, 2).float(), times.float(), 2, 0.2, torch.Generator().manual_seed(0))
+    stays_float32(found, "x")

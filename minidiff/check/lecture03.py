@@ -7,7 +7,7 @@ from scipy import stats
 from torch import Tensor
 
 from ..schedules import Linear
-from .exercise import Exercise, Wrong, close, is_tensor, same
+from .exercise import Exercise, Wrong, close, is_tensor, kind, same
 
 blind_eps = Exercise("03.1", "blind_eps", 3, 20, "lecture 03, part 1")
 visible = Exercise("03.2", "visible", 1, 5, "lecture 03, part 1")
@@ -120,6 +120,18 @@ def _(answer, given):
     _is_best(found, x, sigmas, s, 1e-4)
 
 
+@blind_eps.part("2,048 dimensions, points of each of four levels")
+def _(answer, given):
+    s, sigmas = 0.5, torch.tensor([0.2, 0.5, 0.9, 1.6], dtype=torch.float64)
+    x = given.normal(4, 2048) * (s**2 + sigmas**2).sqrt()[:, None]
+    found = answer(x, sigmas, s)
+    if isinstance(found, Tensor) and found.shape == x.shape and not found.isfinite().all():
+        rows = int((~found.isfinite()).any(1).sum())
+        raise Wrong("underflow", f"{rows} of 4 points became NaN: subtract from the logarithms each point's own "
+                    "largest, or take torch.softmax or torch.logsumexp over the levels.")  # fmt: skip
+    _is_best(found, x, sigmas, s, 1e-4)
+
+
 @blind_eps.part("20,000 simulated points: what it misses of eps has nothing to do with x")
 def _(answer, given):
     sigmas, n = torch.tensor([0.3, 0.8, 1.5], dtype=torch.float64), 20_000
@@ -183,10 +195,10 @@ _INTERVAL = {
 
 
 def _three(found) -> Tensor:
-    if not isinstance(found, tuple | list) or len(found) != 3:
-        raise Wrong("not three", "Three numbers must come back: return mean, low, high.")
+    if not hasattr(found, "__len__") or isinstance(found, dict | str) or len(found) != 3:
+        raise Wrong("not three", f"Three numbers must come back, mean, low, high; you return {kind(found)}.")
     for v in found:
-        if isinstance(v, bool) or not isinstance(v, int | float | Tensor) or torch.as_tensor(v).numel() != 1:
+        if isinstance(v, bool) or not hasattr(v, "__float__") or torch.as_tensor(v).numel() != 1:
             raise Wrong("no number", "Each of mean, low and high must be one number, not an array.")
     return torch.stack([torch.as_tensor(v, dtype=torch.float64).detach().reshape(()) for v in found])
 
@@ -228,6 +240,10 @@ def _(answer, given):
     a, b = _runs(given, 5)
     bad = torch.tensor([0.0, 40.0, 0.0, 0.0, -20.0], dtype=torch.float64)
     first, second = (_three(answer(a + v, b + v)) for v in (0 * bad, bad))
+    if first.isnan().any():
+        raise Wrong("NaN", "NaN comes back: stats.t.ppf takes the probability first, then the degrees of freedom.")
+    if close(_three(answer(b, a))[0], first[0], 1e-3):
+        raise Wrong("never below 0", "With a and b exchanged the mean must change its sign: yours does not.")
     if not close(second, first, 1e-3):
         was, now = (f"{v[1]:.2f} to {v[2]:.2f}" for v in (first, second))
         raise Wrong("unpaired", f"Seeds 1 and 4 bad for both methods: your interval was {was} and is {now}. Subtract "

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.images import photographs
-from .exercise import Exercise, Wrong, close, is_tensor, same
+from .exercise import CHANGED, Exercise, Wrong, close, is_tensor, same
 
 adain = Exercise("04.1", "adain", 1, 8, "lecture 04, part 1")
 ada_ln_zero = Exercise("04.2", "AdaLNZero", 4, 25, "lecture 04, part 4")
@@ -75,7 +75,7 @@ def _(answer, given):
 @adain.part("a channel that is constant stays finite")
 def _(answer, given):
     x, y = _spread_features(given, 2, 3, 6, 6), _spread_features(given, 2, 3, 5, 4)
-    x[:, 1] = 2.0
+    x[0, 1], x[1, 1] = 2.0, 0.3  # the mean of 36 times .3 is not .3 to the last bit
     found = answer(x, y)
     if isinstance(found, Tensor) and not found.isfinite().all():
         raise Wrong("0 / 0", "A constant channel has deviation 0, and 0 / 0 is NaN: add eps below the line.")
@@ -100,6 +100,7 @@ class Counted(nn.Module):
 def _block(answer, width: int, emb_dim: int):
     """The student's block in float64, its branch, and the pieces of its modulation: (weight, bias) of `width` rows."""
     branch = Counted(width)
+    weight = branch.mix.weight.detach().clone()
     block = answer(width, emb_dim, branch)
     if not isinstance(block, nn.Module):
         raise Wrong("no module", "AdaLNZero(width, emb_dim, branch) must be an nn.Module.")
@@ -107,6 +108,9 @@ def _block(answer, width: int, emb_dim: int):
     if not any(p is branch.mix.weight for p in block.parameters()):
         raise Wrong("branch not registered", "The branch's weights are not among the block's, so it would not be "
                     "trained: self.branch = branch.")  # fmt: skip
+    if not torch.equal(branch.mix.weight.float(), weight):
+        raise Wrong("branch changed", "The branch's own weights have changed: zero the linear layer of shift, scale "
+                    "and gate alone. Where gate and branch are both 0 neither learns.")  # fmt: skip
     linears = [m for m in block.modules() if isinstance(m, nn.Linear) and m is not branch.mix]
     pieces = [(m.weight[i : i + width], m.bias[i : i + width]) for m in linears if m.bias is not None
               for i in range(0, m.out_features, width)]  # fmt: skip
@@ -187,11 +191,23 @@ def _(answer, given):
     with torch.no_grad():
         for (weight, bias), value in zip(pieces, values, strict=True):
             weight.zero_(), bias.copy_(value)
+    if len(list(block.parameters())) > len(list(branch.parameters())) + 2 * len({id(w._base) for w, _ in pieces}):
+        raise Wrong("affine norm", "The block has weights besides the linear layer and the branch: is it the norm's "
+                    "own affine? elementwise_affine=False leaves it to shift and scale.")  # fmt: skip
     branch.calls = 0
+    given_x, given_emb = x.clone(), emb.clone()
     found = block(x, emb)
+    for name, now, before in (("x", x, given_x), ("emb", emb, given_emb)):
+        if not torch.equal(now, before):
+            raise Wrong(CHANGED[0], f"{name} has changed, and belongs to the caller: nothing in place, as x += y or "
+                        "inplace=True.")  # fmt: skip
     if branch.calls != 1:
         raise Wrong("calls", f"The branch is called {branch.calls} times: once is right.")
     is_tensor(found, x.shape)
+    gradient = torch.autograd.grad(found.square().sum(), branch.mix.weight, allow_unused=True)[0]
+    if gradient is None or not gradient.any():
+        raise Wrong("branch not trained", "No gradient reaches the branch's weights, with a gate that is not 0: is "
+                    "something detached?")  # fmt: skip
     for order in permutations(values):
         if close(found, _modulated(x, *order, branch), 1e-4):
             return
@@ -275,6 +291,7 @@ def _(answer, given):
     found = answer() if callable(answer) else answer
     if not isinstance(found, dict) or set(found) != set(NORMS):
         raise Wrong("no table", f"Return a dict with True or False for each of: {', '.join(NORMS)}.")
+    found = {k: v.item() if getattr(v, "ndim", None) == 0 else v for k, v in found.items()}  # tensor(True) too
     if not all(isinstance(v, bool) for v in found.values()):
         raise Wrong("neither", "Each value is True (it forgets how loud x is) or False (it does not).")
     x = 5 * given.normal(6, 8, 5, 5)
@@ -313,7 +330,7 @@ _FACTORS = {
 @estimate_sigma.part("noise alone: twice as loud, twice the estimate, each picture for itself")
 def _(answer, given):
     for channels in (3, 1):
-        loud = given.uniform(0.5, 2, 24)
+        loud = given.uniform(0.12, 0.48, 24)  # doubled, still within the promised .1 to 1
         z = loud[:, None, None, None] * given.normal(24, channels, 32, 32)
         one, two = answer(z), answer(2 * z)
         is_tensor(one, (24,), "the estimates"), is_tensor(two, (24,), "the estimates")
@@ -322,7 +339,10 @@ def _(answer, given):
             raise Wrong("variance", "Twice as loud, and you say four times: that is sigma^2. Take the root.")
         if not 1.8 < grown < 2.2:
             raise Wrong("not in proportion", f"Twice as loud, and you say {grown:.2f} times: look at the picture.")
-        alone = torch.cat([answer(z[i : i + 1]) for i in range(3)])
+        alone = [answer(z[i : i + 1]) for i in range(3)]
+        for v in alone:
+            is_tensor(v, (1,), "the estimate of one picture")
+        alone = torch.cat(alone)
         if not close(alone, one[:3], 0.05):
             raise Wrong("other pictures", "A picture's estimate depends on the others of its batch.")
         if channels == 3:

@@ -35,11 +35,13 @@ def _seen(side: int, kernel: int, layers: int) -> bool:
 @layers_to_see.part("by the gradient: enough layers see every pixel, one less does not")
 def _(answer, given):
     side = 2 * int(given.whole(5, 17, 1)) + 1
-    for n, kernel in ((32, 3), (12, 3), (32, 5), (9, 3), (12, 5), (side, 3), (side + 1, 7)):
+    for n, kernel in ((32, 3), (12, 3), (32, 5), (9, 3), (12, 5), (side, 3), (side + 1, 7), (30, 5), (14, 7)):
         layers = answer(n, kernel)
         wanted = next(k for k in range(1, n) if _seen(n, kernel, k))
         half = (n - 1) / (kernel - 1)
         slips = {
+            "rounded to the nearest": (math.floor(half + 0.5), f"{wanted - 1} layers see "
+                                       f"{(wanted - 1) * (kernel - 1) + 1} pixels of {n}: round up."),
             "rounded down": (math.floor(half), f"{wanted - 1} layers see {(wanted - 1) * (kernel - 1) + 1} pixels of "
                              f"{n}: round up."),
             "not rounded": (half, "There is no part of a layer: round up."),
@@ -319,6 +321,30 @@ def _(answer, given):
             raise Wrong("wrong result", f"What comes out is {seen.name_of(y)}; h of ups[{levels - 1}] is right.")
 
 
+@unet.part("a net of one level: the middle alone")
+def _(answer, given):
+    x = given.normal(2, 3, 4, 4)
+    try:
+        found = answer(x, [], lambda h: 3 * h, [])
+    except IndexError as error:
+        raise Wrong("no levels", f"With no downs and no ups, a plain CNN, the middle alone is called; yours ended in "
+                    f"IndexError: {error}.") from None  # fmt: skip
+    same(found, 3 * x, {}, "what comes out of the middle alone")
+
+
+@unet.part("every part can learn")
+def _(answer, given):
+    x, (a, b, c, d, e) = given.normal(2, 3).requires_grad_(), given.uniform(0.5, 1.5, 5, 3).requires_grad_()
+    downs = [lambda h, w=w: (h * w, 2 * h * w) for w in (a, b)]
+    ups = [lambda h, skip, w=w: (h + skip) * w for w in (d, e)]
+    found = answer(x, downs, lambda h: h * c, ups)
+    if not isinstance(found, Tensor) or not found.requires_grad:
+        raise Wrong("no gradient", "No gradient reaches x: leave out detach and no_grad.")
+    wanted = (x * a * b * (c + 2) * d + 2 * x * a) * e
+    if not close(torch.autograd.grad(found.sum(), x)[0], torch.autograd.grad(wanted.sum(), x)[0]):
+        raise Wrong("no gradient", "A part of the gradient by x is missing: is something detached on the way?")
+
+
 # --- 05.5 ---
 
 
@@ -413,7 +439,7 @@ def _(answer, given):
 
 
 def _near(found, right: float, slips: dict, at: str) -> None:
-    if not isinstance(found, int | float | Tensor) or isinstance(found, bool) or torch.as_tensor(found).numel() != 1:
+    if not hasattr(found, "__float__") or isinstance(found, bool) or torch.as_tensor(found).numel() != 1:
         raise Wrong("no number", "sign_mmse(m) must be a number.")
     found = float(found)
     if abs(found - right) <= 1e-3:

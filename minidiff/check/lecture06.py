@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..oracles import GaussianMixture, MixtureDenoiser
-from ..schedules import EDM
+from ..schedules import EDM, VP
 from .exercise import Exercise, Wrong, close, is_tensor, same
 
 latent_scale = Exercise("06.1", "latent_scale", 1, 4, "lecture 06, part 2")
@@ -134,6 +134,18 @@ def _(answer, given):
 @kl.part("vectors, variances of any size")
 def _(answer, given):
     _divergence(answer, given.normal(4, 4), 2 * given.normal(4, 4))
+
+
+@kl.part("its gradients, as it is part of a loss")
+def _(answer, given):
+    mean, log_var = given.normal(4, 3).requires_grad_(), given.normal(4, 3).requires_grad_()
+    found = answer(mean, log_var)
+    if not isinstance(found, Tensor) or not found.requires_grad:
+        raise Wrong("no gradient", "No gradient comes back: leave out detach and no_grad.")
+    by_mean, by_log_var = torch.autograd.grad(found.sum(), (mean, log_var), allow_unused=True)
+    for name, found, wanted in (("mean", by_mean, mean), ("log_var", by_log_var, (log_var.exp() - 1) / 2)):
+        if found is None or not close(found, wanted.detach(), 1e-6):
+            raise Wrong("wrong gradient", f"The gradient by {name} is not that of the divergence: is a part detached?")
 
 
 @kl.part("0 where q is N(0, I), more elsewhere")
@@ -367,6 +379,19 @@ def _(answer, given):
     same(_nll(answer, net, tokens), _cost(net.of(_before(tokens)), tokens), {}, "the negative log-likelihood")
 
 
+@causal_nll.part("3 sequences of 7 tokens, a start that is a token too, and gradients")
+def _(answer, given):
+    net = Chain(2 * given.normal(K, K).log_softmax(1), given.normal(K))
+    tokens, net.logits = given.whole(0, K, 3, 7), net.logits.requires_grad_()
+    found = answer(net, tokens, 2)
+    inputs = torch.cat([torch.full((3, 1), 2), tokens[:, :-1]], 1)
+    log_p = net.logits.log_softmax(1)
+    wanted = -torch.stack([log_p[i, t].sum() for i, t in zip(inputs, tokens, strict=True)])
+    same(found, wanted.detach(), {}, "the negative log-likelihood of 7 tokens, start 2")
+    if not found.requires_grad:
+        raise Wrong("no gradient", "No gradient reaches the net: it is a training loss. Leave out detach and no_grad.")
+
+
 @causal_nll.part("a net that repeats its input is never right about a sequence that always changes")
 def _(answer, given):
     echo = Chain(40 * torch.eye(K + 1, K, dtype=torch.float64), torch.zeros(K + 1, dtype=torch.float64))
@@ -382,12 +407,12 @@ SHAPE = (2, 1, 2)
 
 
 class Known:
-    """The exact model of Gaussian latents of SHAPE, on EDM's path. Keeps the times of its calls and the first x."""
+    """The exact model of Gaussian latents of SHAPE, on a path. Keeps the times of its calls and the first x."""
 
-    def __init__(self, given):
+    def __init__(self, given, schedule=None):
         a = given.normal(4, 4) / 4
         self.mean, self.cov = 0.6 * given.normal(4), a @ a.T + 0.1 * torch.eye(4, dtype=torch.float64)
-        self.schedule, self.times, self.first = EDM(), [], None
+        self.schedule, self.times, self.first = schedule or EDM(), [], None
         self.exact = MixtureDenoiser(
             GaussianMixture(torch.ones(1, dtype=torch.float64), self.mean[None], self.cov[None]), self.schedule
         )
@@ -401,20 +426,27 @@ class Known:
         return type(found)(*(v.view(x_t.shape).to(x_t) for v in found))
 
 
-def _drawn(answer, given, n: int = 4000, steps: int = 150):
+def _drawn(answer, given, n: int = 4000, steps: int = 150, schedule=None):
     """(pictures (n, 6) as drawn, the prior, the decoder's matrix and offset, the scale)."""
-    prior, matrix, offset, scale = Known(given), given.normal(6, 4), given.normal(6), given.uniform(1.5, 2.5, 1).item()
+    prior, matrix, offset, scale = (
+        Known(given, schedule),
+        given.normal(6, 4),
+        given.normal(6),
+        given.uniform(1.5, 2.5, 1).item(),
+    )
 
     def decode(z):
-        if tuple(z.shape) != (n, *SHAPE):
+        if z.ndim != 4 or tuple(z.shape[1:]) != SHAPE:
             raise Wrong("shape", f"decode takes latents (n, {', '.join(map(str, SHAPE))}).")
-        return (z.double().flatten(1) @ matrix.T + offset).view(n, 3, 1, 2)
+        return (z.double().flatten(1) @ matrix.T + offset).view(len(z), 3, 1, 2)
 
     x = answer(prior, decode, scale, n, SHAPE, steps, torch.Generator().manual_seed(int(given.whole(0, 1000, 1))))
     if isinstance(x, Tensor) and tuple(x.shape) == (n, *SHAPE):
         raise Wrong("not decoded", "These are latents: decode makes pictures of them.")
     if not isinstance(x, Tensor):
         raise Wrong("no tensor", f"Pictures must come back, {(n, 3, 1, 2)}; you return {type(x).__name__}.")
+    if tuple(x.shape) != (n, 3, 1, 2):
+        raise Wrong("shape", f"{n} pictures must come back, {(n, 3, 1, 2)}; yours are {tuple(x.shape)}.")
     return x, prior, matrix, offset, scale
 
 
@@ -433,19 +465,35 @@ def _(answer, given):
 
 @sample_latents.part("the start is as loud as the prior was promised")
 def _(answer, given):
-    _, prior, *_ = _drawn(answer, given, steps=12)
-    sigma, found = 80 * prior.times[0], prior.first.double().std().item()
+    for schedule in (EDM(), VP()):
+        _starts_as_promised(_drawn(answer, given, steps=12, schedule=schedule)[1])
+
+
+def _starts_as_promised(prior: Known) -> None:
+    sigma, found = prior.schedule(torch.tensor(prior.times[0]))[1].item(), prior.first.double().std().item()
     if found / sigma < 0.05:
         raise Wrong("starts too quietly", f"x has a deviation of {found:.3g} at the first call, and the prior was "
                     f"promised {sigma:.3g}: all samples end near the mean. Start at sigma times noise.")  # fmt: skip
-    if abs(found / sigma - 1) > 4 / math.sqrt(2 * prior.first.numel()):
+    if abs(found / sigma - 1) > 4 / math.sqrt(2 * prior.first.numel()) + 0.01:  # alpha is .007 there, not 0
         raise Wrong("starts at another level", f"x has a deviation of {found:.4g} at the first call, where the path "
                     f"says {sigma:.4g}.")  # fmt: skip
 
 
 @sample_latents.part("the pictures' mean and covariance, of 4,000")
 def _(answer, given):
-    x, prior, matrix, offset, scale = _drawn(answer, given)
+    _as_the_prior(*_drawn(answer, given))
+
+
+@sample_latents.part("the same on VP's path, where alpha falls")
+def _(answer, given):
+    try:
+        _as_the_prior(*_drawn(answer, given, schedule=VP()))
+    except Wrong as wrong:
+        raise Wrong("alpha", "Right where alpha is 1, and wrong where it falls: x is alpha x0 + sigma eps, with alpha "
+                    f"and sigma of the new time. {wrong.message}") from None  # fmt: skip
+
+
+def _as_the_prior(x: Tensor, prior: Known, matrix: Tensor, offset: Tensor, scale: float) -> None:
     x = x.detach().double().flatten(1)
     if not x.isfinite().all():
         raise Wrong("not finite", "There is NaN or infinity among the pictures.")

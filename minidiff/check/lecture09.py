@@ -6,7 +6,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..schedules import VP, Cosine
 from .exercise import Exercise, Wrong, close, is_tensor, same
 
 update_ema = Exercise("09.1", "update_ema", 2, 12, "lecture 09, part 2")
@@ -100,6 +99,7 @@ def _(answer, given):
             "decay not used": (_averaged(old, new, 0.999), "decay=0.9 was given and .999 used."),
         }  # fmt: skip
 
+    _after(answer, given, 5000, lambda old, new: {})
     _after(answer, given, 10**5, slips, decay=0.9)
     _after(answer, given, 10**5, lambda old, new: {"no limit": slips(old, new)["no limit"]})
 
@@ -171,7 +171,7 @@ def _number(found):
 
 @frechet.part("samples whose covariances are not diagonal and do not commute")
 def _(answer, given):
-    d, ma, mb, ca, cb = 3, given.normal(3), given.normal(3) + 2, _covariance(given, 3), _covariance(given, 3)
+    d, ma, mb, ca, cb = 3, given.normal(3), given.normal(3) + 2, _covariance(given, 3), 2 * _covariance(given, 3)
     a, b = _exactly(given, 20, ma, ca), _exactly(given, 31, mb, cb)
     away, traces = (ma - mb).square().sum(), torch.trace(ca) + torch.trace(cb)
     cross = torch.trace(_root(_root(ca) @ cb @ _root(ca)))
@@ -209,6 +209,19 @@ def _(answer, given):
     if not abs(float(_number(answer(a, a)))) < 1e-5:
         raise Wrong("not 0", f"From a sample to itself it is {float(_number(answer(a, a))):.3g}, not 0.")
     same(_number(answer(b, a)), float(_number(answer(a, b))), {}, "the distance from b to a", 1e-6)
+
+
+@frechet.part("fewer pictures than features")
+def _(answer, given):
+    a, b = given.normal(5, 8), 2 * given.normal(6, 8) + 1
+    x, y = ((v - v.mean(0)) / (len(v) - 1) ** 0.5 for v in (a, b))
+    cross = torch.linalg.svdvals(x @ y.T).sum()  # singular values of a product of two roots
+    right = (a.mean(0) - b.mean(0)).square().sum() + x.square().sum() + y.square().sum() - 2 * cross
+    found = _number(answer(a, b))
+    if not found == found:
+        raise Wrong("NaN", "With few pictures of 8 features the distance is NaN: covariances have eigenvalues 0, and "
+                    "rounding makes them negative: clamp(min=0) before the root.")  # fmt: skip
+    same(found, right.item(), {}, "the distance of 5 and 6 pictures of 8 features", 1e-5)
 
 
 @frechet.part("all features times 3: the distance times 9")
@@ -291,9 +304,9 @@ class Recorder(nn.Module):
 
 def _pictures(given):
     """As many pictures as columns, so that what is lined up wrongly passes unseen; schedule, t and noise."""
-    schedule = (VP(), Cosine())[int(given.whole(0, 2))]
+    slope = given.uniform(0.3, 0.6)
     pictures = given.whole(0, 256, 4, 3, 5, 4).to(torch.uint8)
-    return pictures, given.uniform(0.15, 0.85, 4), given.normal(4, 3, 5, 4), schedule
+    return pictures, given.uniform(0.15, 0.85, 4), given.normal(4, 3, 5, 4), lambda t: (1 - slope * t, 0.2 + t)
 
 
 def _range(pictures: Tensor) -> dict:
@@ -360,6 +373,8 @@ def _(answer, given):
         raise Wrong(*right)
     if not isinstance(when, Tensor) or not close(when.reshape(-1).double(), t, 1e-5):
         raise Wrong("t", "The net is not given the times t, (B,): it does not know how much noise there is.")
+    if when.ndim > 1:
+        raise Wrong("t's shape", f"The net is given t as {tuple(when.shape)}: it takes (B,).")
 
 
 @diffusion_loss.part("the loss of a net that says 0: the mean of eps^2, picture by picture")

@@ -35,6 +35,10 @@ def _calls(each='2 * steps - 1 if sampler == "heun" else steps', guided="n if sc
 WRONG = {
     "add_noise": {
         "plain": (_add("alpha * x0 + sigma * eps", ""), "lined up with columns"),
+        "rows": (_add("alpha[:, None] * x0 + sigma[:, None] * eps", ""), "lined up with rows"),
+        "both roots": (_add("alpha**0.5 * x0 + (1 - alpha) ** 0.5 * eps"), "both roots"),
+        "alpha squared": (_add("alpha**2 * x0 + sigma * eps"), "alpha squared"),
+        "x0": (_add("x0"), "x0 itself"),
         "sigma squared": (_add("alpha * x0 + sigma**2 * eps"), "variance"),
         "root of sigma": (_add("alpha * x0 + sigma**0.5 * eps"), "square root"),
         "DDPM's alpha": (_add("alpha**0.5 * x0 + sigma * eps"), "square root of alpha"),
@@ -61,6 +65,11 @@ WRONG = {
     },
     "best_guess": {
         "scale undone": (_guess("x_t / alpha"), "noise kept"),
+        "on VP": (_guess("alpha * s**2 / (alpha**2 * s**2 + 1 - alpha**2) * x_t"), "alpha^2 + sigma^2 = 1"),
+        "without s": (_guess("alpha / (alpha**2 + sigma**2) * x_t"), "s = 1"),
+        "s above": (_guess("alpha * s / (alpha**2 * s**2 + sigma**2) * x_t"), "s for s^2 above"),
+        "a sum squared": (_guess("alpha * s**2 / (alpha * s + sigma) ** 2 * x_t"), "square of a sum"),
+        "minus": (_guess("-alpha * s**2 / (alpha**2 * s**2 + sigma**2) * x_t"), "sign"),
         "x_t": (_guess("x_t"), "x_t"),
         "s": (_guess("alpha * s / (alpha**2 * s + sigma**2) * x_t"), "s for s^2"),
         "sigma": (_guess("alpha * s**2 / (alpha**2 * s**2 + sigma) * x_t"), "sigma for sigma^2"),
@@ -115,6 +124,7 @@ WRONG = {
         "dpmpp doubled": (_calls('2 * steps - (sampler == "heun") if sampler in ("heun", "dpmpp_2m") else steps'),
                           "dpmpp_2m doubled"),
         "scale 1 doubled": (_calls(guided="2 * n"), "scale 1 doubled"),
+        "above 1": (_calls(guided="2 * n if scale > 1 else n"), "above 1 alone"),
         "no guidance": (_calls(guided="n"), "guidance not counted"),
         "scale times": (_calls(guided="int(n * scale)"), "scale as a factor"),
         "a step more": (_calls('2 * (steps + 1) - 1 if sampler == "heun" else steps + 1'), "a step more"),
@@ -160,6 +170,7 @@ def modes_found(x, means, std):
     },
     "calls": {
         "formula": _calls(),
+        "numpy": "import numpy as np\n" + _calls(guided="np.int64(n if scale == 1 else 2 * n)"),
         "a table": "def calls(sampler, steps, scale):\n    n = {'ddim': steps, 'euler': steps, 'heun': 2 * steps - 1, "
         "'dpmpp_2m': steps}[sampler]\n    return n * (2 if scale != 1 else 1)\n",
     },

@@ -75,6 +75,12 @@ def annealed_langevin(model, x, times, steps, step_size, generator):
 
 _RANDN = "torch.randn(x.shape, generator=generator, dtype=x.dtype)"
 
+
+def _first(line: str, **options) -> str:
+    """An annealed walk with a line before its loop."""
+    return _anneal(**options).replace("    for t in", f"    {line}\n    for t in", 1)
+
+
 WRONG = {
     "mixture_score": {
         "sign": (_mix(result="-(share[..., None] * away).sum(1) / std**2"), "sign"),
@@ -207,6 +213,15 @@ WRONG = {
         "a": (_anneal(move="x + a * score + noise"), "a for a / 2"),
         "as in the paper": (_anneal(a="step_size * sigma**2 / model.schedule(times[-1])[1] ** 2"), "by the last level"),
         "no generator": (_anneal(noise="a.sqrt() * torch.randn_like(x)"), "generator not used"),
+        "no move": (_first("return x.clone()"), "calls"),
+        "own start": (_first("x = 2 * torch.randn(x.shape, generator=generator, dtype=x.dtype)"), "own start"),
+        "a copy of the generator": (
+            _first("generator = torch.Generator().set_state(generator.get_state())"), "generator not moved on"
+        ),
+        "float64 noise": (
+            _anneal(noise="a.sqrt() * torch.randn(x.shape, generator=generator, dtype=torch.float64)"), "not float32"
+        ),
+        "one z": (_first(f"z = {_RANDN}", noise="a.sqrt() * z"), "one z for all"),
         "no noise": (_anneal(noise="0"), "same noise"),
         "noise from one seed": (
             _anneal(noise="a.sqrt() * torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)"),
@@ -267,6 +282,20 @@ def ssm_loss(fn, x, v):
     },
     "annealed_langevin": {
         "one time each": _anneal(ask="model(x, t.expand(len(x))).eps"),
+        "in place, on a copy": """
+import torch
+def annealed_langevin(model, x, times, steps, step_size, generator):
+    x = x.clone()
+    for t in times:
+        sigma = model.schedule(t)[1]
+        a = step_size * sigma**2
+        for _ in range(steps):
+            z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+            x += a / 2 * (-model(x, t).eps / sigma) + a.sqrt() * z
+    return x
+""",
+        "minus z": _anneal(noise=f"-a.sqrt() * {_RANDN}"),
+        "z turned": _anneal(noise="a.sqrt() * torch.randn(x.shape[::-1], generator=generator, dtype=x.dtype).T"),
         "a last denoising": _anneal(end="return model(x, times[-1]).x0"),
         "through x0": _anneal(ask="(x - model(x, t).x0) / sigma"),
         "without a": """

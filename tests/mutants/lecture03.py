@@ -77,6 +77,8 @@ _COS_SIN = "torch.cat([angle.cos(), angle.sin()], 1)"
 WRONG = {
     "blind_eps": {
         "equal weights": (_blind(_LOG_P, "torch.ones_like(logits) / len(sigmas)"), "equal weights"),
+        "one largest for all": (_blind(_LOG_P, "(p := torch.exp(logits - logits.max())) / p.sum(0)"), "underflow"),
+        "the first subtracted": (_blind(_LOG_P, "(p := torch.exp(logits - logits[:1])) / p.sum(0)"), "underflow"),
         "likeliest level": (_blind(_LOG_P, "(logits == logits.amax(0)).double()"), "likeliest level"),
         "no log term": (_blind("-square / (2 * var)"), "no log term"),
         "log term once": (_blind("-square / (2 * var) - var.log() / 2"), "log term once"),
@@ -129,6 +131,8 @@ WRONG = {
         "words": (_visible("'1 / sqrt(2 d)'"), "no number"),
     },
     "paired_interval": {
+        "an absolute mean": (_paired(_T, last="abs(mean), abs(mean) - half, abs(mean) + half"), "never below 0"),
+        "ppf turned": (_paired("stats.t.ppf(n - 1, 0.975) * d.std().item() / math.sqrt(n)"), "NaN"),
         "1.96": (_paired(_T.replace("stats.t.ppf(0.975, n - 1)", "1.96")), "normal"),
         "normal quantile": (_paired(_T.replace("t.ppf(0.975, n - 1)", "norm.ppf(0.975)")), "normal"),
         "2": (_paired(_T.replace("stats.t.ppf(0.975, n - 1)", "2")), "two"),
@@ -207,6 +211,7 @@ def blind_eps(x, sigmas, s):
         "a tensor": "import torch\ndef visible(d):\n    return torch.tensor(2.0 * d).rsqrt()\n",
     },
     "paired_interval": {
+        "an array": "import numpy as np\n" + _paired(_T, last="np.array([mean, mean - half, mean + half])"),
         "scipy": """
 from scipy import stats
 def paired_interval(a, b):

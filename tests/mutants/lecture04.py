@@ -65,6 +65,7 @@ def estimate_sigma(x):
 
 WRONG = {
     "adain": {
+        "nan to 0": (_adain("sy * torch.nan_to_num((x - mx) / sx) + my"), "0 / 0"),
         "variance": (_adain("sy**2 * (x - mx) / (sx + eps) + my"), "variance"),
         "both variances": (_adain("sy**2 * (x - mx) / (sx**2 + eps) + my"), "two variances"),
         "variance of x": (_adain("sy * (x - mx) / (sx**2 + eps) + my"), "variance of x"),
@@ -88,6 +89,14 @@ WRONG = {
         "the style itself": ("def adain(x, y, eps=1e-5):\n    return y\n", "y comes back"),
     },
     "AdaLNZero": {
+        "an affine norm": (_zero().replace(", elementwise_affine=False", ""), "affine norm"),
+        "branch zeroed": (
+            _zero(zero="[nn.init.zeros_(p) for m in (self.style, branch) for p in m.parameters()]"), "branch changed"
+        ),
+        "branch detached": (
+            _zero("x + gate * self.branch(self.norm(x) * (1 + scale) + shift).detach()"), "branch not trained"
+        ),
+        "in place": (_zero("x.add_(gate * self.branch(self.norm(x) * (1 + scale) + shift))"), "changed its input"),
         "scale without 1 +": (_zero("x + gate * self.branch(self.norm(x) * scale + shift)"), "no 1 + scale"),
         "1 + gate": (_zero("x + (1 + gate) * self.branch(self.norm(x) * (1 + scale) + shift)"), "gate starts at 1"),
         "no gate": (_zero("x + self.branch(self.norm(x) * (1 + scale) + shift)"), "gate starts at 1"),
@@ -217,6 +226,8 @@ class AdaLNZero(nn.Module):
         "    return torch.addcmul(x + shift[:, None], x, scale[:, None])\n",
     },
     "forgets": {
+        "tensors": "import torch\ndef forgets():\n    return {k: torch.tensor(k != 'none') for k in "
+        "('none', 'instance', 'group', 'layer', 'batch')}\n",
         "a dictionary": "forgets = {'batch': True, 'layer': True, 'group': True, 'instance': True, 'none': False}\n",
         "by trial": "import torch\nfrom torch import nn\ndef forgets():\n    x = 9 * torch.randn(4, 4, 8, 8)\n"
         "    norms = {'none': nn.Identity(), 'instance': nn.InstanceNorm2d(4), 'group': nn.GroupNorm(2, 4),\n"

@@ -137,6 +137,17 @@ WRONG = {
         "float32": (_attention("(weights @ v).float()"), "dtype"),
     },
     "unet": {
+        "no levels": (
+            """
+def unet(x, downs, middle, ups):
+    h, skip = downs[0](x)
+    h = middle(h) if len(downs) == 1 else unet(h, downs[1:], middle, ups[:-1])
+    return ups[-1](h, skip)
+""",
+            "no levels",
+        ),
+        "a skip detached": (_unet(keep="skips.append(skip.detach())"), "no gradient"),
+        "detached before the middle": (_unet(middle="h = middle(h.detach())"), "no gradient"),
         "first skip first": (_unet("for part, skip in zip(ups, skips):\n        h = part(h, skip)"),
                              "first skip first"),
         "h for the skip": (_unet(keep="skips.append(h)"), "h for the skip"),

@@ -81,6 +81,8 @@ WRONG = {
         "text": (_scale("str(std / z.std().item())"), "no number"),
     },
     "kl": {
+        "a part detached": (_kl(_TERMS.replace("log_var.exp()", "log_var.detach().exp()")), "wrong gradient"),
+        "all detached": (_kl(f"({_TERMS}).detach()"), "no gradient"),
         "sign": (_kl("-" + _TERMS), "negative"),
         "the bound's form": (_kl("(1 + log_var - mean**2 - log_var.exp()).flatten(1).sum(1) / 2"), "negative"),
         "not halved": (_kl(_TERMS.removesuffix(" / 2")), "not halved"),
@@ -148,6 +150,15 @@ WRONG = {
         ),
     },
     "causal_nll": {
+        "mean times the codes": (
+            _nll(end="cross_entropy(logits.transpose(1, 2), tokens, reduction='none').mean(1) * logits.shape[2]"),
+            "value",
+        ),
+        "start ignored": (
+            _nll(end="cross_entropy(logits.transpose(1, 2), tokens, reduction='none', ignore_index=start).sum(1)"),
+            "value",
+        ),
+        "detached": (_nll(logits="net(inputs).detach()"), "no gradient"),
         "no shift": (_nll("tokens"), "sees the answer"),
         "no shift, no first": (
             _nll("tokens", end="cross_entropy(logits[:, 1:].transpose(1, 2), tokens[:, 1:], reduction='none').sum(1)"),
@@ -196,6 +207,9 @@ WRONG = {
         "floats": (_nll("torch.cat([first, tokens[:, :-1]], 1).double()"), "inputs"),
     },
     "sample_latents": {
+        "alpha forgotten": (_sample().replace("alpha * x0", "x0"), "alpha"),
+        "old alpha": (_sample().replace("alpha * x0", "prior.schedule(t)[0] * x0"), "alpha"),
+        "a start of 80": (_sample("80 * torch.randn(n, *shape, generator=generator)"), "starts at another level"),
         "from N(0, I)": (_sample("torch.randn(n, *shape, generator=generator)"), "starts too quietly"),
         "variance": (_sample("sigma**0.5 * torch.randn(n, *shape, generator=generator)"), "starts at another level"),
         "half as loud": (_sample("sigma * torch.rand(n, *shape, generator=generator)"), "starts at another level"),
@@ -286,6 +300,7 @@ def quantise(h, codes):
         "distributions": _nll(end="-torch.distributions.Categorical(logits=logits).log_prob(tokens).sum(1)"),
     },
     "sample_latents": {
+        "decoded in batches": _sample(end="torch.cat([decode(z / scale) for z in x.split(256)])"),
         "ddim": _sample(),
         "the package's solver": """
 from minidiff.samplers import dpmpp_2m, last, start

@@ -66,6 +66,9 @@ WRONG = {
     "update_ema": {
         "exchanged": (_ema("p.lerp_(q, d)"), "exchanged"),
         "no warm-up": (_ema(_LERP, decay="decay"), "no warm-up"),
+        "a warm-up of 1,000": (
+            _ema(_LERP, decay="decay if step > 1000 else min(decay, (1 + step) / (10 + step))"), "another decay"
+        ),
         "max": (_ema(_LERP, decay="max(decay, (1 + step) / (10 + step))"), "no warm-up"),
         "ramp alone": (_ema(_LERP, decay="(1 + step) / (10 + step)"), "no limit"),
         "decay not used": (_ema(_LERP, decay="min(0.999, (1 + step) / (10 + step))"), "decay not used"),
@@ -96,6 +99,10 @@ WRONG = {
         ),
     },
     "frechet": {
+        "traces multiplied": (_frechet("away + 2 * (ca.trace() * cb.trace()).sqrt() - 2 * cross"), "value"),
+        "not clamped": (
+            _frechet("away + traces - 2 * torch.linalg.eigvals(ca @ cb).real.sqrt().sum()"), "NaN"
+        ),
         "elementwise": (_frechet("away + traces - 2 * (ca @ cb).clamp(min=0).sqrt().trace()"), "elementwise root"),
         "elementwise product": (_frechet("away + traces - 2 * (ca * cb).sqrt().trace()"), "of the variances alone"),
         "variances alone": (
@@ -146,6 +153,10 @@ WRONG = {
             _copied("(mine.min(1).values < theirs.min(1).values.median()).double().mean()"), "value"),
     },
     "diffusion_loss": {
+        "sigma from alpha": (_loss(x_t="alpha * x0 + (1 - alpha**2).sqrt() * eps"), "value"),
+        "t as (B, 1, 1, 1)": (
+            _loss(loss="(net(x_t, t.view(-1, 1, 1, 1)) - eps).square().flatten(1).mean(1)"), "t's shape"
+        ),
         "0 to 255": (_loss("pictures.float()"), "0 to 255"),
         "0 to 1": (_loss("pictures / 255"), "0 to 1"),
         "0 to 2": (_loss("pictures / 127.5"), "0 to 2"),

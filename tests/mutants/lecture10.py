@@ -66,6 +66,29 @@ WRONG = {
     },
     "text_to_image": {
         "no condition": (_but("times, tokens", "times"), "condition lost"),
+        "a start of 80": (
+            _but("x = samplers.start(model, (len(prompts), *shape), generator)",
+                 "import torch; x = 80 * torch.randn((len(prompts), *shape), generator=generator)"),
+            "start",
+        ),
+        "alpha forgotten": (
+            """
+import torch
+from minidiff.guidance import Guided
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens, times, guided = tokeniser(prompts), model.schedule.grid(steps), Guided(model, scale)
+    x = model.schedule(times[0])[1] * torch.randn(len(prompts), *shape, generator=generator)
+    for t, s in zip(times[:-1], times[1:]):
+        x0, eps = guided(x, t, tokens)
+        x = x0 + model.schedule(s)[1] * eps
+    return x.clamp(-1, 1)
+""",
+            "off the path",
+        ),
+        "off below 1": (
+            _but("guided = Guided(model, scale)", "guided = Guided(model, scale) if scale > 1 else model"),
+            "off below 1",
+        ),
         "one prompt for all": (_but("tokens = tokeniser(prompts)", "tokens = tokeniser(prompts[:1] * len(prompts))"),
                                "one prompt for all"),
         "one text": (_but("tokeniser(prompts)", "tokeniser(prompts[0])"), "one prompt"),
@@ -158,7 +181,7 @@ def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
     return torch.cat([one(model, tokeniser, [p], shape, scale, steps, generator) for p in prompts])
 """,
     },
-    "controls": {"the other two": _controls(c4="e", c6="h"),
+    "controls": {"the other two": _controls(c4="e", c6="h"), "both": _controls(c4=("d", "e")),
                  "in capitals": _controls(c1="A")},
     "predictions": {"any numbers": _predicted("{f'7.{i}': (-1e6 * i, 5) for i in range(1, 15)}")},
 }  # fmt: skip
