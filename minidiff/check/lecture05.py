@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, scaled_dot_product_attention
 from torch.utils.flop_counter import bmm_flop, conv_flop_count, mm_flop
 
-from .exercise import Exercise, Wrong, is_tensor, same
+from .exercise import Exercise, Wrong, close, is_tensor, same
 
 layers_to_see = Exercise("05.1", "layers_to_see", 1, 6, "lecture 05, part 1")
 patchify = Exercise("05.2", "patchify", 2, 18, "lecture 05, part 3", names=("patchify", "unpatchify"))
