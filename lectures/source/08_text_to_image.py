@@ -414,7 +414,7 @@ for i, name in enumerate(("new combinations", "seen ones")):
 _ = ax.set(xlabel="combinations seen in training, of 24", ylabel="colour and shape as asked", ylim=(0, 1), xticks=list(fresh)), ax.legend()
 
 # %% [markdown]
-# **The number that decides** is new over seen: at 1 each word was understood for itself; three seeds do not decide it. A large model hides this, as it has seen nearly every pair of words.
+# **The number that decides** is new over seen: at 1 each word was understood for itself. Whether more seen helps is undecided. A large model hides this, as it has seen nearly every pair of words.
 #
 # ## 7. Three ways in
 #
