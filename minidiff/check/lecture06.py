@@ -381,11 +381,10 @@ def _(answer, given):
 
 @causal_nll.part("3 sequences of 7 tokens, a start that is a token too, and gradients")
 def _(answer, given):
-    net = Chain(2 * given.normal(K, K).log_softmax(1), given.normal(K))
-    tokens, net.logits = given.whole(0, K, 3, 7), net.logits.requires_grad_()
-    found = answer(net, tokens, 2)
+    logits, tokens = given.normal(K, K).requires_grad_(), given.whole(0, K, 3, 7)
+    found = answer(lambda inputs: logits[inputs], tokens, 2)
     inputs = torch.cat([torch.full((3, 1), 2), tokens[:, :-1]], 1)
-    log_p = net.logits.log_softmax(1)
+    log_p = logits.log_softmax(1)
     wanted = -torch.stack([log_p[i, t].sum() for i, t in zip(inputs, tokens, strict=True)])
     same(found, wanted.detach(), {}, "the negative log-likelihood of 7 tokens, start 2")
     if not found.requires_grad:

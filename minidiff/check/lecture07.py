@@ -595,8 +595,8 @@ def _past_zeros(s: Tensor, k: int) -> Tensor:
     return away.masked_fill(away == 0, torch.inf).sort(1).values[:, k - 1]
 
 
-def pr_slips(real: Tensor, fake: Tensor, k: int) -> dict:
-    right = both(real, fake, reached(k))
+def _ways(k: int) -> dict:
+    """What slips take for share(points, support): key -> (share, what to tell)."""
     near = (
         f"The radii are {'0' if k == 1 else 'too small'}: each point is its own nearest. Take the k-th *other* point."
     )
@@ -633,6 +633,11 @@ def pr_slips(real: Tensor, fake: Tensor, k: int) -> dict:
     for mean in (Tensor.mean, Tensor.median):
         ways[f"one radius, {mean.__name__}"] = (reached(k, lambda away, r, m=mean: (away <= m(r)).any(1)), "All radii "
                                                 "are one: each point keeps its own.")  # fmt: skip
+    return ways
+
+
+def pr_slips(real: Tensor, fake: Tensor, k: int) -> dict:
+    right = both(real, fake, reached(k))
     real_radii = (apart(real, fake) <= _kth(real, real, k)[:, None]).any(1).double().mean()
     slips = {
         "real radii": (
@@ -642,7 +647,7 @@ def pr_slips(real: Tensor, fake: Tensor, k: int) -> dict:
         "exchanged": (right.flip(0), "Precision and recall are exchanged. Precision asks of the *fakes*."),
         "precision twice": (right[[0, 0]], "Both numbers are the precision: exchange the roles for the recall."),
     }
-    return slips | {key: (both(real, fake, share), told) for key, (share, told) in ways.items()}
+    return slips | {key: (both(real, fake, share), told) for key, (share, told) in _ways(k).items()}
 
 
 def pair_of(found) -> Tensor:

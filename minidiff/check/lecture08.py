@@ -207,11 +207,18 @@ def _pooled_wrongly(words, mask, kept) -> dict:
             (words * (torch.arange(n) < mask.sum(1, keepdim=True))[..., None]).sum(1) / count[:, None],
             "You take the first words, as many as the mask counts: take those where it is true.",
         ),
+    }
+
+
+def _not_the_mean(words, mask, kept) -> dict:
+    """The same for what is no mean of a text's words."""
+    n = len(words)
+    return {
         "largest": (words.masked_fill(~mask[..., None], -torch.inf).amax(1), "That is the largest, not the mean."),
         "first word": (words[:, 0], "That is the first word alone."),
         "over channels": (kept.mean(2), "The mean goes over the channels: it goes over the words, axis 1."),
         "one vector for all": (
-            (kept.sum((0, 1)) / count.sum()).expand(n, n),
+            (kept.sum((0, 1)) / mask.sum()).expand(n, n),
             "All texts got one vector: the mean goes over the words of each, not over the batch.",
         ),
     }
@@ -227,7 +234,8 @@ def _(answer, given):
     mask = mask[torch.randperm(n, generator=given.generator)]
     kept = words * mask[..., None]
     wanted = kept.sum(1) / mask.sum(1, keepdim=True)
-    same(answer(words, mask), wanted, _pooled_wrongly(words, mask, kept), "the pooled vector", 1e-5)
+    slips = _pooled_wrongly(words, mask, kept) | _not_the_mean(words, mask, kept)
+    same(answer(words, mask), wanted, slips, "the pooled vector", 1e-5)
 
 
 @pool.part("one text alone, and float32, as in training")
