@@ -854,8 +854,8 @@ def _(answer, given):
     problems = [Problem(given, 1.0) for _ in range(PROBLEMS // 2)]  # right answers list it in .92 of them or more
     hits = fmean(SCALES[p.best] in listed(answer, p) for p in problems)
     if hits < 0.8:
-        raise Wrong("a fixed margin", f"With four times the noise the true best was listed in {hits:.0%} of {len(problems)} "
-                    "problems: a fixed margin does not know how much seeds differ. Take the interval of the "
+        raise Wrong("a fixed margin", f"With four times the noise the true best was listed in {hits:.0%} of the problems: "
+                    "a fixed margin does not know how much seeds differ. Take the interval of the "
                     "differences.")  # fmt: skip
 
 
@@ -867,8 +867,8 @@ def _by_another_rule(problems: list[Problem], lists: list[set], most) -> None:
                     "not the best: list all that cannot be told apart from it.")  # fmt: skip
     for why, times in NARROW.items():
         if all(p.scales(times) == found for p, found in zip(problems, lists, strict=True)):
-            raise Wrong("narrow", f"Your interval is mean(d) give or take {times:.2f} standard errors; for 6 seeds t is "
-                        f"{T:.2f}. {why}")  # fmt: skip
+            raise Wrong("narrow", f"Your interval is mean(d) give or take {times:.2f} standard errors; for 6 seeds t "
+                        f"is {T:.2f}. {why}")  # fmt: skip
     inside, beyond = reach(problems, lists)
     if inside < beyond < 0.985 * T:
         times = (inside + beyond) / 2
