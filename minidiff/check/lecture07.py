@@ -854,9 +854,8 @@ def _(answer, given):
     problems = [Problem(given, 1.0) for _ in range(PROBLEMS // 2)]  # right answers list it in .92 of them or more
     hits = fmean(SCALES[p.best] in listed(answer, p) for p in problems)
     if hits < 0.8:
-        raise Wrong("a fixed margin", f"With four times the noise the true best was listed in {hits:.0%} of the problems: "
-                    "a fixed margin does not know how much seeds differ. Take the interval of the "
-                    "differences.")  # fmt: skip
+        told = f"With four times the noise the true best was listed in {hits:.0%} of problems: a fixed margin does "
+        raise Wrong("a fixed margin", told + "not know how much seeds differ. Take the interval of the differences.")
 
 
 def _by_another_rule(problems: list[Problem], lists: list[set], most) -> None:
