@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from experiments import lecture09
@@ -187,3 +188,19 @@ def test_predictions_come_first_and_are_counted(capsys, monkeypatch):
         check.predict("7.3", 0, 1)
     assert check.calibration() == 0.9
     assert capsys.readouterr().out.endswith("9 of 10 held: your intervals are too wide for 50%\n")
+
+
+@pytest.mark.parametrize(
+    ("n", "answer", "key"),
+    [
+        (7, "3, -2", "right"), (7, "(3,-2)", "right"), (7, "[3, -2]", "right"), (7, np.array([3, -2]), "right"),
+        (7, torch.tensor([3, -2]), "right"), (7, "2,-2", "2, -2"), (8, "1 / 2", "right"), (8, np.float32(0.5), "right"),
+        (8, "half", "other"),
+    ],
+)  # fmt: skip
+def test_numbers_are_read_in_the_usual_notations(n, answer, key):
+    assert judged(n, answer)[0] == key
+
+
+def test_what_is_no_number_is_said_to_be_none():
+    assert "cannot be read as a number" in judged(8, "half")[1] and "cannot" not in judged(7, "(3,-5)")[1]

@@ -182,9 +182,11 @@ def _changed(answer, thing, args: tuple, options: dict) -> str:
         given = inspect.signature(answer).bind(*args, **options).arguments
     except (TypeError, ValueError):
         return ""
-    copies = [f"{k}.clone()" if isinstance(v, Tensor) else f"list({k})" for k, v in given.items() if v is thing]
-    names = [k for k, v in given.items() if v is thing]
-    return f"{names[0]} has changed, and belongs to the caller: work on a copy, {copies[0]}." if names else ""
+    for name, value in given.items():
+        if value is thing:
+            copy = f"{name}.clone()" if isinstance(thing, Tensor) else f"list({name})"
+            return f"{name} has changed, and belongs to the caller: work on a copy, {copy}."
+    return ""
 
 
 def _unchanged(a: Tensor | list, b: Tensor | list) -> bool:
