@@ -73,7 +73,8 @@ def _axes(ax, size=(4, 4)):
 def grid(x: Tensor, columns: int, ax=None, title: str | None = None, row_labels: list[str] | None = None):
     """Pictures (N, C, H, W) in rows of `columns`, each row with its label if given."""
     rows, cell = -(-len(x) // columns), x.shape[-1] + 1
-    ax = _axes(ax, (max(3, 0.45 * columns), max(2, 0.45 * rows)))
+    beside = 0.08 * max(map(len, row_labels or [""]))  # inches, for the labels
+    ax = _axes(ax, (max(3, 0.6 * columns) + beside, max(2, 0.6 * rows)))
     large, height, width = sheet(x, columns), rows * (x.shape[-2] + 1) - 1, columns * cell - 1
     where = (-0.5, width - 0.5, height - 0.5, -0.5)  # a unit is a pixel of the pictures
     ax.imshow(large.squeeze(-1) if large.shape[-1] == 1 else large, cmap="gray", vmin=0, vmax=255, extent=where)

@@ -292,6 +292,18 @@ def test_what_fails_in_a_process_fails_here(processes):
     assert tools.in_parallel(abs, (-1, 2)) == [1, 2]
 
 
+@pytest.mark.parametrize("least", [1.1, 1.3, 1.9, 2.6])
+def test_place_of_least_finds_a_parabola_s(least):
+    grid = torch.tensor([0.5, 1.0, 1.5, 2.0, 3.0, 5.0], dtype=torch.float64)
+    assert tools.place_of_least(grid, 3 * (grid - least) ** 2 + 0.7) == pytest.approx(least)
+
+
+@pytest.mark.parametrize(("values", "least"), [([1, 2, 3], 1), ([3, 2, 1], 4), ([3, 1, 2], 2.7), ([2, 2, 2], 1)])
+def test_place_of_least_of_three(values, least):
+    """At an end it is the end; within, where 3 - 2 (x - 1) + (x - 1)(x - 2) 5/6 has no slope: 2 x - 3 = 12/5."""
+    assert tools.place_of_least(torch.tensor([1.0, 2.0, 4.0]), torch.tensor(values)) == pytest.approx(least)
+
+
 def test_a_smoke_run_has_one_process(processes, monkeypatch):
     """So what a call changes is changed here."""
     monkeypatch.setenv("MINIDIFF_MODE", "smoke")

@@ -31,6 +31,7 @@ from .tools import (
     named,
     patch,
     pictures,
+    place_of_least,
     ratio_interval,
     repeats,
     wide,
@@ -62,7 +63,7 @@ class Unconditional:
 
 def amounts(smoke: bool) -> tuple[int, int, int]:
     """Steps of training, samples, steps of sampling."""
-    return (8, 30, 2) if smoke else (2000, 500, STEPS) if mode() == "gpu" else (600, 350, STEPS)
+    return (4, 30, 2) if smoke else (2000, 500, STEPS) if mode() == "gpu" else (600, 350, STEPS)
 
 
 def network(digits, width: int, seed: int) -> Denoiser:
@@ -185,7 +186,7 @@ def interval_keeps_recall(smoke: bool) -> Outcome:
     return Outcome(
         mean, low, high, data=described(smoke) + f"; interval {NOISE} of sigma / alpha", seeds=len(gained[AUTO]),
         device=device(),
-        notes="at scale 3, precision and recall less classifier-free guidance's: "
+        notes="at scale 3, precision and recall minus classifier-free guidance's: "
         + ", ".join(f"{k} {v[:, 0].mean():+.3f} {v[:, 1].mean():+.3f}" for k, v in gained.items()),
     )  # fmt: skip
 
@@ -204,10 +205,13 @@ def classifier_beside(smoke: bool) -> Outcome:
 
 def early_needs_more(smoke: bool) -> Outcome:
     found = sweep(smoke)
-    best = {k: torch.tensor(SCALES[k])[found[k][..., 2].argmin(1)] for k in (EARLY, CFG)}
+    scales = torch.tensor(SCALES[CFG])
+    best = {k: torch.tensor([place_of_least(scales, row) for row in found[k][..., 2]]) for k in (EARLY, CFG)}
     mean, low, high = interval((best[EARLY] - best[CFG]).tolist())
     return Outcome(
-        mean, low, high, data=described(smoke) + f"; gamma of {SCALES[CFG]}", seeds=len(best[CFG]), device=device(),
-        notes="best gamma by Frechet distance: " + ", ".join(f"{k} {v.tolist()}" for k, v in best.items())
+        mean, low, high, data=described(smoke) + f"; gamma between {SCALES[CFG]} by a parabola", seeds=len(best[CFG]),
+        device=device(),
+        notes="best gamma by Frechet distance: "
+        + ", ".join(f"{k} " + " ".join(f"{g:.2f}" for g in v) for k, v in best.items())
         + f"; the early net's distance {_by_scale(found[EARLY][..., 2].mean(0), EARLY)}",
     )  # fmt: skip

@@ -106,7 +106,7 @@ LOG_SNR = (12.5, -9.0)  # sigma / alpha from .002 to 90
 def nats(model, z: Tensor, levels: int = 64) -> float:
     """A bound from below on the mean log-likelihood of latents z under a diffusion model: its loss at all noise levels.
 
-    -log p(z) <= D / 2 log(2 pi e s^2) + 1/2 of the integral over log-SNR of |eps - guess|^2 less what it would be if z
+    -log p(z) <= D / 2 log(2 pi e s^2) + 1/2 of the integral over log-SNR of |eps - guess|^2 minus what it would be if z
     were N(0, s^2): with the exact model it is equal (Kong et al. 2023, equation 9). Midpoints, one noise each.
     """
     where, generator = next(model.parameters()).device, torch.Generator().manual_seed(0)

@@ -115,6 +115,6 @@ CLAIMS = [
     Claim("0.1", "A GAN as in 2014 drops modes", WHERE, "20 of 25 or fewer", "modes covered", (0.0, 20.0),
           gans_drop_modes, says=(0.0, 24.0)),
     Claim("0.2", "Diffusion, of equal size and FLOPs, draws closer to the data than a GAN that is held by R1", WHERE,
-          "a fifth more of its points near a mode", "precision of diffusion less that of the GAN with R1", (0.2, INF),
+          "a fifth more of its points near a mode", "precision of diffusion minus that of the GAN with R1", (0.2, INF),
           diffusion_is_closer, says=(0.0, INF)),
 ]  # fmt: skip

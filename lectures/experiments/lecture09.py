@@ -124,7 +124,7 @@ def drawn(n: int, seed: int = 0, calls: int = 10, sampler: str = "dpmpp_2m", **o
 def unfinished(smoke: bool) -> dict:
     """(sampler, calls) -> the root mean square distance of its pictures from those of 200 steps of dpmpp_2m from the
     same noise, a seed."""
-    seeds, (n, most) = repeats(smoke), (10, 60) if smoke else (PICTURES, 200)
+    seeds, (n, most) = repeats(smoke), (4, 60) if smoke else (PICTURES, 200)
     kinds = list(itertools.product(SAMPLERS, CALLS))
     found = in_parallel(lambda seed, kind: drawn(n, seed, kind[1], kind[0]), range(seeds), [("dpmpp_2m", most), *kinds])
     away = {kind: [] for kind in kinds}
@@ -184,7 +184,7 @@ def control(smoke: bool) -> dict[int, float]:
     long, so that each of the few is seen 512 times; in gpu mode CIFAR-10, of which 500 are few, seen 1,536 times."""
     train, held_out = pictures("digits")
     everything, fresh = (p.at(torch.arange(len(p))).float() for p in (train, held_out))
-    few, batch, steps = (500, 256, 3000) if mode() == "gpu" else (100, 64, 40 if smoke else 800)
+    few, batch, steps = (500, 256, 3000) if mode() == "gpu" else (100, 64, 4 if smoke else 800)
 
     def share(n):
         kept = everything[:n]

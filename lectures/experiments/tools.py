@@ -171,6 +171,19 @@ def slope(x: Tensor, y: Tensor) -> float:
     return ((x * y).sum() / x.square().sum()).item()
 
 
+def place_of_least(x: Tensor, y: Tensor) -> float:
+    """Where the parabola through the least of y and its two neighbours is least; at an end of the increasing grid x
+    (N,), that end."""
+    k = int(y.argmin())
+    if k in (0, len(x) - 1):
+        return x[k].item()
+    (a, b, c), (ya, yb, yc) = x[k - 1 : k + 2].tolist(), y[k - 1 : k + 2].tolist()
+    rise, fall = (yc - yb) * (b - a), (ya - yb) * (c - b)  # neither is negative: b is the least
+    if rise + fall == 0:
+        return b
+    return b + (fall * (c - b) - rise * (b - a)) / (2 * (rise + fall))
+
+
 def bench_results(name: str) -> dict:
     """What tests/bench/`name`.py measured and saved beside itself."""
     return json.loads((Path(__file__).parents[2] / "tests" / "bench" / f"{name}.json").read_text(encoding="utf-8"))
