@@ -1,6 +1,7 @@
 """minidiff: diffusion models from scratch, to be read. The README has the map; start with schedules.py.
 
-The modules here are the core. They know nothing of nets, stages, data, measure and run, which may all use them.
+The modules here are the core, but for demo.py. They know nothing of nets, stages, data, measure and run, which may all
+use them.
 """
 
 import os

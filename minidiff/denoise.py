@@ -111,7 +111,7 @@ def lognormal_times(n: int, schedule: Schedule, generator=None, mean: float = -1
 
 
 def noisy_lognormal_times(n: int, schedule: Schedule, generator=None) -> Tensor:
-    """log(sigma / alpha) ~ N(0.1, 1.3^2): where words decide what is drawn, more often than in Karras et al.."""
+    """log(sigma / alpha) ~ N(0.1, 1.3^2): where words decide what is drawn, more often than in Karras et al. 2022."""
     return lognormal_times(n, schedule, generator, 0.1, 1.3)
 
 

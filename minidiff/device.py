@@ -44,7 +44,7 @@ def native_bf16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, x: torch.Tensor):
-    """bfloat16 for pictures and tokens where it is native, else float32: points need the digits, not the speed."""
+    """bfloat16 for pictures and tokens where it is native, else float32: points need precision more than speed."""
     return torch.autocast(device.type, torch.bfloat16, enabled=x.ndim > 2 and native_bf16(device))
 
 

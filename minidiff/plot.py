@@ -138,7 +138,7 @@ def losses(rows: list[tuple[int, float]], ax=None, title: str | None = None):
     if not rows:  # stopped before the first row
         return ax
     steps, values = np.array(rows).T
-    ax.plot(steps, values, color="0.75", linewidth=0.7, label="mean of 20 steps")
+    ax.plot(steps, values, color="0.75", linewidth=0.7, label="loss")
     window = max(1, len(values) // 20)
     smooth = [np.median(values[max(0, i - window) : i + 1]) for i in range(len(values))]
     ax.plot(steps, smooth, label="running median")

@@ -62,7 +62,7 @@ class Tokenizer:
 
     Case and punctuation are ignored. Warns of unknown words; a text of more than `length` words, or one that is not
     empty but has none, is a ValueError. With `truncate` long texts are cut, and
-    unknown words are passed over without a warning: vocabulary_of has warned of both.
+    unknown words become 1 without a warning: vocabulary_of has warned of both.
     """
 
     def __init__(self, words: list[str], length: int):

@@ -224,7 +224,7 @@ def markdown(rows: dict[str, dict[str, dict]]) -> str:
     lines = [
         "# What the lecture claims, and what we measured",
         "",
-        "Generated from `claims.json` by the build of the lectures; do not edit. The *verdict* is on what the lecture says:",
+        "Generated from `claims.json` by the build of the lectures; do not edit. The *verdict* is on the statement:",
         "a claim is *supported* if the whole 95% interval lies where its words hold (most are about a sign), *contradicted*",
         "if none of it does, else *undecided*. Apart from that stands whether our own prediction of the size, written down",
         "before the first run, was *met* or *missed*, or is *open*. Measure one anew with",

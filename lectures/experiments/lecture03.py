@@ -205,7 +205,7 @@ RAW = (
 )
 
 CLAIMS = [
-    Claim("3.1", "In the plane, a denoiser that is not told the noise level cannot sample, whatever it predicts",
+    Claim("3.1", "In the plane, a denoiser that is not told the noise level samples worse, whatever it predicts",
           CONDITION, "the best blind model is 1.3 to 4 times as far from the data, for the best of four targets",
           "distance blind over told in 2 dimensions, the least of eps, v, flow, x0", (1.3, 4.0),
           lambda smoke: _toy_outcome(smoke, lambda r, dims: r[0].min()), says=(1.0, INF), why_anew=FLOORED),

@@ -102,7 +102,7 @@ print("as the package's:", torch.allclose(guess(x, 0.6, 0.9, 1.0), gaussian.post
 # %% [markdown]
 # ## A diffusion model in twenty lines
 #
-# For other data nobody can write the best guess down. So a network learns it, from pairs that you make yourself: take data, add noise, ask for what was added. Here the path is
+# For pictures nobody can write the best guess down. So a network learns it, from pairs that you make yourself: take data, add noise, ask for what was added. Here the path is
 # straight, $\alpha = 1 - t$, $\sigma = t$, and the network is asked for $\epsilon - x_0$, the direction from data to noise.
 
 # %% alt="The loss falls and levels off above 0."
@@ -203,7 +203,7 @@ print("real points:", count(real, grid_25().means, 0.03), "as the package's:", m
 # **Experiment.** A GAN as in 2014, a GAN held by the penalty R1 (Mescheder et al. 2018), and a diffusion model: networks of about equal size, equal operations in training, five seeds.
 #
 # **Predict before you run.** Of the 25 modes, how many does each find? What share of its points lies near a mode?
-# <details><summary>Answer</summary>The GAN of 2014 finds one or two, the one with R1 most of them but with few points near one; diffusion finds all, with most of its points near one. The line of numbers below is the measurement.</details>
+# <details><summary>Answer</summary>The GAN of 2014 finds one or two, the one with R1 most of them, as it spreads points everywhere; diffusion finds all, with most of its points near one. The titles below are the measurement, of one seed.</details>
 
 # %% alt="Points of the data, of two GANs and of diffusion on a 5 by 5 grid of modes, with the modes found."
 dropped, closer = claims.measure("0.1"), claims.measure("0.2")
@@ -215,8 +215,8 @@ for ax, (name, points) in zip(axes, {"the data": real, **drawn}.items(), strict=
 print(dropped, closer, sep="\n\n")
 
 # %% [markdown]
-# **The number that decides** is the share near a mode, diffusion less the GAN with R1. Nothing in diffusion can collapse: each data point is noised and guessed, whatever the others do. (Longer training and better GANs do much better than these two. That they
-# *needed* a decade of such remedies is part of what happened.)
+# **The number that decides** is the share near a mode, diffusion minus the GAN with R1. Nothing in diffusion can collapse: each data point is noised and guessed, whatever the others do. (Longer training and better GANs do much better than these two. That they
+# *needed* years of such remedies is part of what happened.)
 #
 # ## The ten lectures
 #
@@ -264,7 +264,7 @@ _ = check.calls(calls)
 
 # %% [markdown]
 # ## 03 Noise conditioning
-# "It's crucial to condition the network on the time step": in two dimensions a point does not show its noise level, in 512 it does, and [lecture 03](03_noise_conditioning.ipynb) asks what that is worth.
+# It is crucial, the lecture says, to condition the network on the time step. In two dimensions a point does not show its noise level, in 512 it does, and [lecture 03](03_noise_conditioning.ipynb) asks what that is worth.
 
 # %% alt="Histograms of the size of points at two noise levels: they overlap in 2 dimensions and are apart in 512."
 fig, axes = plt.subplots(1, 2, figsize=(8, 2.6), layout="constrained")
@@ -312,7 +312,7 @@ _ = plot.grid(rows, 10, ax, row_labels=["real", "from 16 numbers", "drawn"])
 
 # %% [markdown]
 # ## 07 Guidance
-# Go from what is likely anyway through what is likely given the condition, and beyond, by the scale $\gamma$: samples leave the other class, and thin out, as [lecture 07](07_guidance.ipynb) measures.
+# Go from the guess without the condition to the guess with it, and beyond, by the scale $\gamma$: samples leave the other class and become narrow, as [lecture 07](07_guidance.ipynb) measures.
 
 # %% alt="Density of one class and guided samples for gamma 1, 2 and 5: the samples move away from the other class and become narrow."
 classes = lecture00.two_classes()
@@ -367,13 +367,13 @@ _ = ax.legend(loc="upper left")
 # **Vary it.**
 #
 # - In the training loop, replace `swiss_roll` by `checkerboard` from the same module. Which parts are hard, and do more steps help?
-# - Leave the time out: give the network `0 * t`. What do the points do?
+# - Leave the time out, in training and in drawing: give the network `0 * t`. What do the points do?
 # - Draw with 5 steps in place of 36. (Lecture 02 makes them count.)
 #
 # **Take away.**
 #
 # - Noise is added by one line; a network learns the best guess of what was there; a walk along its guesses draws.
-# - Nothing in that loss can forget a mode. It was slow, not unstable, and became fast.
+# - Nothing in that loss can forget a mode. Diffusion was slow, not unstable, and became fast.
 # - Claims are tested here, and some fail.
 #
 # Next: [lecture 01](01_score_matching.ipynb), what the network's guess has to do with the score.

@@ -102,11 +102,11 @@ plot.gif(frames, [120] * (len(frames) - 1) + [2000], dpi=72)
 #
 # ## 2. Four losses, one minimiser
 #
-# **Claim.** Write $J(s) = \tfrac12 \mathbb{E}_{p}\|s(x) - \nabla \log p(x)\|^2$ for the *explicit* loss (the **Fisher divergence**). Multiply out and integrate the cross term by parts:
+# **Claim.** Write $J(s) = \tfrac12 \mathbb{E}_{p}\|s(x) - \nabla \log p(x)\|^2$ for the *explicit* loss (half the **Fisher divergence**). Multiply out and integrate the cross term by parts:
 #
 # $$J(s) = \mathbb{E}_p\Big[\operatorname{tr}\big(\partial s / \partial x\big) + \tfrac12 \|s(x)\|^2\Big] + \text{const}.$$
 #
-# This **implicit** loss (Hyvärinen 2005) has no unknown in it, but the trace of the Jacobian $\partial s/\partial x$, the matrix of all derivatives of the output by the input.
+# This **implicit** loss (Hyvärinen 2005) has no unknown in it; it has the trace of the Jacobian $\partial s/\partial x$, the matrix of all derivatives of the output by the input.
 #
 # ### Exercise 01.2: The implicit loss (15 minutes, 2 points)
 # Write `ism_loss(fn, x)`: tr(ds/dx) + 1/2 |s|^2 for each point, where s = fn(x), x (B, D). A network must be able to learn from it, from both terms.
@@ -312,7 +312,7 @@ model = Denoiser(ema, path, "eps", 0.5)  # (x_t, t) -> x0, eps: the scaling and 
 _ = plot.losses(losses[:: max(1, len(losses) // 300)], title="one network for all levels").set(yscale="linear")
 
 # %% [markdown]
-# **Claim.** The loss is an average over $p_\sigma$. Where there is next to no data next to nothing is learnt, and the network will say *something* there.
+# **Claim.** The loss is an average over $p_\sigma$. Where there is almost no data, almost nothing is learnt, and the network will say *something* there.
 
 # %% alt="Maps at noise 0.1: the exact score, the learned one, and the logarithm of their relative squared error, large along the ridges between modes and at the centres."
 t = path.time(-2 * torch.tensor(lecture01.LEVEL).log())
@@ -441,12 +441,12 @@ ax.minorticks_off()
 print(weights)
 
 # %% [markdown]
-# A network trained at $\sigma = 0.03$ alone could have the wrong weights at no measurable excess of loss. That is what "train on all time steps" buys, and it is a statement about the *data* as much as about networks: one level would do for a distribution with one mode.
+# A network trained at $\sigma = 0.03$ alone could have the wrong weights at no measurable excess of loss. "Train on all time steps" buys the right ones. This is a statement about the *data* as much as about networks: one level would do for a distribution with one mode.
 #
 # **Vary it.**
 #
-# - In part 2, set `sigma = 0.05` before you train. The target of denoising, $-\epsilon/\sigma$, grows: whose place in the order changes?
-# - Replace SiLU by ReLU. Which loss stops working, and why? (What is the second derivative?)
+# - In part 2, change `sigma = 0.3` to 0.05 and run on from there. The target of denoising, $-\epsilon/\sigma$, grows: whose place in the order changes?
+# - Replace SiLU by ReLU. Which losses stop working, and why? (What is the second derivative?)
 # - Draw the map of part 3 at `lecture01.LEVEL = 0.5`. Which error would you rather report, relative or absolute?
 #
 # **Take away.**

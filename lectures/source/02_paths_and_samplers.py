@@ -144,11 +144,11 @@ _ = axes[1].set(xlabel="time t", ylabel="log-SNR, in nats")
 _ = axes[1].legend()
 
 # %% [markdown]
-# All curves pass the same levels, at other times (EDM passes those above 0 before $t=0.02$): a path is a clock and a scale. To move between paths,
+# All curves pass the same levels, at other times (EDM passes log-SNR above 0 before $t=0.02$): a path is a clock and a scale. To move between paths,
 # find the time at which one has a given log-SNR.
 #
 # ### Exercise 02.3: The time of a log-SNR (15 minutes, 2 points)
-# Write `time_of(schedule, log_snr)`: for each of the numbers `log_snr` (B,) the time t (B,) in [0, 1] where `schedule.log_snr(t)` is that (it takes tensors alone). Use
+# Write `time_of(schedule, log_snr)`: for each of the numbers `log_snr` (B,) the time t (B,) in [0, 1] where `schedule.log_snr(t)` is that (it takes only tensors). Use
 # bisection, all rows at once, no formula, so that it works for any path. log-SNR *falls* as t grows.
 # <details><summary>Hint</summary>Keep two tensors, low and high, of shape (B,). Ask for the log-SNR in the middle; keep the half in which the answer lies, for each row apart (torch.where). 50 halvings are enough.</details>
 
@@ -443,7 +443,7 @@ _ = check.fresh_share(fresh_share)
 print(claims.measure("2.5"))
 
 # %% [markdown]
-# With 64 steps our net shows no sure gain; the interval holds 1. With 8 steps churn harms, by half of the distance (notes of claim 2.5).
+# With 64 steps our net shows no sure gain; the interval holds 1. With 8 steps churn makes the distance half as large again (notes of claim 2.5).
 #
 # ## 8. How many calls does a picture need?
 #

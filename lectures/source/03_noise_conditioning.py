@@ -29,7 +29,7 @@
 # > It's crucial to train a single diffusion network on all time steps (and condition it on the time step).
 #
 # Two claims: **one** network, and **conditioned** on the time. We call a network *told* if it gets the noise level as an input, and *blind* if it gets
-# only $x_t$. The sampler always knows the time. Only the network may not.
+# only $x_t$. The sampler always knows the time. A blind network does not.
 
 # %%
 import copy
@@ -92,7 +92,7 @@ def blind_eps(x, sigmas, s):
 _ = check.blind_eps(blind_eps)
 
 # %% [markdown]
-# So all depends on $p(t \mid x)$. How sharp is it? Where the data are empty, a point is noise alone: $d$ numbers of deviation $\sigma$. Their root mean square is a
+# So all depends on $p(t \mid x)$. How sharp is it? Where the data are 0, a point is noise alone: $d$ numbers of deviation $\sigma$. Their root mean square is a
 # measurement of $\sigma$, and it gets better with $d$.
 #
 # ### Exercise 03.2: What a point shows (5 minutes, 1 point)
@@ -135,7 +135,7 @@ for d in (2, 8, 64) if SMOKE else (2, 3, 4, 6, 8, 16, 32, 64, 128, 256):
 plot.gif(frames, [900] * (len(frames) - 1) + [2500])
 
 # %% [markdown]
-# In the plane a point may come from almost anywhere, and all blind models are worse than told ones; flow, the best, hardly so. In many dimensions every point shows its time; the blind flow model then samples as a told one does,
+# In the plane a point may come from almost anywhere, and all blind models are worse than told ones; for flow, the best, the distance hardly shows it. In many dimensions every point shows its time; the blind flow model then samples as a told one does,
 # and the blind $\epsilon$ model still does not. First the measurement of what is visible:
 
 # %%
@@ -144,8 +144,8 @@ print(claims.measure("3.4"))
 # %% [markdown]
 # ## 2. Four targets
 #
-# **Claim.** Conditioning is crucial. **Test:** give a blind and a told model the same noise, and compare the distance of their samples to the data. The deviation of the Gaussians is
-# .05 in *every* dimension, so both distances stand on the floor that two sets of data have. Here is one such comparison; the ledger repeats it over seeds:
+# **Claims.** Blind, no target can sample in the plane (3.1); in 128 dimensions $v$ can (3.2); in 32 it is $\epsilon$ that cannot (3.3). **Test:** give a blind and a told model the same noise, and compare the distance of their samples to the data. The deviation of the Gaussians is
+# .05 in *every* dimension, so the least distance is that of two sets of data:
 
 # %%
 d, n = 32, 50 if SMOKE else 500
@@ -173,7 +173,7 @@ _ = ax.legend(fontsize=8)
 print(plane, many, between, sep="\n")
 
 # %% [markdown]
-# How sure is a difference over five seeds? Seeds differ more than methods do, but both methods got the *same* noise. So subtract first, seed by seed.
+# How sure is a difference over five seeds? Seeds may differ more than methods, but both methods got the *same* noise. So subtract first, seed by seed.
 #
 # ### Exercise 03.3: A paired interval (14 minutes, 2 points)
 # Write `paired_interval(a, b)`: a and b (n,) are what two methods gave on the same n seeds. Return mean, low and high: the mean of a - b and Student's 95% interval for it.
@@ -208,7 +208,7 @@ print(f"128 dimensions, blind v over blind flow: {mean:.2f}, 95% interval {low:.
 #
 # ### Exercise 03.4: What a misread level does (15 minutes, 2 points)
 # Write `misread(target, t, guess)` for the linear path (alpha = 1 - t, sigma = t) and the targets "eps", "v", "flow" and "x0": the factor k in $dx/dt = k\,x$. t and guess are (B,).
-# <details><summary>Hint</summary>b is 1, 1 - t, 1 and 0; a is 0, -t, -1 and 1. Solve x0 = (b - sigma out) / det and eps = (alpha out - a) / det with det = alpha b - sigma a at t; out is b(guess) / guess.</details>
+# <details><summary>Hint</summary>b is 1, 1 - t, 1 and 0; a is 0, -t, -1 and 1. At x = 1, x0 = (b - sigma out) / det and eps = (alpha out - a) / det with det = alpha b - sigma a at t; out is b(guess) / guess.</details>
 
 # %% exercise="03.4" points=2 minutes=15
 def misread(target, t, guess):
@@ -292,7 +292,7 @@ print(f"left in a picture of 3,072 numbers, in grey levels of 255: v {grey[1]:.1
 # of the level $c = \log(\sigma/\alpha)/4$ at several frequencies, as positions do in a transformer.
 #
 # ### Exercise 03.5: Features of a level (8 minutes, 1 point)
-# Write `level_features(level, frequencies)`: level (B,), frequencies (F,) in turns a unit -> (B, 2F), first all cosines, then all sines, of the level's angle at each frequency.
+# Write `level_features(level, frequencies)`: level (B,), frequencies (F,) in turns per unit -> (B, 2F), first all cosines, then all sines, of the level's angle at each frequency.
 # <details><summary>Hint</summary>An angle is 2 pi times frequency times level. Give level the shape (B, 1).</details>
 
 # %% exercise="03.5" points=1 minutes=8
@@ -317,7 +317,7 @@ print("as the package's layer gives:", torch.allclose(features(level, octaves), 
 
 # %% [markdown]
 # A comparison is fair if the two networks differ in nothing else. Three traps: `Denoiser` scales its input by $c_{in}(t)$, which gives the level away to a blind network, so here both get
-# the **raw** $x_t$ (edm's skip knows $t$ too, so there is none). A separate embedding costs parameters, so here the features go in beside $x$, and the sizes agree to 2%. And a told network that cannot
+# the **raw** $x_t$ (the target edm uses $t$ as well, so it is left out). A separate embedding costs parameters, so here the features go in beside $x$, and the sizes agree to 2%. And a told network that cannot
 # sample yet proves nothing, so errors are drawn against steps.
 
 # %%
@@ -356,7 +356,7 @@ def train(net, draw, steps, level=lambda n: (0.002 + 0.985 * torch.rand(n, gener
 
 # %% [markdown]
 # **Predict before you run.** Eight Gaussians in the plane. What will the blind network draw?
-# <details><summary>Answer</summary>At best what the best blind field draws, on the right: points between the modes. It is trained towards that, and no longer training can help it.</details>
+# <details><summary>Answer</summary>At best what the best blind field draws, on the right: points between the modes. It is trained towards that, and longer training cannot help it.</details>
 
 # %% alt="Samples in the plane of a told network, of a blind network and of the best blind field."
 toy, steps = tools.Embedded(2), 20 if SMOKE else 2000
@@ -402,7 +402,7 @@ _ = axes[0].legend()
 print(eps_result, flow_result, sep="\n")
 
 # %% [markdown]
-# (Bands: least to largest of the seeds.) Larger pictures have more dimensions, but texture that can pass for noise: photographs of 32x32, a diffusion transformer, the flow target.
+# (Bands: least to largest of the seeds.) **Claim.** On larger pictures, with more dimensions, telling hardly helps. Photographs of 32x32, a diffusion transformer, the flow target.
 
 # %% alt="Left: denoising error blind over told against training steps. Right: the same against the noise level, at the end."
 photos = claims.measure("3.7")
@@ -459,7 +459,7 @@ print(single)
 #
 # - In `train`, draw `t` with `torch.sigmoid(torch.randn(n, generator=generator))`. A blind network's average is over *these* times: who loses, told or blind?
 # - Add `nn.LayerNorm(width)` at the head of each block. It divides the length out of the features, and in it the level was written.
-# - `lecture03.drawn(128, "flow", True, x, steps)` with 10, 30 and 100 steps: does the noise that is left depend on the sampler?
+# - `lecture03.noise_left(128, "flow", 0, 300, steps)` with 10, 30 and 100 steps: does the noise that is left depend on them?
 #
 # **Take away.**
 #

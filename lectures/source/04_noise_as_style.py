@@ -17,7 +17,7 @@
 #
 # - write AdaIN, and say what it changes in a picture and what it leaves;
 # - read the noise level off a picture without a network;
-# - build the line AdaIN, CondInstanceNorm++, AdaGN, adaLN, adaLN-Zero, and train a small transformer and a small NCSN with your own blocks;
+# - follow AdaIN to CondInstanceNorm++, AdaGN, adaLN and adaLN-Zero; train a small transformer with your own block, and a small NCSN;
 # - say when a noise level is *not* a style.
 #
 # **Before:** lectures 02 and 03. **Time:** two hours with the exercises; the notebook itself runs some minutes on two cores.
@@ -103,7 +103,7 @@ plot.gif(frames, 160)
 # %% [markdown]
 # ## 2. Faces that do not exist
 #
-# StyleGAN turns this into a generator. Its picture grows from a learned *constant*; all that differs between two pictures enters by AdaIN, layer by layer, as a style made
+# StyleGAN turns this into a generator. Its picture grows from a learned *constant*; almost all that differs between two pictures enters by AdaIN, layer by layer, as a style made
 # from noise. So one can **mix**: coarse layers with one style, fine layers with another.
 #
 # **Claim.** Coarse layers' styles set the layout, fine layers' the colours. Our style generator has three layers of styles, at 4, 8 and 16 pixels; photographs of 32.
@@ -153,8 +153,8 @@ _ = check.estimate_sigma(estimate_sigma)
 # %% [markdown]
 # Now by features, not even trained ones: 16 random 3x3 filters and a relu. From each channel's mean and log deviation predict $\log\sigma$, linearly.
 #
-# **Predict before you run.** The spread of a standard deviation over d pixels is about $1/\sqrt{2d}$. That is four times smaller for 32x32 than for 8x8. Does the unexplained share, $1 - R^2$, shrink like that?
-# <details><summary>Answer</summary>No, see the table: it hardly moves. Counting pixels is not what limits it. Where noise is weaker than the picture, the picture's own texture decides, and leaves look like noise; a larger picture has more of that too. With sigma from .2 on, R^2 is near 1.</details>
+# **Predict before you run.** The relative spread of a deviation over d pixels is about $1/\sqrt{2d}$. Its square is 16 times smaller for 32x32 than for 8x8. Does the unexplained share, $1 - R^2$, shrink like that?
+# <details><summary>Answer</summary>No, see the table: it hardly moves. Counting pixels is not what limits it. Where noise is weaker than the picture, the picture's own texture decides, and foliage looks like noise; a larger picture has more of that too. With sigma from .2 on, R^2 is near 1.</details>
 
 # %% alt="Log deviation of random features against log sigma: a line where noise is loud, scattered where it is quiet."
 stats = claims.measure("4.1")
@@ -249,7 +249,7 @@ class AdaLNZero(nn.Module):
 Zero = check.AdaLNZero(AdaLNZero).answer or (lambda width, emb_dim, branch: Branch(branch, width, "adaln_zero"))
 
 # %% [markdown]
-# Your block is the heart of a DiT. Around it: patches of 2x2 pixels become tokens, each block has attention and an MLP as its two branches.
+# Your block is the heart of a DiT. Around it: patches of 2x2 pixels become tokens, the branches are attention and an MLP in turn.
 
 # %% alt="Left the training loss, which falls; right 32 digits drawn by the small transformer."
 class SmallDiT(nn.Module):
@@ -296,7 +296,7 @@ _ = plot.grid(drawn.clamp(-1, 1), 8, axes[1], "samples")
 # The literature does not agree. ADM reports FID 13.06 for AdaGN and 15.08 for addition (its table 3); DiT, after 400K steps, 35.24 for tokens, 25.21 for adaLN, 19.47 for adaLN-Zero; but EDM's record on CIFAR-10 adds a vector.
 #
 # **Predict before you run.** Order the six. By how much does the best beat the worst?
-# <details><summary>Answer</summary>Adaptive norms come first, none last, and the distances are small: on 64 pixels a net sees most of the level for itself (lecture 03). The published gaps are long trainings on large pictures.</details>
+# <details><summary>Answer</summary>Adaptive norms come first, "none" comes last, by some 7%: on 64 pixels a net sees most of the level for itself (lecture 03). The published gaps are long trainings on large pictures.</details>
 
 # %% alt="Denoising error of six ways of conditioning, relative to adaLN-Zero, a dot for each seed."
 ways = claims.measure("4.2")
@@ -376,7 +376,7 @@ class SmallNCSN(nn.Module):
 
 
 # %% [markdown]
-# Its loss, as in the paper: the score of $x_0 + \sigma z$ is $-z/\sigma$, and $\sigma^2$ times the squared error treats all levels alike.
+# Its loss, as in the paper: given $x_0$ the score of $x_0 + \sigma z$ is $-z/\sigma$, and $\sigma^2$ times the squared error treats all levels alike.
 
 # %%
 levels = torch.logspace(0, -2, 10)
@@ -395,7 +395,7 @@ for step in range(20 if SMOKE else 1000):
 
 # %% [markdown]
 # **Predict before you run.** Same net, same number of calls, but all at the lowest level. What comes out?
-# <details><summary>Answer</summary>Noise with a trace of strokes. Small steps cannot carry a chain far (lecture 01), and the start is a place that this level never saw in training.</details>
+# <details><summary>Answer</summary>Noise. Small steps cannot carry a chain far (lecture 01), and the start is a place that this level never saw in training.</details>
 
 # %% alt="Digits drawn by annealed Langevin dynamics; beside them noise, where only the lowest level was used."
 @torch.no_grad()
@@ -418,14 +418,14 @@ print(claims.measure("4.5"))
 #
 # **Vary it.**
 #
-# - In `SmallDiT`, start the gate at 1 (`gate + 1`). Does the loss fall more slowly at first? Does it end elsewhere?
+# - Start your block's gate at 1 (`gate + 1`) and, after its check, which refuses that, set `Zero = AdaLNZero`. Does the loss fall more slowly? Does it end elsewhere?
 # - In `walk`, use 3 moves a level instead of 15. What goes first, shape or contrast?
 # - In part 2, give the mixture the fine style from the second layer on (`i < 1`). Whose layout has it now?
 #
 # **Take away.**
 #
-# - AdaIN sets statistics and leaves layout; in features statistics are style, and noise is one where it is louder than the picture.
-# - AdaIN, CondInstanceNorm++, AdaGN, adaLN and adaLN-Zero are one module with different norms; zero makes the block start as the identity.
+# - AdaIN sets statistics and leaves layout. The statistics of features are style, and so is noise that is louder than the picture's texture.
+# - AdaIN, CondInstanceNorm++, AdaGN, adaLN and adaLN-Zero are one module with different norms; a zero gate makes the block start as the identity.
 # - What varies over the picture needs a map: a style has no word for it.
 #
 # Next: [lecture 05](05_architectures.ipynb): what is between those norms?

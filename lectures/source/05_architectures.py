@@ -160,7 +160,7 @@ for name, net in equal.items():
 # %% [markdown]
 # ## 3. Build them
 #
-# Four denoisers from few parts. All are called as `net(x, c_noise)`, and the noise level enters each block as an added vector (lecture 04 has better ways).
+# Four denoisers from few parts. All are called as `net(x, c_noise)`, and the noise level enters as an added vector, in the DiT as a token (lecture 04 has better ways).
 #
 # ### Exercise 05.4: The walk through a U-Net (18 minutes, 2 points)
 # Write `unet(x, downs, middle, ups)`. Each `down(h)` returns a pair: h at half the size, and the skip from before the halving. `middle(h)` and each `up(h, skip)` return h. Return the last h. There are as many ups as downs.
@@ -338,7 +338,7 @@ fig, ax = plt.subplots(figsize=(7, 5.4), layout="constrained")
 _ = plot.grid(torch.cat(list(rows.values())).clamp(-1, 1).cpu(), 8, ax, row_labels=list(rows))
 
 # %% [markdown]
-# The same with the package's larger nets, at five levels and with several seeds. There the U-Net is behind all but the encoder-decoder:
+# The same with the package's larger nets, at five levels and with several seeds. There the U-Net is behind all of the lecture's others but the encoder-decoder:
 
 # %% alt="Error against noise level: the encoder-decoder's line is flat, the others fall; so does that of wide tokens, not of narrow ones."
 detail, narrow = claims.measure("5.3"), claims.measure("5.4")
@@ -383,7 +383,7 @@ bound = check.sign_mmse(sign_mmse).answer or distant.mmse
 print(f"at m = 1: one patch {bound(1.0):.3f}, both patches {bound(2.0):.3f}")
 
 # %% [markdown]
-# Some tenths of an error: who cares? Sampling does. We train plain stacks of 4 convolutions (they see 9 pixels), 8 and 20, a U-Net and a DiT, each *until it has learned*: until the error of the sign at $m = 1$ has come four fifths of the way from one
+# Some tenths of an error: who cares? Sampling does. We train plain stacks of 4 convolutions (they see 4 pixels to each side), 8 and 20, a U-Net and a DiT, each *until it has learned*: until the error of the sign at $m = 1$ has come four fifths of the way from one
 # patch's bound to that of both, or for 20,000 steps (the 4 layers, which cannot see both, for 3,000). Then we draw, and ask in what share of the samples the two signs agree.
 #
 # **Predict before you run.** The share for 4 layers? And which of the others need how many steps?
@@ -434,7 +434,7 @@ print(f"digits, EDM's target, noise .02: encoder-decoder over U-Net {ratio:.2f}"
 # **Vary it.**
 #
 # - In part 4, give the DiT `p=4` with `w=24`: 24 numbers for a patch of 48. Then `w=96`.
-# - In part 4, let the nets predict the noise: `net(x_t, ...)` against `(x_t - x0) / sigma`. Where is the encoder-decoder's floor now?
+# - In part 4, let the nets predict the noise: write `x_t - sigma * net(x_t, ...)` for `net(x_t, ...)`, in training and in the test. Where is the encoder-decoder's floor now?
 # - In part 1, put `nn.GroupNorm(2, 8)` after each convolution. What does the centre see, and how brightly?
 #
 # **Take away.**

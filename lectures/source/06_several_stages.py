@@ -85,7 +85,7 @@ print(claims.measure("6.1"))  # the same with five seeds
 #
 # ## 2. The first stage: a VAE
 #
-# A variational autoencoder's encoder gives a Gaussian for each picture, $q(z|x) = N(\mu, \text{diag}\, e^{\ell})$, with $\ell$ the log variance. Its loss bounds $-\log p(x)$ from above:
+# A variational autoencoder's encoder gives a Gaussian for each picture, $q(z|x) = N(\mu, \text{diag}\, e^{\ell})$, with $\ell$ the log variance. But for a constant, its loss bounds $-\log p(x)$ from above:
 #
 # $$L = \underbrace{\mathbb E_{z \sim q}\, \|x - \text{decoder}(z)\|^2 / (2 s^2)}_{\text{reconstruction}} + \underbrace{\text{KL}\left(q(z|x)\,\|\,N(0, I)\right)}_{\text{bottleneck}} .$$
 #
@@ -94,7 +94,7 @@ print(claims.measure("6.1"))  # the same with five seeds
 #
 # ### Exercise 06.2: The KL divergence (8 minutes, 1 point)
 # Write `kl(mean, log_var)`, both (B, ...): the divergence of each sample's Gaussian from N(0, I), (B,), in nats, summed over the latents.
-# <details><summary>Hint</summary>For one latent: half of mean squared, plus the variance, minus 1, minus log_var. The variance is the exponential of log_var.</details>
+# <details><summary>Hint</summary>For one latent: half of (mean squared + variance - 1 - log_var). The variance is the exponential of log_var.</details>
 
 # %% exercise="06.2" points=1 minutes=8
 def kl(mean, log_var):
@@ -194,7 +194,7 @@ scales = {f: scale_of(z) for f, z in encoded.items()}
 # ```
 #
 # ### Exercise 06.5: Three bugs (20 minutes, 2 points)
-# This code runs, and has three bugs. Write it right: n pictures from a prior of latents (n, *shape) that were multiplied by `scale` for training.
+# This code runs, and has three bugs. Write it right: n pictures from a prior, of any schedule, of latents (n, *shape) that were multiplied by `scale` for training.
 # `prior(x, t)` returns x0 and eps, `prior.schedule.grid(steps)` falls from noise to 0; all noise comes from `generator`.
 # <details><summary>Hint</summary>How loud is x where the walk starts? Which way do times go? Who multiplied by scale?</details>
 
@@ -226,7 +226,7 @@ for f, z in encoded.items():
 # Simpler priors need no training: $N(0, I)$; one Gaussian with the latents' mean and covariance; a mixture of ten, by expectation maximisation.
 #
 # **Predict before you run.** Which column draws digits? Does it depend on the row?
-# <details><summary>Answer</summary>N(0, I) draws none at f = 1, where latents are nearly pixels, and is the farthest from digits in every row; diffusion and the mixture are the nearest. At f = 8 four numbers are left, and details are lost whatever the prior.</details>
+# <details><summary>Answer</summary>N(0, I) draws none at f = 1, where latents are nearly pixels, and is the farthest from digits in every row; from f = 2 diffusion and the mixture are nearest. At f = 8 four numbers are left, and details are lost whatever the prior.</details>
 
 # %% alt="One digit through four autoencoders, and what four priors dream in each: from noise to digits."
 priors, dreams, n = ("N(0, I)", "Gaussian", "mixture", "diffusion"), {}, 20 if SMOKE else 1000
@@ -264,7 +264,7 @@ print(*(claims.Record(**claims.ledger()[k]) for k in ("6.2", "6.3")), sep="\n") 
 #
 # Distances of decoded pictures mix prior and decoder. The fair test is the **likelihood of held-out latents**. For a Gaussian it is a formula; for a diffusion model it is its loss, at all levels:
 #
-# $$-\log p(z) \le \tfrac D2 \log 2\pi e s^2 + \tfrac12 \int \left[\, \mathbb E\|\epsilon - \hat\epsilon\|^2 - \tfrac{s^2}{s^2 + \sigma^2/\alpha^2} D \,\right] d\log \text{SNR},$$
+# $$-\mathbb E \log p(z) \le \tfrac D2 \log 2\pi e s^2 + \tfrac12 \int \left[\, \mathbb E\|\epsilon - \hat\epsilon\|^2 - \tfrac{s^2}{s^2 + \sigma^2/\alpha^2} D \,\right] d\log \text{SNR},$$
 #
 # equal for the exact model (Kong et al. 2023): each level is compared with what a Gaussian of variance $s^2$ would leave.
 
@@ -386,7 +386,7 @@ print("as the package's, a token:", torch.allclose(ours / tokens.shape[1], their
 # %% [markdown]
 # ## 6. GANs: one, and a stack of two
 #
-# A **generator** makes pictures of noise, a **critic** tells them from real ones. Each has its loss; with the other's weights held constant, both go into one sum, and into our loop. The squared gradient at real pictures (R1) keeps the critic smooth.
+# A **generator** makes pictures from noise, a **critic** tells them from real ones. Each has its loss; with the other's weights held constant, both go into one sum, and into our loop. The squared gradient at real pictures (R1) keeps the critic smooth.
 
 
 # %%
@@ -410,8 +410,8 @@ class Pair(nn.Module):
 single, losses = learn(Pair(digits.shape), pictures, Pair.loss, 1500, lr=1e-3)
 
 # %% [markdown]
-# **Stacked GANs** are two such pairs: the upper makes *features* of a classifier from noise, the lower makes pictures from features. Each has two more losses, as in the paper: the classifier must find in the picture the features it was made of
-# (*conditional*), and the critic must guess the noise (*entropy*), so that it is used.
+# **Stacked GANs** are two such pairs: the upper makes *features* of a classifier from noise, the lower makes pictures from features. The classifier must find in the lower's picture the features it was made of
+# (*conditional*; the upper's needs labels), and each critic must guess the noise (*entropy*), so that it is used.
 
 # %%
 stack = StackedGAN(digits.shape, r1=0.1)
@@ -419,7 +419,7 @@ stack.use(teacher.requires_grad_(False), teacher.features(pictures[:200].to(devi
 stacked, losses = learn(stack, pictures, StackedGAN.loss, 1000, lr=1e-3)
 
 # %% [markdown]
-# The three systems and one GAN. **Predict before you run.** Which is nearest to the data? Which drops digits?
+# The three systems and one GAN. **Predict before you run.** Which is nearest to the data?
 # <details><summary>Answer</summary>The labels say it; see whether your eye agrees. Each has under a minute of training: none is its method's best.</details>
 
 # %% alt="Digits of five rows: real, stacked GAN, codebook with autoregressive prior, latent diffusion, one GAN."
@@ -440,7 +440,7 @@ print({name: f"{value / 1e9:.1f} GFLOPs a step" for name, value in cost.items()}
 print(claims.Record(**claims.ledger()["6.6"]))  # three seeds
 
 # %% [markdown]
-# **The number that decides:** above 1 the stack is nearer. Much of its budget goes into the classifier, and two pairs must keep their balance. What it gets is knowledge: features learned *with labels*.
+# **The number that decides:** above 1 the stack is nearer. Much of its budget is the classifier's, and two pairs must keep balance. What it gets is knowledge: features learned *with labels*.
 #
 # ## 7. Eight minutes each, on larger pictures
 #
@@ -455,11 +455,11 @@ for name in ("shapes64", "cifar10"):
 # %% [markdown]
 # ![Captioned shapes, eight minutes each](../tests/bench/stages_shapes64.jpg)
 #
-# On shapes latent diffusion wins clearly. Most of its distance is its *first* stage (row `vae`), and it made 4,200 steps where the same net in pixels, with 256 tokens instead of 16, made 840. The stacked GAN and diffusion in pixels fail.
+# On shapes latent diffusion wins clearly. Half of its distance is its *first* stage (row `vae`), and it made 4,200 steps where the same net in pixels, with 256 tokens instead of 16, made 840. The stacked GAN and diffusion in pixels fail.
 #
 # ![CIFAR-10, eight minutes each](../tests/bench/stages_cifar10.jpg)
 #
-# On CIFAR-10 the *stacked GAN* wins. Beware: it learned from a classifier of the ten classes, and the distance is of such a classifier's features. A second judge that never saw a label (it tells by how many quarter turns a picture was turned) has it first as well, by
+# On CIFAR-10 the *stacked GAN* wins. Beware: it learned from a classifier of the ten classes, and the distance is of such a classifier's features. A second judge that never saw a label (it tells how many quarter turns a picture was turned) has it first too, by
 # less: 11 against 20 for guided latent diffusion. (The `vae` row is of the very pictures that it is compared with: it can lie below the floor, which is of others.)
 #
 # ## 8. 4096 x 4096

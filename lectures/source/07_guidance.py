@@ -55,7 +55,7 @@ SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean
 # $$s_\gamma = \nabla \log p_t(x) + \gamma\,\big(\nabla \log p_t(x|c) - \nabla \log p_t(x)\big).$$
 #
 # $\gamma$ is the **guidance scale**: 0 is unconditional, 1 conditional (guidance is *off*), more than 1 is guided. Ho and Salimans write $w$ with 0 as off: their $w = 2$ is our $\gamma = 3$. The score is
-# $-\epsilon/\sigma$, so the same line holds for $\epsilon$; and for $x_0$, linear in $\epsilon$, since $\gamma$ and $1-\gamma$ add up to 1.
+# $-\epsilon/\sigma$, so the same line holds for $\epsilon$; and for $x_0$, affine in $\epsilon$, since $\gamma$ and $1-\gamma$ add up to 1.
 #
 # ### Exercise 07.1: Classifier-free guidance (10 minutes, 2 points)
 # Write `cfg(model, x_t, t, cond, scale)`. `model(x_t, t, cond)` gives a Prediction, its `x0` and `eps` like x_t. Return a guided Prediction.
@@ -300,7 +300,7 @@ for r in map(claims.measure, ("7.6", "7.17")):
 #
 # The slide: "if a datapoint is not captured by our model, huge loss; if the model has regions not in the data, probably okay". That is the forward Kullback-Leibler (KL) divergence $KL(p\|q)$ of data $p$ and model $q$, which likelihood training makes small. Left: one Gaussian
 # fitted to two modes; 7.8 is its share outside the data. The diffusion loss sums Fisher divergences $F$ (squared errors of the score, without lecture 01's ½) over noise variances $s$; with the right weights it is that KL: $KL(p\|q) = \tfrac12\int F(p_s\|q_s)\,ds$ (Song et al. 2021).
-# Right: at which noise weights of .8 and .2 are told from equal ones. 7.7: networks lose precision, not recall (part 6). So yes: likelihood allows what lies between, and small networks fill it.
+# Right: the noise at which weights .8 and .2 are told from equal ones. 7.7: networks lose precision, not recall (part 6). So yes: likelihood allows what lies between, and small networks fill it.
 
 # %% alt="Left: one Gaussian fitted to two modes by forward KL covers both, by reverse KL sits on one. Right: the share of the KL seen at each noise level peaks near half the modes' distance."
 covers, seen, lost = map(claims.measure, ("7.8", "7.9", "7.7"))
@@ -358,7 +358,7 @@ print(f"difference from CFG: {(ours - theirs).norm() / theirs.norm():.0e}; 7.13:
 #
 # ## 6. What guidance buys and costs on pictures
 #
-# The same loop, on digits (in `gpu` mode CIFAR-10). A row for each scale, a column for each class, from one noise:
+# The same loop, on digits (in `gpu` mode CIFAR-10). A row for each scale, a column for each class and its noise:
 
 # %% alt="Digits drawn at guidance scales 0, 1, 2 and 5, a row each: from mixed to clean to uniform."
 digits, held_out = tools.pictures("digits")
@@ -421,7 +421,7 @@ for r in map(claims.measure, ("7.11", "7.12", "7.14", "7.16")):
 
 # %% [markdown]
 # Dotted: held-out real pictures as samples. Recall above it is no gain: scattered samples have large radii. ADM-G stays far behind CFG on the unconditional network; on the conditional one 7.14 does not decide. On CIFAR-10 (`gpu` mode, 2,000 steps) blurred
-# samples sit in the middle of the data, with more precision than real pictures: 7.10 and 7.11 are undecided. ADM-G beats CFG (7.14), and less learning wants more guidance (7.16). Without ADM-G, one seed (`tests/bench/guidance.py`; star: real pictures), recall rises at first:
+# samples sit in the middle of the data, with more precision than real pictures: 7.10 and 7.11 are undecided. Conditional ADM-G beats CFG (7.14), and less learning wants more guidance (7.16). Without ADM-G, one seed (`tests/bench/guidance.py`; star: real pictures), recall rises at first:
 #
 # ![Guidance on CIFAR-10: precision, recall and distance by scale](../tests/bench/guidance.png)
 #
@@ -444,7 +444,7 @@ print(f"{rates.id}: {rates.quantity}: {rates.value:.3g}")
 #
 # ## 8. Which scale is best?
 #
-# The best scale of one seed is a coin toss. But a seed has one network and noise: differences *seed by seed* are surer.
+# The best scale of one seed may be chance. But a seed's scales share network and noise: differences *seed by seed* are surer.
 #
 # ### Exercise 07.7: All scales that may be best (20 minutes, 2 points)
 # Write `best_scales(distance, scales, seeds)`. `distance(scale, seed)` is a number, dear to get: ask once for each pair. Return the list of scales whose difference from the scale of least mean has a paired 95% interval that reaches 0.

@@ -25,7 +25,7 @@
 # **Papers:** [NCSN](https://arxiv.org/abs/1907.05600), [ADM](https://arxiv.org/abs/2105.05233), [EDM](https://arxiv.org/abs/2206.00364),
 # [FID](https://arxiv.org/abs/1706.08500), [guidance interval](https://arxiv.org/abs/2404.07724).
 #
-# CIFAR-10 is 50,000 photographs of ten things, 32 x 32. In `cpu` mode we train on crops of two photographs, in `gpu` mode on CIFAR-10. The model of parts 4 to 7 comes with minidiff; part 7 needs
+# CIFAR-10 is 60,000 photographs of ten things, 32 x 32. In `cpu` mode we train on crops of two photographs, in `gpu` mode on CIFAR-10. The model of parts 4 to 7 comes with minidiff; part 7 needs
 # CIFAR-10: torchvision fetches it, or set `MINIDIFF_CIFAR10=folder:PATH` to a copy.
 
 # %%
@@ -72,7 +72,7 @@ print(claims.measure("9.1"))
 
 # %% [markdown]
 # The first table is right, for models without labels; with labels BigGAN is better, in a row that the slide leaves out. In the second *every column is mislabelled*: guidance took the FID from 23.24 to 7.72, and the inception
-# score from 58 to 173. The slide also leaves out recall, which says what guidance costs: it falls from .60 to .42.
+# score from 58 to 173. The slide also leaves out recall, what guidance costs: it falls from .60 to .42.
 #
 # CIFAR-10 since then:
 
@@ -82,7 +82,7 @@ table(lecture09.published("cifar10"), ["model", "setting", "FID"])
 # %% [markdown]
 # ## 2. The recipe
 #
-# Most trainings fail by a line, not by the idea. This loss runs, falls, and trains a net to draw noise:
+# Most trainings fail by a line, not by the idea. For 32 pictures of 32 x 32 this loss runs, and trains a net to draw noise:
 #
 # ```python
 # x0 = pictures.float()
@@ -117,11 +117,11 @@ def package_loss(net, pictures, t, eps, schedule):
 loss_of = check.diffusion_loss(diffusion_loss).answer or package_loss
 
 # %% [markdown]
-# **Which weights draw?** Each step moves the weights a little at random. An average over many steps is nearer to where they are going, so samples are drawn by an **exponential moving average** (EMA):
+# **Which weights draw?** Each step moves the weights a little at random. Once they no longer drift, an average over many steps has less of this noise: samples are drawn by an **exponential moving average** (EMA):
 #
 # $$\bar\theta \leftarrow d\,\bar\theta + (1 - d)\,\theta, \qquad d = \min\left(\text{decay}, \frac{1 + \text{step}}{10 + \text{step}}\right).$$
 #
-# The second term is a warm-up: with $d = .999$ from the start, a third of the random initial weights is left after a thousand steps. DDPM reports an FID of 3.17 with EMA, and 12.14 without.
+# The second term is a warm-up: with $d = .999$ from the start, a third of the random initial weights is left after a thousand steps. DDPM's released weights have an FID of 3.2 with EMA and 12.1 without (pesser/pytorch_diffusion).
 #
 # ### Exercise 09.1: A moving average of weights (12 minutes, 2 points)
 # Write `update_ema(ema, model, step, decay=0.999)`. Both are modules of one kind; steps count from 1. Change the parameters of `ema` in place, copy the buffers (as batch norm's running mean), and leave the model alone.
@@ -219,9 +219,9 @@ print(f"{distance(real[:n], drawn['EMA']):.4f}, and the package's {metrics.frech
 
 # %% [markdown]
 # **Predict before you run.** Two *real* halves are compared with each other. Is their distance 0? How does it change with the number of pictures?
-# <details><summary>Answer</summary>It is not 0: means and covariances of few pictures are wrong, and the distance counts that. It falls about as one over the number. So put the floor beside each distance: real pictures, as many.</details>
+# <details><summary>Answer</summary>It is not 0: means and covariances of few pictures are wrong, and the distance counts that. On average it falls about as one over the number. So put a floor beside each distance: real pictures, as many. (After so few steps EMA lags: the last weights win.)</details>
 
-# %% alt="Distance of two sets of real pictures falls as one over their number; samples by EMA and by the last weights lie above."
+# %% alt="Distance of two sets of real pictures falls with their number; samples by EMA lie far above, those by the last weights a little lower."
 sizes = [10, 20] if SMOKE else [50, 100, 200, 400]
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 _ = ax.plot(sizes, [distance(real[:k], real[-k:]) for k in sizes], "o-", label="real, another half (floor)")
@@ -264,7 +264,7 @@ rows = ["floor (other real pictures)", "scale 1", f"scale {card['scale']:g}"]
 table([{"2,040 samples, 10 steps of dpmpp_2m": r} | {s: f"{card[f'{r}: {k}']:.2f}" for k, s in short.items()} for r in rows], ["2,040 samples, 10 steps of dpmpp_2m", *short.values()])
 
 # %% [markdown]
-# Its distances are in the features of a small classifier trained here: **not FIDs**.
+# Its distances are in features of a classifier trained here: **not FIDs**.
 #
 # ## 5. How many network calls?
 #
@@ -291,9 +291,9 @@ _ = axes[1].legend()
 print(near)
 
 # %% [markdown]
-# **The number that decides** is above 1: ten calls of `dpmpp_2m` are not as near as fifty of DDIM. They are worth some thirty-seven. `heun`, of second order too, starts higher: two calls a step leave it five steps, and order is about small steps.
+# **The number that decides** is above 1: ten calls of `dpmpp_2m` are not as near as fifty of DDIM. They are worth some thirty-seven. `heun`, of second order too, starts higher: ten calls are five steps, and order is about small steps.
 #
-# On the right `heun` overtakes DDIM at ten calls. DDIM's pictures all err in one direction, towards the smooth, and a distance between *sets* sees what all have in common. There `dpmpp_2m` has arrived at ten calls: 1.04 times the distance of fifty, over three seeds.
+# On the right `heun` overtakes DDIM at ten calls. DDIM's pictures all err towards the smooth, and a distance between *sets* sees what all have in common. There `dpmpp_2m` has arrived at ten calls: 1.04 times fifty's distance, over three seeds.
 #
 # ## 6. Guidance, and what "ten calls" means
 
@@ -317,7 +317,7 @@ for w in measured["windows"]:
 # %% [markdown]
 # **The number that decides** is the distance, and it is U-shaped: 34 without guidance, 10.6 at $\gamma = 2$, 63 at 5. Recall falls all the way. A classifier recognises up to .95, and .83 of *real* pictures: the samples are more typical than real ones.
 #
-# "Guidance 2" alone is no number. A guided step costs two calls: in ten calls there is time for five guided steps, which are too few. Or for seven steps of which three are guided. Which three? In the middle (16), not at the start (41). Kynkäänniemi et al. (2024) found this on far larger models.
+# "Guidance 2" alone is no number. A guided step costs two calls: in ten calls there is time for five guided steps, which are too few. Or for seven steps, three of them guided. Which three? Just past the middle (16), not at the start (41), as Kynkäänniemi et al. (2024) found.
 # And the sweep is of the net after twenty minutes; the card in part 4 is of today's.
 #
 # ## 7. Copies?
@@ -326,7 +326,7 @@ for w in measured["windows"]:
 #
 # ### Exercise 09.3: Nearest neighbours (13 minutes, 1 point)
 # Write `copied(samples, train, held_out)` for features (S, D), (N, D), (H, D): the median distance of the samples to their nearest training picture, divided by the same for held-out pictures. Copies give 0, fresh pictures about 1.
-# <details><summary>Hint</summary>torch.cdist(samples, train).min(1).values. Above and below look at train: only train can be copied.</details>
+# <details><summary>Hint</summary>torch.cdist(samples, train).min(1).values. Both medians are of distances to train: only train can be copied.</details>
 
 # %% exercise="09.3" points=1 minutes=13
 import torch
@@ -347,7 +347,7 @@ _ = check.copied(copied)
 # **Predict before you run.** One sample in ten is a perfect copy. What does the median say? And what if none is, but all samples are plain?
 # <details><summary>Answer</summary>Nothing: a median does not see a tenth. And plain pictures are near to everything, so it falls without any copy: guidance alone does that.</details>
 #
-# So, first, *compare within each picture:* how near is its nearest training picture, by the measure of the next ones? That removes plainness. Second, *count:* the share that stands out more than 95 in 100 fresh pictures; chance is .05. Third, a *control:* a net that memorises.
+# So, first, *compare within each picture:* how near is its nearest training picture, by the measure of the next ones? Second, *count:* the share that stands out more than 95 in 100 fresh pictures; chance is .05. Third, a *control:* a net that memorises.
 
 # %%
 def standing_out(x, train, k=20):
@@ -364,7 +364,7 @@ for name, x in {"none is a copy": plain, "one in ten is": torch.cat([plain[:900]
     print(f"plain samples, {name}: ratio of medians {ratio:.2f}, share of suspects {(standing_out(x, planted) < limit).float().mean():.2f}")
 
 # %% [markdown]
-# The ratio of medians calls plain samples near, and does not see real copies. The share does. Now the shipped model, 500 guided samples a seed; and the control: nets trained equally long on few and on many digits (in `gpu` mode CIFAR-10).
+# The ratio of medians calls plain samples near, and does not see real copies. The share does. Now the shipped model, 500 guided samples a seed, and the control: nets trained equally long on few and many digits (in `gpu` mode CIFAR-10).
 
 # %% alt="Eight samples that stand out most, each with its three nearest training pictures."
 found = claims.measure("9.3")
@@ -394,10 +394,10 @@ ax.invert_yaxis()
 #
 # **The number that decides** is the best of the others over ours: 112 over 32.5, 3.5 times; with guidance in three of seven steps, ten calls as well, 112 over 15.0. How to read it:
 #
-# - Their batch was chosen from 16, 32 and 64 by a trial of two minutes. *All three chose 16, the least of the grid.* A smaller batch might do better, so the comparison favours us by an unknown amount.
+# - Their batch was chosen from 16, 32 and 64 by a trial of two minutes. *All three chose 16, the least of the grid.* A smaller one might do better, so the comparison favours us by an unknown amount.
 # - Theirs do not know the labels. Ours without labels is at 63.
 # - Their samplers clip $x_0$ to [-1, 1], and here too: without it two of them are at 131 and 182, not 112 and 142.
-# - Their recipes are made for days on a GPU, and then better than ours.
+# - Their recipes are made for days on a GPU, where they are better.
 #
 # And minutes on a GPU? The recipe `unet-minutes`, in pixels, from nothing, 3.8 minutes on an H100. Compare with the card in part 4:
 
@@ -414,7 +414,7 @@ print(f"{gpu['large']['steps']:,} steps of {gpu['large']['batch']}, {gpu['large'
 #
 # `tests/bench/recipe.py` and `demo.py` change one choice at a time and train each for equal minutes.
 #
-# **Predict before you run.** Which matters most: the optimizer, the space (pixels or latents), the network, or the path?
+# **Predict before you run.** Which matters most: the optimizer, the autoencoder, pixels or latents, the network, or the path?
 # <details><summary>Answer</summary>How good the autoencoder is. Then network, space and optimizer. The path matters least.</details>
 
 # %% alt="Bars: Fréchet distance of the recipe and of each change, on CIFAR-10 and on the demo's shapes."
@@ -426,16 +426,16 @@ for ax, (title, rows) in zip(axes, lecture09.study().items(), strict=True):
     ax.invert_yaxis()
 
 # %% [markdown]
-# - *Space.* Latents of f = 2 lose next to nothing: a third of the numbers. What an autoencoder blurs, no second stage brings back (lecture 06): where it has 48 seconds, Muon, at a large rate that falls to 0, is worth two thirds of the distance.
+# - *Space.* Latents of f = 2, a third of the numbers, lose next to nothing. What an autoencoder blurs, no second stage brings back (lecture 06): where the autoencoder has 48 seconds, Muon at a large, falling rate is worth two thirds of the distance.
 # - *Optimizer of the denoiser.* On CIFAR-10 Muon's steps cost a quarter more and get further; on shapes AdamW is as good.
 # - *U-Net or DiT.* The DiT must first learn that pixels have neighbours.
 # - *Path.* Flow matching is no worse, perhaps better: seeds differ by some.
-# - *Dead ends.* A better autoencoder of f = 2: its distance is .2 already, where real pictures have 3.7. Sixteen channels at f = 4: harder to learn.
+# - *Dead ends.* A better autoencoder of f = 2: to its own originals the distance is .2 already. Sixteen channels at f = 4: harder to learn.
 #
 # **Vary it.**
 #
 # - In the loop of part 2, put one of the four mistakes back. How soon would you notice from the loss? From the samples?
-# - `average = lambda ema, model, step: update_ema(ema, model, step, 0.9)`: is .999 too long for so few steps?
+# - `average = lambda ema, model, step: update_ema(ema, model, step, 0.9)`: is the average (d = .985 at step 600) too long?
 #
 # **Take away.**
 #

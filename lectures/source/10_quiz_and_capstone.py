@@ -120,7 +120,7 @@ _ = ax.legend()
 # %% [markdown]
 # ## 2. From words to pictures
 #
-# All parts are there: tokens and cross-attention (08), a path and a sampler (02), guidance (07). First a model. This loop trains a small diffusion transformer on one coloured shape a picture; a caption is dropped once in ten times, so that there is a model without it to be guided from.
+# All parts are there: tokens and cross-attention (08), a path and a sampler (02), guidance (07). First a model. This loop trains a small diffusion transformer on one coloured shape a picture; a caption is dropped once in ten times, so that the net also learns to draw without it, which guidance needs.
 
 # %% alt="The training loss falls."
 shapes = data.load("shapes:1")
@@ -288,7 +288,7 @@ _ = check.calibration()
 # **Vary it.**
 #
 # - Replace the sampler in `text_to_image` by your own DDIM, Heun or DPM-Solver++ of lecture 02. How few steps does the checker accept?
-# - Guide within an interval of noise only (lecture 07), or away from a word, with `negative`.
+# - Guide within an interval of noise only (lecture 07), or away from a phrase, with `negative`.
 # - Train the loop of part 2 with `shapes:2`. Which attribute needs the longest?
 # - A project: latents instead of pixels (06), captions of your own pictures (`python -m minidiff train --data folder:PATH`), or a claim of yours with a control.
 #

@@ -1,7 +1,7 @@
 """Checks of the lectures' exercises: is an answer right, and if not, which mistake was made?
 
 check.ddim(answer) prints what was found, check.verdict("02.4", answer) returns it; check.progress() adds up. A module
-for each lecture. They use the package's core, oracles and schedules; nothing uses them but notebooks and grading.
+for each lecture. They use the package's core and data; of the package only grading uses them.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Distances between samples, and likelihoods. All take arrays (N, D) of samples or of features, torch or numpy.
+"""Distances between samples, and likelihoods. Distances take arrays (N, D) of samples or of features, torch or numpy.
 
 A number means nothing without the features, the number of samples and the sampler: print them beside it. A Frechet
 distance is an FID only on Inception's features.

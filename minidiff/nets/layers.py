@@ -156,7 +156,7 @@ class Attention(nn.Module):
 
     mask (B, N), if given, is true where x may be attended to. A layer with `context` also takes words (B, M, context)
     and words_mask (B, M): each vector of x then attends to those of x and to the words together (GLIDE, Nichol et al.
-    2022, section 2.3).
+    2022, section 4.1).
     """
 
     def __init__(self, width: int, heads: int, context: int | None = None):

@@ -32,8 +32,8 @@ class TextEncoder(nn.Module):
 
     A start token and the words go through a convolution and `depth` transformer blocks. The convolution shows each
     word its neighbours from the first step: which object lies where is then learned in half of the steps. The pooled
-    vector is the output of the start token plus the sum of the words' embeddings over the root of their number: from
-    the sum a net learns in a third of the steps which words occur, from the token in which order.
+    vector is the output of the start token plus the sum of the words' embeddings over the root of the number of tokens:
+    from the sum a net learns in a third of the steps which words occur, from the token in which order.
     """
 
     def __init__(self, vocabulary: int, length: int, dim: int = 128, depth: int = 1, heads: int = 4):

@@ -25,7 +25,7 @@ class Demo:
     out: Path = option(Path("demo"), "folder for the run and the pictures")
     minutes: float = option(4.0, "of training")
     n: int = option(500, "captions to check by")
-    seed: int = option(0, "of the noise", read=seed)
+    seed: int = option(0, "of weights, batches and noise", read=seed)
     device: str = option("auto", DEVICES)
 
     def run(self):
@@ -60,7 +60,9 @@ class Train:
     device: str = option("auto", DEVICES)
     seed: int | None = option(None, "of weights, batches and noise (default 0)", read=seed)
     size: int | None = option(
-        None, "resize a folder's pictures, crop photos, draw shapes to this (default 32, of shapes 16)"
+        None,
+        "resize a folder's pictures, crop photos, draw shapes to this (default: as a folder's first picture, or 32 if "
+        "that has more than 64; photos 32, shapes 16)",
     )
     compiled: bool | None = option(None, "compile the net; by default where it saves time")
     save_every: float = option(10.0, "seconds between checkpoints")
@@ -224,7 +226,7 @@ class Evaluate:
     few: bool = option(False, "allow less than 2,048 pictures")
     features: str = option("classifier", "or inception, for an FID (pip install -e '.[fid]')")
     data: str | None = option(None, "compare with other data of the same shape and classes, say a copy of it")
-    scale: float | None = option(None, "guidance, beside 1: by default 1 for points and 1.5 for pictures with labels")
+    scale: float | None = option(None, "guidance, beside 1: by default 1.5 for labels, 2 for captions")
     sampler: str = option("dpmpp_2m", SAMPLERS)
     steps: int = option(20, "of the sampler")
     seed: int = option(0, "of the noise", read=seed)
