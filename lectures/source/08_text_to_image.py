@@ -470,7 +470,7 @@ _ = plot.grid(drawn[:2, :, ::2].transpose(1, 2).flatten(0, 1), 8, None, "every s
 # Sliders where a kernel runs, else the first prompt's picture. The words it knows are in `WORDS`.
 
 # %% alt="Eight big green crosses, drawn by the net that comes with the package."
-play.sliders(shipped, lecture08.TOKENIZER, "a big green cross")
+play.sliders(shipped, lecture08.TOKENIZER, (3, 16, 16), "a big green cross")
 
 # %% [markdown]
 # **Vary it.**
