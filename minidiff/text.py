@@ -61,8 +61,8 @@ class Tokenizer:
     """Texts to numbers, a word each, (B, length): 0 is no word, 1 an unknown one, then `words` in their order.
 
     Case and punctuation are ignored. Warns of unknown words; a text of more than `length` words, or one that is not
-    empty but has none, is a ValueError. With `truncate` long texts are cut, and
-    unknown words become 1 without a warning: vocabulary_of has warned of both.
+    empty but has none, is a ValueError. With `truncate` long texts are cut, and unknown words become 1 without a
+    warning: vocabulary_of has warned of both.
     """
 
     def __init__(self, words: list[str], length: int):

@@ -52,6 +52,15 @@ def test_an_outcome_that_cannot_be_is_refused(outcome, monkeypatch):
         claims.measure("7.7")
 
 
+def test_what_is_set_for_lectures_does_not_reach_the_tests(tmp_path):
+    here = f"{__file__}::{test_an_outcome_that_cannot_be_is_refused.__name__}"
+    given = {"MINIDIFF_MODE": "none", "MINIDIFF_RECORDS": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", here]
+    root = Path(__file__).parents[1]
+    said = subprocess.run(command, env=os.environ | given, cwd=root, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout
+
+
 def test_what_is_measured_is_written(tmp_path, monkeypatch):
     monkeypatch.setenv("MINIDIFF_MODE", "cpu")
     monkeypatch.setattr(claims, "LEDGER", tmp_path / "claims.json")

@@ -144,7 +144,7 @@ print(claims.measure("3.4"))
 # %% [markdown]
 # ## 2. Four targets
 #
-# **Claims.** Blind, no target can sample in the plane (3.1); in 128 dimensions $v$ can (3.2); in 32 it is $\epsilon$ that cannot (3.3). **Test:** give a blind and a told model the same noise, and compare the distance of their samples to the data. The deviation of the Gaussians is
+# **Claims.** Blind, every target samples worse in the plane (3.1); in 128 dimensions $v$ can (3.2); in 32 it is $\epsilon$ that cannot (3.3). **Test:** give a blind and a told model the same noise, and compare the distance of their samples to the data. The deviation of the Gaussians is
 # .05 in *every* dimension, so the least distance is that of two sets of data:
 
 # %%
