@@ -66,6 +66,14 @@ def test_the_nearest_code_is_taken(generator):
     torch.testing.assert_close(book.lookup(book.code(h)), nearest)
 
 
+def test_codes_that_lie_close_are_told_apart_in_bfloat16(generator):
+    book, h = Codebook(256, 2).eval(), 4 + torch.randn(4, 2, 8, 8, generator=generator) / 4
+    book.vectors.copy_(4 + torch.randn(256, 2, generator=generator) / 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = book.code(h)
+    assert torch.equal(found, book.code(h))
+
+
 def test_gradients_pass_straight_through(generator):
     h = torch.randn(1, 2, 3, 3, generator=generator, requires_grad=True)
     z, _ = filled()(h)

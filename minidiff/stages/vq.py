@@ -38,7 +38,8 @@ class Codebook(nn.Module):
 
     def nearest(self, flat: Tensor) -> Tensor:
         """The index of the code nearest to each of flat (N, dim)."""
-        return (self.vectors.square().sum(1) - 2 * flat @ self.vectors.T).argmin(1)
+        with torch.autocast(flat.device.type, enabled=False):  # in bfloat16 codes that lie close are confused
+            return (self.vectors.square().sum(1) - 2 * flat @ self.vectors.T).argmin(1)
 
     def code(self, h: Tensor) -> Tensor:
         """(B, dim, H, W) -> indices (B, H, W)."""
