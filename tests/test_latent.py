@@ -130,6 +130,14 @@ def test_a_gaussian_has_the_datas_moments(generator):
     torch.testing.assert_close(x.T.cov(), z.T.cov(), atol=0.04, rtol=0)
 
 
+def test_n_0_i_is_of_the_latents_as_the_encoder_makes_them(vae, digits):
+    """As the loss of a VAE means it, and not of latents scaled to a half."""
+    latents = latents_of(vae, digits)
+    model = fit(Gaussian(latents.shape, full=False), latents, vae)
+    z = model.prior.sample(2000, generator=torch.Generator().manual_seed(0)) / model.scale
+    assert latents.scale != 1 and z.std().item() == pytest.approx(1, abs=0.02)
+
+
 def test_em_climbs_and_finds_two_clusters(generator):
     z = torch.randn(2000, 2, generator=generator) * 0.1
     z[:600] += 3

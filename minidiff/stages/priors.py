@@ -17,7 +17,8 @@ from .latent import Latent, Latents
 
 
 class Gaussian(nn.Module):
-    """One Gaussian for latents of `shape`: N(0, I), or, with full=True, of their mean and covariance."""
+    """One Gaussian for latents of `shape`: of their mean and covariance or, with full=False, N(0, I), the law towards
+    which the loss of an autoencoder pulls its latents as they are, not scaled."""
 
     def __init__(self, shape, full: bool = True):
         super().__init__()
@@ -100,7 +101,10 @@ class Mixture(nn.Module):
 def fit(
     prior: nn.Module, latents: Latents, autoencoder: Autoencoder, steps: int = 1000, seed: int = 0, lr: float = 1e-3
 ) -> Latent:  # fmt: skip
-    """Any prior fitted to latents, and joined with the decoder. A model is trained for `steps` steps of 64."""
+    """Any prior fitted to latents, and joined with the decoder. A model is trained for `steps` steps of 64.
+
+    N(0, I) is not fitted: it is that of the autoencoder's own latents, so what it draws is decoded at a scale of 1.
+    """
     generator = torch.Generator().manual_seed(seed)
     if hasattr(prior, "fit"):
         prior.fit(latents.at(torch.arange(len(latents.pictures))), generator)
@@ -111,5 +115,6 @@ def fit(
             pass
         prior = state.ema
     model = Latent(prior, autoencoder).eval()
-    model.scale.fill_(latents.scale)
+    if getattr(prior, "full", True):
+        model.scale.fill_(latents.scale)
     return model
