@@ -30,7 +30,7 @@ class GaussianMixture:
                 f"got {tuple(weights.shape)} and {tuple(covariances.shape)}"
             )
         self.weights, self.means, self.covariances = weights / weights.sum(), means, covariances
-        self.labels = torch.arange(k) if labels is None else labels
+        self.labels = torch.arange(k, device=means.device) if labels is None else labels
         self.variances, self.axes = torch.linalg.eigh(covariances)  # (K, D), (K, D, D) with axes in columns
         if not (weights >= 0).all() or not (self.variances > -1e-9).all():
             raise ValueError("a mixture needs weights >= 0 and covariances without negative eigenvalues")
@@ -114,11 +114,11 @@ class MixtureDenoiser:
         self.null = int(mixture.labels.max()) + 1
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
-        x_t = numbers(x_t)
-        if self.mixture.means.dtype != x_t.dtype or self.mixture.means.device != x_t.device:
-            self.mixture = self.mixture.to(x_t)
+        x_t, mixture = numbers(x_t), self.mixture
+        if mixture.means.dtype != x_t.dtype or mixture.means.device != x_t.device:
+            mixture = mixture.to(x_t)  # not kept: in float32 the next call in float64 would be rounded
         cond = condition(cond, x_t, self.null)
-        return self.mixture.denoise(x_t, *self.schedule(torch.as_tensor(t).to(x_t)), cond)
+        return mixture.denoise(x_t, *self.schedule(torch.as_tensor(t).to(x_t)), cond)
 
 
 class EmpiricalDenoiser:

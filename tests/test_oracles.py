@@ -6,6 +6,8 @@ from minidiff.oracles import EmpiricalDenoiser, GaussianMixture, MixtureDenoiser
 from minidiff.samplers import ddim, last, start
 from minidiff.schedules import VE, VP, Cosine
 
+from .pretend import pretended
+
 pytestmark = pytest.mark.usefixtures("float64")
 
 
@@ -82,6 +84,23 @@ def test_sampling_the_empirical_denoiser_memorises(generator):
     model = EmpiricalDenoiser(data, VP())
     x = last(ddim(model, start(model, (50, 3, 4, 4), generator), VP().grid(30)))
     assert torch.cdist(x.flatten(1), data.flatten(1)).min(1).values.max() < 1e-3
+
+
+def test_a_call_in_float32_leaves_the_mixture_exact(generator):
+    model, x, t = MixtureDenoiser(skewed(), VP()), torch.randn(5, 2, generator=generator), torch.tensor(0.3)
+    before = model(x, t).x0
+    assert model(x.float(), t).x0.dtype == torch.float32
+    assert torch.equal(model(x, t).x0, before)
+
+
+def test_a_mixture_made_on_a_device_is_there(monkeypatch):
+    with pretended(monkeypatch) as device:
+        mixture = GaussianMixture(
+            *(v.to(device) for v in (torch.ones(2), torch.zeros(2, 2), torch.eye(2).expand(2, 2, 2)))
+        )
+        x, labels = mixture.sample_labelled(4)
+        assert x.device == labels.device == mixture.given(1).means.device == device
+        assert MixtureDenoiser(mixture, VP())(x, torch.tensor(0.3), torch.zeros(4)).x0.device == device
 
 
 def test_bad_input():
