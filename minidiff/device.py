@@ -66,6 +66,15 @@ def follower(generator: torch.Generator, device: torch.device) -> torch.Generato
 
 
 @contextmanager
+def seeded(seed: int):
+    """Within, torch's own generator of the CPU, from which layers draw their first weights, starts from `seed`; it goes
+    on as if nothing had been, and those of GPUs, which torch.manual_seed would set too, are left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(int(seed))
+        yield
+
+
+@contextmanager
 def tuned(device: torch.device):
     """For training: within, a GPU rounds float32 products to TF32, and tries which convolution is the fastest."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark

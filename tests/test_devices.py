@@ -11,6 +11,7 @@ import torch
 from minidiff import device
 from minidiff.denoise import score, velocity
 from minidiff.device import native_bf16, share_of_cores, threads_for_free_cores
+from minidiff.nets import build
 from minidiff.run import checkpoint
 from minidiff.run.models import tokenizer_of
 from minidiff.run.recipes import configure
@@ -53,6 +54,14 @@ def test_a_loss_is_where_its_model_is(kind, monkeypatch, generator):
             for t in (torch.rand(4).to(device), torch.tensor(0.5)):
                 assert model(x0, t, cond).x0.device == model(x0, t).eps.device == device
                 assert score(model, x0, t, cond).device == velocity(model, x0, t, cond).device == device
+
+
+def test_first_weights_leave_every_generator_as_it_was(monkeypatch):
+    reseeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded.append)
+    before = torch.random.get_rng_state()
+    build("mlp", (2,), seed=3)
+    assert not reseeded and torch.equal(torch.random.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from ..data import Data
 from ..data.dataset import data_folder
-from ..device import autocast, cached, to_device
+from ..device import autocast, cached, seeded, to_device
 
 
 class Classifier(nn.Module):
@@ -74,8 +74,7 @@ def fit(train: Data, steps: int = 1200, batch: int = 128, seed: int = 0, device=
     """A classifier trained on `train`, its pictures shifted at random; the same seed gives the same classifier."""
     device = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         net = Classifier(*train.shape[:2], outputs(train)).train()
     net = net.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), weight_decay=1e-2)

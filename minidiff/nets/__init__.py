@@ -5,9 +5,9 @@ A new net is a file here with its constructor function, and an entry in NETS."""
 
 import inspect
 
-import torch
 from torch import nn
 
+from ..device import seeded
 from . import cnn, mlp, transformer, unet
 from .cnn import CNN, NCSN
 from .mlp import MLP
@@ -59,8 +59,7 @@ def build(
     known = [k for k, p in inspect.signature(NETS[name]).parameters.items() if p.kind is p.KEYWORD_ONLY]
     if unknown := set(options) - set(known):
         raise ValueError(f"net {name} has no {min(unknown)}: its options are {', '.join(known)}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         text = {} if tokenizer is None else {"text": encoder_for(tokenizer)}
         return NETS[name](shape, classes, **text, **{"width": default_width(name, shape)} | options)
 

@@ -6,10 +6,10 @@ Whatever a run trains has `loss(x0, cond, generator=...) -> (B,)`, `sample(n, co
 
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from ..denoise import TIMES, WEIGHTINGS, Denoiser
+from ..device import seeded
 from ..nets import NETS
 from ..nets import build as build_net
 from ..nets.text import ClipTokenizer, encoder_for
@@ -97,8 +97,7 @@ def build(config) -> nn.Module:
     shape = config.shape if autoencoder is None else autoencoder.latent_shape
     tokenizer, options, classes = tokenizer_of(config), dict(config.net), len(config.classes) or None
     name = options.pop("name")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with seeded(config.seed):
         if config.model == "diffusion":
             if tokenizer is not None:
                 options |= {"tokenizer": tokenizer, "text_mode": config.text.text_mode}
