@@ -128,7 +128,7 @@ def test_a_run_of_data_with_a_hard_name(tmp_path, generator):
 def test_a_hard_prompt_in_the_notebook():
     model, config = conditional("diffusion", "shapes:1", depth=1)
     with pytest.warns(UserWarning, match="never saw"):
-        assert play.draw(model, tokenizer_of(config), config.shape, "$5_$ circle", steps=1, n=2)[:4] == b"\x89PNG"
+        assert play.draw(model, tokenizer_of(config), "$5_$ circle", steps=1, n=2)[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize("side, n", [(4, 1), (8, 64), (16, 1), (16, 64), (18, 9), (32, 10), (100, 4)])

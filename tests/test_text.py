@@ -466,7 +466,7 @@ def test_sliders_draw_and_say_what_is_wrong(run):
     """Each control draws anew; too long a prompt is said in the picture's place."""
     config = checkpoint.read_config(run)
     model, tokenizer = checkpoint.load(run), tokenizer_of(config)
-    box = play.sliders(model, tokenizer, config.shape)
+    box = play.sliders(model, tokenizer)
     *controls, picture, message = box.children
     controls = {w.description: w for w in controls}
     assert set(controls) == {"prompt", "negative", "scale", "steps", "seed"}

@@ -210,7 +210,7 @@ CLAIMS = [
           "Equal to 10%, at the floor of two sets of data",
           "distance to the data, SDE over ODE", (0.9, 1.1), two_ways, says=(0.8, 1.25)),
     Claim("2.4", "Heun and DPM-Solver++(2M) are of second order, DDIM and Euler of first", "their papers",
-          "Orders 2 and 1 to a tenth", "order of DPM-Solver++(2M) less that of DDIM", (0.9, 1.1), orders, says=(0.5, INF)),
+          "Orders 2 and 1 to a tenth", "order of DPM-Solver++(2M) minus that of DDIM", (0.9, 1.1), orders, says=(0.5, INF)),
     Claim("2.5", "Noise drawn anew on the way (churn) repairs errors of a trained net, where steps are many",
           "Karras et al. 2022", "A tenth to a half nearer with 64 steps, farther with 8",
           "distance with churn over without, 64 steps of Heun", (0.5, 0.9), churned, says=(0.0, 1.0)),

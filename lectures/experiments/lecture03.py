@@ -203,16 +203,20 @@ RAW = (
     "The blind net was given c_in(t) x_t, and edm's skip, both of which know t; it had fewer parameters; and the told eps "
     "nets were not trained until they sample."
 )
+TURNED = (
+    "The statement denied what the slide says, so that contradicted meant that the slide is right. It was turned round; "
+    "the experiment is the same."
+)
 
 CLAIMS = [
     Claim("3.1", "In the plane, a denoiser that is not told the noise level samples worse, whatever it predicts",
           CONDITION, "the best blind model is 1.3 to 4 times as far from the data, for the best of four targets",
           "distance blind over told in 2 dimensions, the least of eps, v, flow, x0", (1.3, 4.0),
           lambda smoke: _toy_outcome(smoke, lambda r, dims: r[0].min()), says=(1.0, INF), why_anew=FLOORED),
-    Claim("3.2", "In 128 dimensions a denoiser that predicts v need not be told: x_t shows its own noise level",
+    Claim("3.2", "In 128 dimensions a denoiser that predicts v must be told, although x_t shows its own noise level",
           CONDITION, "it must: what it misreads is multiplied by e^(pi/2), and it is 5 to 40 times as far",
           "distance blind over told in 128 dimensions, v", (5.0, 40.0),
-          lambda smoke: _toy_outcome(smoke, lambda r, dims: r[dims.index(128), 1]), says=(0.0, 1.2), why_anew=FLOORED),
+          lambda smoke: _toy_outcome(smoke, lambda r, dims: r[dims.index(128), 1]), says=(1.0, INF), why_anew=TURNED),
     Claim("3.3", "In between it is the eps prediction that needs to be told",
           CONDITION, "no: in 32 dimensions v is as bad as eps or a little worse",
           "(blind over told of eps) over (blind over told of v) in 32 dimensions", (0.5, 1.0),
@@ -230,10 +234,10 @@ CLAIMS = [
           CONDITION, "within a fifth of the told net's pixel Frechet distance",
           "pixel Frechet distance blind over told, flow", (0.8, 1.2), lambda smoke: on_digits(smoke, "flow"),
           says=(0.0, 1.2), why_anew=RAW),
-    Claim("3.7", "On 32x32 pictures telling the noise level barely improves denoising",
+    Claim("3.7", "On 32x32 pictures telling the noise level improves denoising",
           CONDITION, "at equal parameters, from raw x_t, the blind net's error is at most 10% larger",
           "denoising error blind over told, geometric mean over levels", (0.95, 1.1), blind_photos,
-          says=(0.0, 1.1), why_anew=RAW),
+          says=(1.0, INF), why_anew=TURNED),
     Claim("3.8", "One network on all noise levels beats five specialists that share its compute",
           CRUCIAL + 'time steps"', "the single net's denoising error is at most .95 of the five nets', over all bands",
           "denoising error of one net over that of five, geometric mean over levels", (-INF, 0.95), one_or_five,

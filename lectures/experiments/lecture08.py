@@ -208,7 +208,7 @@ def compare_text_modes(smoke: bool) -> Outcome:
         + ", ".join(f"{k} {mean(rows, k):.3f}" for k in ("object", "size", "place"))
         for mode, rows in found.items()
     )
-    notes += f"; cross less tokens {beside[0]:.3f}, 95% interval {beside[1]:.3f} to {beside[2]:.3f}"
+    notes += f"; cross minus tokens {beside[0]:.3f}, 95% interval {beside[1]:.3f} to {beside[2]:.3f}"
     return outcome(interval(gains), smoke, len(gains), notes, found=found)
 
 
@@ -226,7 +226,7 @@ CLAIMS = [
           f"share with colour and shape as asked, gamma {BEST:g}", (0.5, 0.8), captions_are_followed,
           says=(0.5, INF), why_anew=RECIPE),
     Claim("8.2", "Guidance makes pictures follow their captions", WHY, "5 points or more on colour and shape",
-          f"share at gamma {BEST:g} less that at 1", (0.05, INF), guidance_helps, says=(0.0, INF), why_anew=RECIPE),
+          f"share at gamma {BEST:g} minus that at 1", (0.05, INF), guidance_helps, says=(0.0, INF), why_anew=RECIPE),
     Claim("8.3", "What is learned is from the captions: trained on others' captions it is at chance", "control",
           "1/24 to within .03", "share with colour and shape as asked", (1 / 24 - 0.03, 1 / 24 + 0.03),
           shuffled_is_chance, why_anew=RECIPE),
@@ -239,7 +239,7 @@ CLAIMS = [
     Claim("8.5", "Cross-attention takes text in better than a pooled vector",
           "not in the lecture: three ways to condition on text",
           "with the same gate in each the lead of ten points shrinks to less than five, either way",
-          "share by cross-attention less that by the pooled vector", (-0.05, 0.05), compare_text_modes,
+          "share by cross-attention minus that by the pooled vector", (-0.05, 0.05), compare_text_modes,
           says=(0.0, INF),
           why_anew="Cross-attention had no gate, the branches that read tokens one that starts at 0; now all have it"),
 ]  # fmt: skip

@@ -13,11 +13,11 @@ from minidiff.run.generate import generate
 
 
 @torch.no_grad()
-def draw(model, tokenizer, shape, prompt, negative="", scale=2.0, steps=12, seed=0, n=8) -> bytes:
-    """A PNG of n samples of the prompt, pictures of `shape` (C, H, H)."""
+def draw(model, tokenizer, prompt, negative="", scale=2.0, steps=12, seed=0, n=8) -> bytes:
+    """A PNG of n samples of the prompt."""
     negative_tokens = tokenizer([negative])[0] if negative else None
     cond = tokenizer([prompt]).expand(n, -1)
-    x = generate(model, n, shape=shape, cond=cond, scale=scale, negative=negative_tokens, steps=steps, seed=seed)
+    x = generate(model, n, cond=cond, scale=scale, negative=negative_tokens, steps=steps, seed=seed)
     figure, ax = plt.subplots(figsize=(8, 1.5), layout="constrained")
     without = f', not "{negative}"' if negative else ""
     plot.grid(x, n, ax, f'"{prompt}"{without}, scale {scale:g}, {steps} steps')
@@ -27,7 +27,7 @@ def draw(model, tokenizer, shape, prompt, negative="", scale=2.0, steps=12, seed
     return png.getvalue()
 
 
-def sliders(model, tokenizer, shape, prompt: str = "a big red circle"):
+def sliders(model, tokenizer, prompt: str = "a big red circle"):
     """Widgets for prompt, negative prompt, scale, steps and seed, and the picture of `draw`, drawn anew at each change.
 
     They need a running kernel. Before them the first picture is shown: it is what a reader without a kernel has.
@@ -43,12 +43,12 @@ def sliders(model, tokenizer, shape, prompt: str = "a big red circle"):
         "steps": widgets.IntSlider(12, min=1, max=50, description="steps", **slow),
         "seed": widgets.IntSlider(0, min=0, max=20, description="seed", **slow),
     }
-    first = draw(model, tokenizer, shape, prompt)
+    first = draw(model, tokenizer, prompt)
     picture, message = widgets.Image(value=first), widgets.Label()
 
     def show(_):
         try:
-            picture.value = draw(model, tokenizer, shape, **{k: w.value for k, w in controls.items()})
+            picture.value = draw(model, tokenizer, **{k: w.value for k, w in controls.items()})
             message.value = ""
         except ValueError as error:  # too long a prompt, say
             message.value = str(error)

@@ -326,7 +326,7 @@ for ax, scale in zip(axes, (1.0, 2.0, 5.0), strict=True):
 
 # %% [markdown]
 # ## 08 Text to image
-# Words enter through cross-attention, and the net below, trained for eight minutes on two cores on pictures with captions, ships with the package; [lecture 08](08_text_to_image.ipynb) builds one like it.
+# Words enter through cross-attention, and the net below, trained for 24 minutes on two cores on pictures with captions, ships with the package: it draws latents, as in 06; [lecture 08](08_text_to_image.ipynb) builds one like it.
 
 # %% alt="Rows of small pictures, each row drawn from the prompt beside it."
 prompts = ["a big red circle", "a small blue square at the top left", "a red square above a blue circle"]

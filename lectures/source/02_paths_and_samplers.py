@@ -114,7 +114,7 @@ _ = check.v_target(v_target)
 
 # %% exercise="02.2" points=2 minutes=15
 def solve(out, a, b, x_t, alpha, sigma):
-    """out, x_t (B, ...); a, b, alpha, sigma (B,) -> x0 and eps, each (B, ...)."""
+    """out, x_t (B, ...); a, b, alpha, sigma (B,) -> x0 and eps, each (B, ...); not finite where alpha b = sigma a."""
     # BEGIN SOLUTION
     a, b, alpha, sigma = (value.reshape(-1, *[1] * (x_t.ndim - 1)) for value in (a, b, alpha, sigma))
     det = alpha * b - sigma * a
@@ -303,7 +303,7 @@ print(claims.measure("2.3"))
 
 # %% exercise="02.4" points=3 minutes=20
 def ddim(model, x, times, cond=None):
-    """x (B, ...) at times[0] -> x (B, ...) at times[-1]; times (n + 1,)."""
+    """x (B, ...) at times[0] -> x (B, ...) at times[-1]; times (n + 1,). The model takes t (B,) or ()."""
     # BEGIN SOLUTION
     for t, s in zip(times[:-1], times[1:], strict=True):
         x0, eps = model(x, t, cond)
@@ -330,7 +330,7 @@ if mine:
 
 # %% exercise="02.5" points=3 minutes=20
 def heun(model, x, times, cond=None):
-    """x (B, ...) at times[0] -> x (B, ...) at times[-1]; two calls a step, one where it ends at 0."""
+    """x (B, ...) at times[0] -> x (B, ...) at times[-1]; two calls a step, but one in a step that ends at t = 0."""
     # BEGIN SOLUTION
     for t, s in zip(times[:-1], times[1:], strict=True):
         (alpha_t, sigma_t), (alpha_s, sigma_s) = model.schedule(t), model.schedule(s)

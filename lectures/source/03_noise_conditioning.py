@@ -144,7 +144,7 @@ print(claims.measure("3.4"))
 # %% [markdown]
 # ## 2. Four targets
 #
-# **Claims.** Blind, every target samples worse in the plane (3.1); in 128 dimensions $v$ can (3.2); in 32 it is $\epsilon$ that cannot (3.3). **Test:** give a blind and a told model the same noise, and compare the distance of their samples to the data. The deviation of the Gaussians is
+# **Claims.** Blind, every target samples worse in the plane (3.1), and $v$ still in 128 dimensions (3.2); in 32 it is $\epsilon$ that cannot (3.3). **Test:** give a blind and a told model the same noise, and compare the distance of their samples to the data. The deviation of the Gaussians is
 # .05 in *every* dimension, so the least distance is that of two sets of data:
 
 # %%
@@ -402,7 +402,7 @@ _ = axes[0].legend()
 print(eps_result, flow_result, sep="\n")
 
 # %% [markdown]
-# (Bands: least to largest of the seeds.) **Claim.** On larger pictures, with more dimensions, telling hardly helps. Photographs of 32x32, a diffusion transformer, the flow target.
+# (Bands: least to largest of the seeds.) **Claim.** On larger pictures, with more dimensions, telling still helps. Photographs of 32x32, a diffusion transformer, the flow target.
 
 # %% alt="Left: denoising error blind over told against training steps. Right: the same against the noise level, at the end."
 photos = claims.measure("3.7")

@@ -231,7 +231,7 @@ from minidiff.denoise import Prediction
 
 
 def negative(model, x_t, t, cond, away, scale):
-    """model(x_t, t, cond) -> Prediction(x0, eps). Returns the guided Prediction."""
+    """model(x_t, t, cond) -> Prediction(x0, eps); x_t (B, ...), t (B,). Returns the guided Prediction."""
     # BEGIN SOLUTION
     strong, weak = model(x_t, t, cond), model(x_t, t, away)
     return Prediction(*(w + scale * (s - w) for s, w in zip(strong, weak, strict=True)))
@@ -307,21 +307,21 @@ print(claims.measure("8.1"), claims.measure("8.3"), sep="\n")
 # **The number that decides** is the share with colour *and* shape as asked; a guess would have 1/24, and the control has hardly more: what is learned is in the pairs. (8.3 is *undecided*: its interval
 # exceeds our margin, .03. In 8.1 all three seeds have 113 of 200, by chance.)
 #
-# A net trained for eight minutes comes with the package: 97% of its shapes are right at gamma 2. It draws one or two objects, and saw all 24 combinations.
+# A net trained for 24 minutes comes with the package: it draws latents (lecture 06) of one or two objects, and saw all 24 combinations.
 
-# %% alt="Animation: noise becomes four pictures, on the left the noisy picture, on the right what the net takes it for."
+# %% alt="Animation: noise becomes four pictures, on the left the noisy latents, decoded, on the right what the net takes them for."
 shipped = checkpoint.load(pretrained.folder("shapes"))
 PROMPTS = ["a red circle above a white cross", "a yellow square", "a big blue cross on the left", ""]
-seen = draw(shipped, tokens(PROMPTS), scale=1.5, steps=4 if SMOKE else 20, seed=2)
-frames = []
+seen = draw(shipped, tokens(PROMPTS), scale=1.5, steps=4 if SMOKE else 20, seed=2, shape=shipped.latent_shape)
+seen, frames = [(shipped.decode(z), shipped.decode(z0)) for z, z0 in seen], []
 for i, (x, x0) in enumerate(seen):
     fig, axes = plt.subplots(1, 2, figsize=(7, 3.8), layout="constrained")
-    _ = plot.grid(x, 2, axes[0], f"step {i + 1} of {len(seen)}: the picture with its noise")
+    _ = plot.grid(x, 2, axes[0], f"step {i + 1} of {len(seen)}: noisy latents, decoded")
     _ = plot.grid(x0, 2, axes[1], "what the net takes it for")
     frames.append(fig)
 plot.gif(frames, [160] * (len(frames) - 1) + [2000])
 
-# %% alt="Four prompts, a row each; from left to right the net's guess at every second step. Full captions show their picture at once; the empty prompt starts grey and ends in blobs."
+# %% alt="Four prompts, a row each; from left to right the net's guess at every second step. Full captions show their picture at once; the empty prompt starts as a blur and ends as a blob."
 chosen = range(0, len(seen), 2)
 fig, ax = plt.subplots(figsize=(10, 4.6), layout="constrained")
 _ = plot.grid(torch.stack([seen[i][1] for i in chosen], 1).flatten(0, 1), len(chosen), ax, "the guess, from noise (left) to data", [p or "(no words)" for p in PROMPTS])
@@ -339,17 +339,18 @@ _ = plot.grid(torch.stack([seen[i][1] for i in chosen], 1).flatten(0, 1), len(ch
 print(guided := claims.measure("8.2"), guided.notes, sep="\n")
 
 # %% [markdown]
-# A negative prompt works only if the net knows what it says. The shipped net has seen green crosses and captions without a size; never a caption of one word.
+# A negative prompt works only if the net knows what it says. The shipped net has seen red circles and captions without a size; never a caption of one word.
 #
-# **Predict before you run.** You want "a green cross" to be small. Which negative prompt does it, "big" or "a big green cross"?
-# <details><summary>Answer</summary>The whole phrase. One word alone is no caption that this net knows. But try gamma 3: many crosses fade away.</details>
+# **Predict before you run.** You want "a red circle" to be small. Which negative prompt does it, "big" or "a big red circle"?
+# <details><summary>Answer</summary>The whole phrase. One word alone is no caption that this net knows.</details>
 
-# %% alt="Green crosses under three negative prompts: mostly big with none and with the word big, mostly small with the whole phrase."
-fig, axes = plt.subplots(3, 1, figsize=(8, 5), layout="constrained")
-for ax, words in zip(axes, ("", "big", "a big green cross"), strict=True):
-    x = draw(shipped, tokens(["a green cross"] * (6 if SMOKE else 60)), scale=1.5, away=tokens([words]), seed=1)[-1][1]
+# %% alt="Red circles under three negative prompts: big and small ones with none and with the word big, nearly all small with the whole phrase."
+fig, axes = plt.subplots(3, 1, figsize=(9, 3.4), layout="constrained")
+for ax, words in zip(axes, ("", "big", "a big red circle"), strict=True):
+    x = draw(shipped, tokens(["a red circle"] * (6 if SMOKE else 60)), scale=3, away=tokens([words]), seed=1, shape=shipped.latent_shape)[-1][1]
+    x = shipped.decode(x)
     found = [objects[0].big for objects in checker.read(x) if objects]
-    _ = plot.grid(x[:12], 12, ax, f'"a green cross", negative "{words}": {sum(found)} of {len(found)} are big')
+    _ = plot.grid(x[:12], 12, ax, f'"a red circle", gamma 3, negative "{words}": {sum(found)} of {len(found)} are big')
 
 # %% [markdown]
 # ## 6. Words that never met
@@ -470,7 +471,7 @@ _ = plot.grid(drawn[:2, :, ::2].transpose(1, 2).flatten(0, 1), 8, None, "every s
 # Sliders where a kernel runs, else the first prompt's picture. The words it knows are in `WORDS`.
 
 # %% alt="Eight big green crosses, drawn by the net that comes with the package."
-play.sliders(shipped, lecture08.TOKENIZER, (3, 16, 16), "a big green cross")
+play.sliders(shipped, lecture08.TOKENIZER, "a big green cross")
 
 # %% [markdown]
 # **Vary it.**

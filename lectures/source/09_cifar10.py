@@ -97,7 +97,7 @@ table(lecture09.published("cifar10"), ["model", "setting", "FID"])
 
 # %% exercise="09.4" points=2 minutes=15
 def diffusion_loss(net, pictures, t, eps, schedule):
-    """pictures uint8 (B, C, H, W), t (B,), eps (B, C, H, W) -> (B,); net(x_t, t) is a guess of eps."""
+    """pictures uint8 (B, C, H, W), t (B,), eps (B, C, H, W) -> (B,); net(x_t, t) guesses eps where x0 is in [-1, 1]."""
     # BEGIN SOLUTION
     x0 = pictures.float() / 127.5 - 1
     alpha, sigma = (value.reshape(-1, 1, 1, 1) for value in schedule(t))

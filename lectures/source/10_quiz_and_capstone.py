@@ -35,6 +35,7 @@ from minidiff.denoise import Denoiser, noisy_lognormal_times
 from minidiff.guidance import Guided
 from minidiff.nets import build
 from minidiff.run import checkpoint, pretrained
+from minidiff.run.generate import generate
 from minidiff.run.models import tokenizer_of
 from minidiff.schedules import VP
 from minidiff.text import Tokenizer
@@ -180,7 +181,7 @@ def package_draw(model, tokeniser, prompts, shape, scale, steps, generator):
 picture_of = check.text_to_image(text_to_image).answer or package_draw
 
 # %% [markdown]
-# Now your function draws: by the net that has just been trained, and by the shipped one, which was trained on scenes of up to two objects.
+# Now your function draws, by the net that has just been trained. Beside it the shipped net, which draws latents of scenes of up to two objects (lecture 06): the package samples them and decodes.
 #
 # **Predict before you run.** Which fails first in the short training: colour, shape, size or place?
 # <details><summary>Answer</summary>Shape. A colour is the mean of some pixels, and the first thing learned; a triangle differs from a cross at its edges, in few pixels of 16 x 16.</details>
@@ -191,13 +192,13 @@ shipped, read = checkpoint.load(run), tokenizer_of(checkpoint.read_config(run))
 PROMPTS = ["a big red circle", "a small yellow cross", "a blue square above a green circle", "a white triangle at the top left"]
 PROMPTS += ["a purple cross left of a yellow square", "a big green triangle on the right", "a tiny white circle", ""]
 with torch.no_grad():
-    x = samplers.start(shipped, (1, 3, 16, 16), torch.Generator().manual_seed(1)).expand(8, -1, -1, -1)
+    x = samplers.start(shipped, (1, *shipped.latent_shape), torch.Generator().manual_seed(1)).expand(8, -1, -1, -1)
     guided, times, guesses, tokens = Guided(shipped, 2.0), shipped.schedule.grid(2 if SMOKE else 20), [], read(PROMPTS)
     for now, after in zip(times[:-1], times[1:], strict=True):
         x0, eps = guided(x, now, tokens)
         alpha, sigma = shipped.schedule(after)
         x = alpha * x0 + sigma * eps
-        guesses.append(x0)
+        guesses.append(shipped.decode(x0))
 keep = torch.linspace(0, len(guesses) - 1, 7).round().long().tolist()
 fig, ax = plt.subplots(figsize=(8, 5.2), layout="constrained")
 _ = plot.grid(torch.stack([guesses[i] for i in keep], 1).flatten(0, 1), 7, ax, "the guess of x0, from much noise to none", row_labels=[p or "(no words)" for p in PROMPTS])
@@ -205,9 +206,11 @@ _ = plot.grid(torch.stack([guesses[i] for i in keep], 1).flatten(0, 1), 7, ax, "
 # %%
 n = 8 if SMOKE else 200
 _, captions, asked = shapes.asked(n, torch.Generator().manual_seed(3))
-for name, net, tokeniser in (("trained here", ema, tokens_of), ("shipped", shipped, read)):
-    for scale in (1.0, 3.0):
-        x = picture_of(net, tokeniser, captions, shapes.shape, scale, 2 if SMOKE else 12, torch.Generator().manual_seed(4))
+steps = 2 if SMOKE else 12
+for scale in (1.0, 3.0):
+    ours = picture_of(ema, tokens_of, captions, shapes.shape, scale, steps, torch.Generator().manual_seed(4))
+    theirs = generate(shipped, n, cond=read(captions), scale=scale, steps=steps, seed=4)
+    for name, x in {"trained here": ours, "shipped": theirs}.items():
         right = checker.accuracy(asked, x)
         print(f"{name}, scale {scale:g}: " + ", ".join(f"{k} {right[k]:.2f}" for k in ("colour", "shape", "size", "place")))
 

@@ -37,23 +37,23 @@ TEXTS = (
 
 
 def noise(seed: int, shape, n: int = 1) -> torch.Tensor:
-    """The standard normal noise that `sample` starts n pictures from."""
+    """The standard normal noise that `sample` starts n latents of this shape from."""
     return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
 def draw(model, tokenizer, prompts, eps, scale=2.0, steps=12, negative="") -> torch.Tensor:
-    """A picture of each prompt from noise like it (n, C, H, W), in float32 as the page computes, not bfloat16."""
+    """A picture of each prompt from noise like its latents, in float32 as the page computes, not bfloat16."""
     schedule = model.schedule
     x = schedule(torch.tensor(schedule.t_max))[1] * eps
     guided = Guided(model, scale, negative=tokenizer([negative])[0] if negative else None)
-    return last(dpmpp_2m(guided, x, schedule.grid(steps), tokenizer(prompts)))
+    return model.decode(last(dpmpp_2m(guided, x, schedule.grid(steps), tokenizer(prompts))))
 
 
-def readings(n: int = 60) -> list[dict]:
+def readings(size: int, n: int = 60) -> list[dict]:
     """Pictures of up to three objects, the later ones the noisier, and what the checker reads in them."""
     generator = torch.Generator().manual_seed(0)
-    pictures, _ = Captioned("shapes").batch(n, generator)
+    pictures, _ = Captioned("shapes", size=size).batch(n, generator)
     level = torch.linspace(0, 0.5, n)[:, None, None, None]
     pictures = pictures + level * torch.randn(pictures.shape, generator=generator)
     return [
@@ -68,13 +68,13 @@ def expected() -> dict:
     tokenizer, drawings = tokenizer_of(config), []
     for drawing in DRAWINGS:
         options = {k: v for k, v in drawing.items() if k not in ("prompt", "seed")}
-        eps = noise(drawing["seed"], config.shape)
+        eps = noise(drawing["seed"], model.latent_shape)
         picture = draw(model, tokenizer, [drawing["prompt"]], eps, **options)
         drawings.append({**drawing, "noise": eps.flatten().tolist(), "picture": picture.flatten().tolist()})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of unknown words, which some of these are to have
         texts = [{"text": t, "tokens": tokenizer([t])[0].tolist()} for t in TEXTS]
-    return {"drawings": drawings, "texts": texts, "readings": readings()}
+    return {"drawings": drawings, "texts": texts, "readings": readings(config.size)}
 
 
 def write(folder: Path) -> None:

@@ -1,6 +1,6 @@
 // Loads what draws a prompt, when it is asked for: onnxruntime-web, the network, and what is to be known of it.
 
-import { network } from "./model.mjs";
+import { decoder, network } from "./model.mjs";
 import { tokenizer } from "./tokenizer.mjs";
 
 const HERE = new URL(".", import.meta.url);
@@ -26,8 +26,8 @@ export async function bytes(url) {
 export const facts = async () => JSON.parse(new TextDecoder().decode(await bytes(new URL("model.json", HERE))));
 
 /**
- * { net, tokenize, meta, how }: `net` computes on the GPU where there is one that is faster, else on the CPU by
- * WebAssembly; `how` says which. `backend` "wasm" or "webgpu" leaves no choice.
+ * { net, decode, tokenize, meta, how }: `net` and `decode` compute on the GPU where there is one that is faster, else on
+ * the CPU by WebAssembly; `how` says which. `backend` "wasm" or "webgpu" leaves no choice.
  */
 export async function load(meta, backend = "auto") {
   if (typeof WebAssembly !== "object") {
@@ -35,25 +35,27 @@ export async function load(meta, backend = "auto") {
   }
   const gpu = backend === "webgpu" || (backend === "auto" && (await hasGpu()));
   const kind = KINDS[gpu ? "webgpu" : "wasm"];
-  const [ort, binary, onnx] = await Promise.all([
+  const [ort, binary, ...onnx] = await Promise.all([
     import(new URL(kind.module, RUNTIMES)).catch(() => {
       throw new Error(`${kind.module} could not be loaded: is there a connection?`);
     }),
     bytes(new URL(kind.binary, RUNTIMES)),
     bytes(new URL("model.onnx.gz", HERE)),
+    bytes(new URL("decoder.onnx.gz", HERE)),
   ]);
   Object.assign(ort.env.wasm, { numThreads: 1, wasmBinary: binary.buffer }); // more need a cross-origin isolated page
   ort.env.logLevel = "error";
   const open = async (provider) => {
     const graphOptimizationLevel = provider === "wasm" ? "disabled" : "all"; // PyTorch has done it: to look again takes
     const options = { executionProviders: [provider], graphOptimizationLevel }; // longer than it saves
-    return network(ort, await ort.InferenceSession.create(onnx, options), meta.shape);
+    const [net, decode] = await Promise.all(onnx.map((graph) => ort.InferenceSession.create(graph, options)));
+    return { net: network(ort, net, meta.latents), decode: decoder(ort, decode, meta.latents) };
   };
   const known = { tokenize: tokenizer(meta), meta };
-  if (backend === "webgpu") return { ...known, net: await open("webgpu"), how: "WebGPU" };
-  const net = await open("wasm");
-  const faster = gpu ? await fasterOnGpu(net, open, meta).catch(() => null) : null;
-  return faster ? { ...known, net: faster, how: "WebGPU" } : { ...known, net, how: "WebAssembly on one thread" };
+  if (backend === "webgpu") return { ...known, ...(await open("webgpu")), how: "WebGPU" };
+  const onCpu = await open("wasm");
+  const faster = gpu ? await fasterOnGpu(onCpu, open, meta).catch(() => null) : null;
+  return { ...known, ...(faster ?? onCpu), how: faster ? "WebGPU" : "WebAssembly on one thread" };
 }
 
 /** Whether there is a GPU to compute on, and not one that the CPU plays. */
@@ -63,17 +65,18 @@ async function hasGpu() {
   return Boolean(adapter) && !adapter.info?.isFallbackAdapter;
 }
 
-/** The network on the GPU, if it says there what it says on the CPU, and sooner; else null. */
-async function fasterOnGpu(net, open, meta) {
+/** The network and the decoder on the GPU, if it says there what it says on the CPU, and sooner; else null. */
+async function fasterOnGpu(onCpu, open, meta) {
   const onGpu = await open("webgpu");
-  const x = Float32Array.from({ length: 2 * meta.shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(i));
+  const x = Float32Array.from({ length: 2 * meta.latents.reduce((a, b) => a * b) }, (_, i) => Math.sin(i));
   const rows = [new Int32Array(meta.length), new Int32Array(meta.length).fill(2)];
-  const timed = async (f) => {
-    await f(x, 0, rows); // the first call prepares
+  const timed = async ({ net, decode }) => {
+    const drawn = async () => decode(await net(x, 0, rows));
+    await drawn(); // the first call prepares
     const began = performance.now();
-    return { out: await f(x, 0, rows), took: performance.now() - began };
+    return { out: await drawn(), took: performance.now() - began };
   };
-  const [cpu, gpu] = [await timed(net), await timed(onGpu)];
+  const [cpu, gpu] = [await timed(onCpu), await timed(onGpu)];
   const same = cpu.out.every((v, i) => Math.abs(v - gpu.out[i]) < 1e-3);
   return same && gpu.took < cpu.took ? onGpu : null;
 }

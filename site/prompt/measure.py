@@ -31,21 +31,20 @@ DRAW = """async ([prompts, noise, options]) => {
 
 
 def in_browser(page, prompts: list[str], eps: torch.Tensor, batch: int = 20, **options) -> tuple[torch.Tensor, float]:
-    """The page's own modules draw prompts from eps like the pictures (n, C, H, W): these, and seconds a batch."""
-    found, seconds = [], []
+    """The page's own modules draw prompts from eps like the latents (n, ...): the pictures, and seconds a batch."""
+    shape, found, seconds = checkpoint.read_config(RUN).shape, [], []
     for i in range(0, len(prompts), batch):
         some = eps[i : i + batch]
         drawn = page.evaluate(DRAW, [prompts[i : i + batch], some.flatten().tolist(), options])
-        found.append(torch.tensor(drawn["x"]).view_as(some))
+        found.append(torch.tensor(drawn["x"]).view(len(some), *shape))
         seconds.append(drawn["seconds"])
     return torch.cat(found), min(seconds)
 
 
 def questions(n: int, data: str = "shapes:2", part: str = "train", seed: int = 1000):
     """n captions, what they ask for, and noise for each."""
-    dataset = Captioned(data, part)
-    _, captions, asked = dataset.asked(n, torch.Generator().manual_seed(seed))
-    return captions, asked, noise(seed, dataset.shape, n)
+    _, captions, asked = Captioned(data, part).asked(n, torch.Generator().manual_seed(seed))
+    return captions, asked, noise(seed, checkpoint.load(RUN).latent_shape, n)
 
 
 def compare(page, n: int, *args, **options) -> dict:

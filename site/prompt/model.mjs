@@ -1,11 +1,12 @@
 // The trained model in the browser, from a prompt and noise to a picture: what minidiff/denoise.py, guidance.py and
-// run/generate.py do in Python. `net(x, cNoise, rows)` is the network itself; n pictures lie one behind the other in x.
+// run/generate.py do in Python. `net(x, cNoise, rows)` is the network itself, which draws latents, and `decode(z)` makes
+// pictures of them; those of n pictures lie one behind the other.
 
 import { checkScale, dpmpp2m, grid, schedules, start } from "../play/sampling.mjs";
 
 const map = (x, f) => Float32Array.from(x, f);
 
-/** The model of pictures that have `rows` of tokens, one each: model(x, t) promises { x0, eps }, both like x. */
+/** The model of latents that have `rows` of tokens, one each: model(x, t) promises { x0, eps }, both like x. */
 export function denoiser(net, rows, schedule, sigmaData) {
   return async (x, t) => {
     const [alpha, sigma] = [schedule.alpha(t), schedule.sigma(t)];
@@ -20,7 +21,7 @@ export function denoiser(net, rows, schedule, sigmaData) {
   };
 }
 
-/** weak + scale * (strong - weak), both branches in one call. `model(rows)` is the denoiser of pictures with rows. */
+/** weak + scale * (strong - weak), both branches in one call. `model(rows)` is the denoiser of latents with rows. */
 export function guided(model, rows, away, scale) {
   checkScale(scale);
   if (scale === 1) return model(rows); // nothing but what was asked for: one branch
@@ -37,27 +38,34 @@ export function guided(model, rows, away, scale) {
 }
 
 /**
- * Draws a picture of each prompt, an async generator of dpmpp_2m's steps { x, t, x0 }. `noise` holds standard normal
- * numbers, as many as the pictures have; `negative` is a prompt to move away from, by default the empty one.
+ * Draws a picture of each prompt, an async generator of dpmpp_2m's steps { x, t, x0 }, decoded. `noise` holds standard
+ * normal numbers, as many as the latents have; `negative` is a prompt to move away from, by default the empty one.
  */
-export async function* draw({ net, tokenize, meta }, prompts, noise, { negative = "", scale = 2, steps = 12 } = {}) {
+export async function* draw({ net, decode, tokenize, meta }, prompts, noise, { negative = "", scale = 2, steps = 12 } = {}) {
   const schedule = schedules[meta.schedule]();
   const rows = prompts.map((prompt) => tokenize(prompt).tokens);
   const away = prompts.map(() => tokenize(negative).tokens);
   const model = (of) => denoiser(net, of, schedule, meta.sigmaData);
-  yield* dpmpp2m(guided(model, rows, away, scale), start(schedule, noise), grid(schedule, steps), schedule);
+  const path = dpmpp2m(guided(model, rows, away, scale), start(schedule, noise), grid(schedule, steps), schedule);
+  for await (const step of path) yield { ...step, x: await decode(step.x), x0: await decode(step.x0) };
 }
 
-/** The network of an ONNX session: x (n, ...shape), one noise level for all, and n rows of tokens -> an array like x. */
-export function network(ort, session, shape) {
+/** The network of an ONNX session: x (n, ...latents), one noise level for all, and n rows of tokens -> an array like x. */
+export function network(ort, session, latents) {
   return async (x, cNoise, rows) => {
     const n = rows.length;
     const tokens = Int32Array.from(rows.flatMap((row) => [...row]));
     const { out } = await session.run({
-      x: new ort.Tensor("float32", x, [n, ...shape]),
+      x: new ort.Tensor("float32", x, [n, ...latents]),
       c_noise: new ort.Tensor("float32", new Float32Array(n).fill(cNoise), [n]),
       tokens: new ort.Tensor("int32", tokens, [n, rows[0].length]),
     });
     return out.data;
   };
+}
+
+/** The decoder of an ONNX session: latents (n, ...latents) -> pictures. */
+export function decoder(ort, session, latents) {
+  const one = latents.reduce((a, b) => a * b);
+  return async (z) => (await session.run({ z: new ort.Tensor("float32", z, [z.length / one, ...latents]) })).out.data;
 }

@@ -67,8 +67,8 @@ async function loaded() {
   }
 }
 
-/** The noise that a picture starts from, the same as in Python. */
-const noiseOf = (seed, { shape }) => new Generator(seed).normal32(shape.reduce((a, b) => a * b));
+/** The noise that a picture's latents start from, the same as in Python. */
+const noiseOf = (seed, { latents }) => new Generator(seed).normal32(latents.reduce((a, b) => a * b));
 
 /** Draw a job, and leave it where another is wanted. */
 async function drawn(job) {
@@ -77,12 +77,12 @@ async function drawn(job) {
   const known = await loaded();
   const began = performance.now();
   const one = noiseOf(job.seed, known.meta);
-  const split = (x) => job.prompts.map((_, i) => x.subarray(i * one.length, (i + 1) * one.length));
+  const split = (x, size = x.length / job.prompts.length) => job.prompts.map((_, i) => x.subarray(i * size, (i + 1) * size));
   const noise = Float32Array.from({ length: one.length * job.prompts.length }, (_, i) => one[i % one.length]); // for both
   if (job.watch || String(job.prompts) !== String(figures.map(({ prompt }) => prompt))) arrange(job.prompts);
   if (job.watch) find(".pictures").scrollIntoView({ block: "nearest", behavior: "smooth" });
   const frames = [];
-  let x = noise;
+  let x = await known.decode(noise);
   for await (const step of draw(known, job.prompts, noise, job)) {
     frames.push({ x, x0: step.x0 });
     ({ x } = step);
@@ -199,13 +199,13 @@ find("[name=step]").addEventListener("input", ({ target }) => {
   go(Number(target.value));
 });
 find("[name=replay]").addEventListener("click", replay);
-/** Before anything is drawn: the noise that it will be drawn from. */
+/** Before anything is drawn: the noise that it will be drawn from, three of its channels as colours. */
 async function begin() {
   const known = await meta;
   const { prompts, seed } = asked(fields, tokenizer(known));
   arrange(prompts);
   for (const one of figures) {
-    paint(one.big, noiseOf(seed, known));
+    paint(one.big, noiseOf(seed, known).subarray(0, 3 * known.latents[1] ** 2));
     one.big.ariaLabel = `The noise of seed ${seed}, from which a picture will be drawn`;
   }
 }

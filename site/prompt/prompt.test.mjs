@@ -5,7 +5,7 @@ import { before, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { inWords, read } from "./checker.mjs";
 import { asked, command, fromAddress, toAddress, unknownWords } from "./form.mjs";
-import { denoiser, draw, guided, network } from "./model.mjs";
+import { decoder, denoiser, draw, guided, network } from "./model.mjs";
 import { splitWords, tokenizer } from "./tokenizer.mjs";
 import { Generator } from "../play/random.mjs";
 import { last } from "../play/sampling.mjs";
@@ -22,8 +22,9 @@ before(async () => {
   meta = JSON.parse(file("model.json"));
   expected = JSON.parse(file("expected.json"));
   ort.env.wasm.numThreads = 1;
-  const session = await ort.InferenceSession.create(gunzipSync(file("model.onnx.gz")), { executionProviders: ["wasm"] });
-  known = { net: network(ort, session, meta.shape), tokenize: tokenizer(meta), meta };
+  const open = (name) => ort.InferenceSession.create(gunzipSync(file(`${name}.onnx.gz`)), { executionProviders: ["wasm"] });
+  const [net, decode] = [network(ort, await open("model"), meta.latents), decoder(ort, await open("decoder"), meta.latents)];
+  known = { net, decode, tokenize: tokenizer(meta), meta };
 });
 
 const off = (a, b) => {

@@ -32,7 +32,7 @@ def python():
     config, model = checkpoint.read_config(expected.RUN), checkpoint.load(expected.RUN)
 
     def pictures(*prompts, seed=0, **options):
-        eps = expected.noise(seed, config.shape).expand(len(prompts), -1, -1, -1)
+        eps = expected.noise(seed, model.latent_shape).expand(len(prompts), -1, -1, -1)
         return to_uint8(expected.draw(model, tokenizer_of(config), list(prompts), eps, **options))
 
     return pictures
@@ -97,7 +97,7 @@ def same(page, pictures) -> bool:
 
 def test_the_modules_have_pythons_numbers(site, tmp_path):
     expected.write(tmp_path)
-    for name in ("model.json", "model.onnx.gz"):
+    for name in ("model.json", "model.onnx.gz", "decoder.onnx.gz"):
         (tmp_path / name).symlink_to(site / "prompt" / name)
     command = ["node", "--test", str(PROMPT / "prompt.test.mjs")]
     done = subprocess.run(command, env=os.environ | {"PROMPT": str(tmp_path)}, capture_output=True, text=True)
@@ -166,8 +166,8 @@ def test_each_step_can_be_looked_at(page, python):
     assert page.inner_text("#drawing .at") == "11 of 12"
     assert page.get_attribute("#drawing .picture", "aria-label") == "The picture after 11 steps, with noise left"
     step.press("Home")
-    noise = expected.noise(0, (3, 16, 16))
-    assert same(page, to_uint8(noise))
+    model = checkpoint.load(expected.RUN)
+    assert same(page, to_uint8(model.decode(expected.noise(0, model.latent_shape)).detach()))
     step.press("End")
     assert same(page, python("a big red circle"))
     page.locator("#drawing .strip canvas").nth(6).click()
@@ -270,8 +270,8 @@ def test_an_address_brings_the_fields_and_an_example_fills_them(page, python):
     for name in ("prompt", "second", "gamma", "steps", "seed"):
         assert other.input_value(f"[name={name}]") == page.input_value(f"[name={name}]")
     page.click("#drawing .examples button[data-negative]")
-    until(page, "γ 4 away from “a white circle”")
-    assert same(page, python("a big circle", negative="a white circle", scale=4.0))
+    until(page, "γ 4 away from “a big red circle”")
+    assert same(page, python("a red circle", negative="a big red circle", scale=4.0))
 
 
 @pytest.mark.parametrize("width, scheme", [(360, "dark"), (1280, "light")])

@@ -1,6 +1,6 @@
 """A model that comes with minidiff, of a run that `evaluate` has measured: its weights in half the size, and a card.
 
-python tests/bench/ship.py RUN NAME DATA HOW LIMITS     see `ship`
+python tests/bench/ship.py RUN NAME DATA HOW LIMITS [UNSEEN]     see `ship`
 """
 
 import json
@@ -14,13 +14,15 @@ from minidiff.device import replacing
 from minidiff.run import checkpoint, pretrained
 
 LIMIT = 10_000_000  # bytes
+UNSEEN = "combinations kept from another net of this recipe"
 
 
-def ship(run: Path, name: str, data: str, how: str, limits: str) -> Path:
+def ship(run: Path, name: str, data: str, how: str, limits: str, unseen: str | None = None) -> Path:
     """Copy the moving average of a run into this package, as float16, with its losses, its evaluation and a card.
 
     `data` is the name that the data has on every machine, `how` says in words on what and how long it was trained,
-    `limits` what it cannot do. Raises ValueError if it is larger than 10 MB, or was not evaluated.
+    `limits` what it cannot do; `unseen` the evaluation.json of a run by the same recipe on shapes:2:held_out, whose
+    shares as asked stand in the card too. Raises ValueError if it is larger than 10 MB, or was not evaluated.
     """
     config, out = checkpoint.read_config(run), pretrained.HERE / name
     if not (run / "evaluation.json").exists():
@@ -28,10 +30,14 @@ def ship(run: Path, name: str, data: str, how: str, limits: str) -> Path:
     weights = load_file(run / "ema.safetensors")
     if (size := sum(2 * v.numel() for v in weights.values())) > LIMIT:
         raise ValueError(f"{run}: {size / 1e6:.1f} MB of weights are more than the {LIMIT / 1e6:g} that may be shipped")
-    name_of_data = {"data": data, "size": config.size if data.startswith("shapes") else None, "fingerprint": None}
-    first = config.autoencoder and replace(config.autoencoder, **name_of_data)
-    config = replace(config, **name_of_data, autoencoder=first)
+    if not data.startswith("shapes"):  # those have one name everywhere
+        there = {"data": data, "size": None, "fingerprint": None}
+        first = config.autoencoder and replace(config.autoencoder, **there)
+        config = replace(config, **there, autoencoder=first)
     measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8")) | {"run": name, "data": data}
+    if unseen is not None:
+        found = json.loads(Path(unseen).read_text(encoding="utf-8"))
+        measured |= {f"{UNSEEN}, {k}": v for k, v in found.items() if k.endswith("as asked")}
     losses = (run / "loss.csv").read_text(encoding="utf-8")
     out.mkdir(exist_ok=True)
     half = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in weights.items()}
