@@ -178,7 +178,7 @@ class Sample:
         Raises ValueError for what the model was not trained with."""
         import torch
 
-        from .generate import parse_label
+        from .generate import check_scale, parse_label
         from .models import AUTOENCODERS, tokenizer_of
 
         if config.model in AUTOENCODERS:
@@ -188,13 +188,12 @@ class Sample:
             raise ValueError("--prompt and --negative need a model trained with captions, and this one was not")
         if self.negative is not None and self.scale == 1:
             raise ValueError("--negative does nothing without guidance: give a --scale above 1")
-        if tokenizer is None and not config.classes and self.label is None and self.scale != 1:
-            raise ValueError("--scale needs a model trained with labels or captions, and this one has none")
         labels = None
         if self.label is not None:
             labels = torch.full((self.n,), parse_label(self.label, config.classes))
         elif config.classes:
             labels = rows % len(config.classes)
+        check_scale(config, self.scale)
         if tokenizer is None:
             return labels, {"cond": labels}
         asked = config.text.prompts if self.prompt is None else [self.prompt]
@@ -226,7 +225,7 @@ class Evaluate:
     few: bool = option(False, "allow less than 2,048 pictures")
     features: str = option("classifier", "or inception, for an FID (pip install -e '.[fid]')")
     data: str | None = option(None, "compare with other data of the same shape and classes, say a copy of it")
-    scale: float | None = option(None, "guidance, beside 1: by default 1.5 for labels, 2 for captions")
+    scale: float | None = option(None, "guidance, beside 1 (default: of pictures with labels 1.5, with captions 2)")
     sampler: str = option("dpmpp_2m", SAMPLERS)
     steps: int = option(20, "of the sampler")
     seed: int = option(0, "of the noise", read=seed)

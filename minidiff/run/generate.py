@@ -55,6 +55,18 @@ def checked_condition(model: nn.Module, cond, n: int | None = None) -> Tensor:
     return found if n is not None else found[0]
 
 
+def check_scale(config, scale: float) -> None:
+    """Raise ValueError if the model of this run, a Config, is to be guided and cannot be."""
+    if scale == 1:
+        return
+    if config.diffusion is None:
+        raise ValueError("guidance is for diffusion models, and this is none: leave the scale at 1")
+    if not config.classes and config.text is None:
+        raise ValueError("--scale needs a model trained with labels or captions, and this one has none")
+    if config.diffusion.p_uncond == 0:
+        raise ValueError("--scale needs a model trained to go without its condition, and this has p_uncond 0")
+
+
 def from_noise(
     model, shape, n: int, cond=None, generator=None,
     *, scale=1.0, interval=(0.0, 1.0), negative=None, sampler="dpmpp_2m", steps=20,

@@ -98,10 +98,10 @@ class Latents(Images):
         return z.float() * self.scale if z.is_floating_point() else z.long()
 
 
-def fingerprint(autoencoder: Autoencoder) -> str:
+def fingerprint(model: nn.Module) -> str:
     """A hash of its weights."""
     digest = hashlib.sha256()
-    for name, value in sorted(autoencoder.state_dict().items()):
+    for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
