@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None, commands: dict[str, type] = COMMANDS, pr
 
         if not isinstance(error, ValueError | OSError) and not out_of_memory(error):
             raise
-        sys.exit(_refuse(error, out_of_memory(error)))
+        sys.exit(_say(_reason(error, out_of_memory(error)), 2))
 
 
 def _parse(argv, known, prog):
@@ -54,13 +54,15 @@ def _parse(argv, known, prog):
     return known[given.pop("command")](**given)
 
 
-def _refuse(error: Exception, lack: bool) -> int:
-    if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError) and not lack:
-        return 2  # the first rank says the same
-    message = " ".join(str(error).split())
+def _reason(error: Exception, lack: bool) -> str:
+    """One line; under torchrun with the rank, as one rank alone may have it: its loss is not finite, say."""
+    from torch.distributed import is_torchelastic_launched
+
+    message = " ".join(str(error).split()) or type(error).__name__
     if lack and not message.startswith("out of memory ("):
         message = f"out of memory ({message[:120]}): fewer at a time need less, say a smaller --n or --batch"
-    return _say(message or type(error).__name__, 2)
+    rank = int(os.environ["RANK"]) if is_torchelastic_launched() else 0
+    return f"rank {rank}: {message}" if rank else message
 
 
 def _say(message: str, status: int) -> int:

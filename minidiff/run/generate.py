@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import math
 import os
 import unicodedata
 from collections.abc import Callable
@@ -32,7 +33,8 @@ def parse_label(label: str, classes: list[str]) -> int:
         return len(classes)
     if label.isdecimal() and int(label) < len(classes) and not any(c.isdigit() for c in classes):
         return int(label)
-    raise ValueError(f"label {label!r} is out of range: choose from {', '.join(classes)}, or none")
+    wrong = "out of range" if label.isdecimal() else "none of this model's"
+    raise ValueError(f"label {label!r} is {wrong}: choose from {', '.join(classes)}, or none")
 
 
 def checked_condition(model: nn.Module, cond, n: int | None = None) -> Tensor:
@@ -135,6 +137,11 @@ def free(path: Path) -> Path:
     """`path`, or with a number behind its name the first that is not there yet: x.png, x-2.png, x-3.png."""
     numbered = (path.with_stem(f"{path.stem}-{i}") for i in itertools.count(2))
     return next(p for p in itertools.chain([path], numbered) if not p.exists())
+
+
+def columns_for(n: int, classes: int) -> int:
+    """Of a sheet of n samples: one for each of 4 to 16 classes that come in turn, else as many as rows, 16 at most."""
+    return min(n, classes if 4 <= classes <= 16 else min(16, math.ceil(n**0.5)))
 
 
 def write(path: Path, x: Tensor, labels: Tensor | None, columns: int) -> None:

@@ -94,7 +94,9 @@ def configure(
     one_of("model", model, MODELS)
     asked = {k: v for k, v in asked.items() if v is not None}
     first = None if autoencoder is None else checkpoint.read_config(autoencoder)
-    dataset = data.load(spec, "train", size or (first and _side(spec, first.shape)))
+    if size is None and first is not None:
+        size = _side(spec, first.shape)
+    dataset = data.load(spec, "train", size)
     if model not in ("diffusion", "gan") and len(dataset.shape) == 1:
         raise ValueError(f"--model {model} is for pictures, and {spec} has points: use gan or diffusion")
     if first is not None:

@@ -29,7 +29,7 @@ class Captioned(Data):
         most, _, choice = name.partition(":")[2].partition(":")
         if most not in ("", "1", "2", "3") or choice not in ("", "held_out"):
             raise ValueError(f"unknown data {name!r}: shapes, shapes:N, 1 to 3 objects at most, or shapes:N:held_out")
-        size = size or 16
+        size = 16 if size is None else size
         if not 16 <= size <= 64:
             raise ValueError(f"the shapes are drawn at 16 to 64 pixels, not {size}: at fewer they blur")
         self.name, self.shape, self.most, self.allowed = name, (3, size, size), int(most or MOST), None
