@@ -86,7 +86,8 @@ def from_noise(
 
 
 def generate(model: nn.Module, n: int, *, shape=None, cond=None, seed: int = 0, batch: int = 256, **options) -> Tensor:
-    """n samples (n, ...) on the CPU of what a run trained, or with a `shape` of any Model; cond (n,) or (n, L) or None.
+    """n samples (n, ...) on the CPU of what a run trained, or with a `shape` of any Model that is a module;
+    cond (n,) or (n, L) or None.
 
     The options are those of the model's `sample`: from_noise's for diffusion models, temperature and top_k for
     autoregressive ones. The same seed and batch give the same samples. Raises ValueError for options that this kind of

@@ -143,9 +143,14 @@ def configure_from(spec: str, start_from: str, **asked) -> tuple[Config, data.Da
 
 
 def _checked(config: Config, dataset: data.Data) -> Config:
-    """The config, if its flip fits the data."""
+    """The config, if its flip fits the data and its optimizer the model."""
     if config.training.flip and (len(config.shape) != 3 or dataset.captioned or config.autoencoder is not None):
         raise ValueError("--flip mirrors pictures: not points or latents, nor what captions say is left or right")
+    plays = config.model in ("gan", "stacked_gan", "vq") or config.net.get("critic", False) and config.net["f"] > 2
+    if config.training.optimizer == "muon" and plays:
+        raise ValueError(
+            "--optimizer muon is not for models that learn from a critic, whose ends it would take for inner layers"
+        )
     return config
 
 

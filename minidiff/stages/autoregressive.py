@@ -104,7 +104,7 @@ def pick(logits: Tensor, generator=None) -> Tensor:
     """An index (B, 1) drawn from softmax(logits (B, K)): where the cumulative probability passes a uniform draw."""
     where = generator.device if generator is not None else logits.device
     u = torch.rand(len(logits), 1, generator=generator, device=where).to(logits, non_blocking=logits.is_cuda)
-    return (logits.softmax(1).cumsum(1) < u).sum(1, keepdim=True).clamp(max=logits.shape[1] - 1)
+    return (logits.softmax(1).cumsum(1) <= u).sum(1, keepdim=True).clamp(max=logits.shape[1] - 1)
 
 
 class CausalAttention(Attention):

@@ -52,7 +52,7 @@ def required_condition(cond, like: Tensor, label: nn.Embedding | None) -> Tensor
 
 
 def pyramid(size: int, width: int) -> tuple[int, list[int]]:
-    """The side (4 to 7, or odd) that halving pictures of `size` leads to, and the channels after each halving."""
+    """The side (4, or odd) that halving pictures of `size` leads to, and the channels after each halving."""
     widths = []
     while size % 2 == 0 and size > 4:
         size = size // 2

@@ -52,6 +52,9 @@ class Latent(nn.Module):
     def null(self):
         return getattr(self.prior, "null", None)
 
+    def given(self, cond, x: Tensor) -> Tensor | None:
+        return self.prior.given(cond, x)
+
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None):
         return self.prior(x_t, t, cond)
 
