@@ -1,5 +1,6 @@
 """The command line, `python -m minidiff`. Bad input is one line on stderr and exit status 2."""
 
+import inspect
 import os
 import sys
 import warnings
@@ -7,7 +8,7 @@ from argparse import ArgumentParser
 from functools import partial
 
 from .commands import COMMANDS
-from .options import add_options, described
+from .options import add_options
 
 STOPPED, PIPE = 130, 141  # exit statuses that shells give to what ended by SIGINT and by SIGPIPE
 
@@ -47,7 +48,8 @@ def _parse(argv, known, prog):
     parser = _Parser(prog, description="Diffusion models from scratch, in small.", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, cls in known.items():
-        command = commands.add_parser(name, allow_abbrev=False, **described(cls))
+        text = inspect.getdoc(cls)
+        command = commands.add_parser(name, allow_abbrev=False, help=text.splitlines()[0], description=text)
         if name in argv[:1]:  # for the options of train much has to be imported
             getattr(cls, "add_options", partial(add_options, cls=cls))(command)
     given = vars(parser.parse_args(argv))

@@ -98,21 +98,16 @@ def train_run(
 ) -> None:
     """Train the run at `out` until `steps` in all, or for `minutes` from now; start it, or go on where it stopped.
 
-    A new run on latents takes the weights of its `autoencoder`, a run, with it. `compiled` is by default where it saves
-    time (see `compiling_helps`). Saves as Clock says, at the end, and on Ctrl-C or SIGTERM, which take their course
-    after that. Raises ValueError if another process trains there, or to compile what cannot be, MemoryError if the
-    memory does not suffice; then and after any other error the last checkpoint is whole.
+    A new run on latents takes the weights of its `autoencoder`, a run, with it. `compiled`: by default where it pays.
+    Saves as Clock says, at the end, and on Ctrl-C or SIGTERM, which take their course after that. Raises ValueError if
+    another process trains there, or if it cannot compile; and MemoryError. After any error the last checkpoint is whole.
     """
     for name, value in (("steps", steps), ("minutes", minutes), ("save_every", save_every)):
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be more than 0, got {value}")
-    if compiled and config.diffusion is None:
-        raise ValueError(
-            f"only a diffusion model's net is compiled, and this is a {config.model}: leave --compiled out"
-        )
     with parallel.joined(device) as where, _enough_memory(out), _alone(out):
-        if compiled and not can_compile(where):
-            raise ValueError(f"to compile for {where} needs a C++ compiler, for cuda Triton too: leave --compiled out")
+        if compiled:
+            check_compiling(config, where)
         run = _start_or_resume(out, config, autoencoder, where)
         if steps is not None and run.state.step > steps:
             raise ValueError(f"{out} is at step {run.state.step} already, beyond --steps {steps}, which is the total")
@@ -214,6 +209,16 @@ def can_compile(device: torch.device) -> bool:
     return importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (7, 0)
 
 
+def check_compiling(config: Config, device: torch.device) -> None:
+    """Raise ValueError if the model of a run has nothing to compile, or it cannot be compiled here."""
+    if config.diffusion is None:
+        raise ValueError(
+            f"only a diffusion model's net is compiled, and this is a {config.model}: leave --compiled out"
+        )
+    if not can_compile(device):
+        raise ValueError(f"to compile for {device} needs a C++ compiler, for cuda Triton too: leave --compiled out")
+
+
 def compiling_helps(device: torch.device, minutes: float | None) -> bool:
     """Whether the net can be compiled, and that, a minute or so, saves more than it takes. It makes a GPU's steps up to
     1.8 times as fast, a CPU's up to 1.3 times."""
@@ -259,7 +264,7 @@ def _start_or_resume(out: Path, config: Config, autoencoder: Path | None, device
 
 def _prepare(state: State, dataset: data.Data, device):
     """What the model is trained on; on a GPU, but for data that are drawn anew for each batch."""
-    material = state.model.prepare(dataset, device)
+    material = state.model.prepare(dataset, device) if hasattr(state.model, "prepare") else dataset
     for average, found in zip(state.ema.buffers(), state.model.buffers(), strict=True):
         average.copy_(found)  # say the scale of latents
     return material.to(device) if device.type == "cuda" else material

@@ -33,10 +33,6 @@ class Causal(nn.Module):
         )
         self.norm, self.leave = nn.LayerNorm(width), nn.Linear(width, codes)
 
-    def prepare(self, data, device):
-        """It is trained on the data as they are."""
-        return data
-
     def prefix(self, cond: Tensor | None, n: int) -> tuple[Tensor, Tensor]:
         """The prefix (n, P, width), whose last vector is the start, and its mask (n, P), false at padding."""
         start = self.start.expand(n, 1, -1)

@@ -232,10 +232,6 @@ class GAN(nn.Module):
         self.critic = Critic(shape, width, classes, text and text())
         self.r1 = r1
 
-    def prepare(self, data, device):
-        """It is trained on the data as they are."""
-        return data
-
     def loss(self, x0: Tensor, cond: Tensor | None = None, *, generator=None) -> Tensor:
         """The sum of the generator's and the critic's loss, (B,): near 3 log 2 = 2.08 where neither wins."""
         fake = self.draw(len(x0), cond, generator).to(x0)
