@@ -100,7 +100,7 @@ def train_run(
 
     A new run on latents takes the weights of its `autoencoder`, a run, with it. `compiled`: by default where it pays.
     Saves as Clock says, at the end, and on Ctrl-C or SIGTERM, which take their course after that. Raises ValueError if
-    another process trains there, or if it cannot compile; and MemoryError. After any error the last checkpoint is whole.
+    another process trains there, or if it cannot compile; and MemoryError. Then too the last checkpoint is whole.
     """
     for name, value in (("steps", steps), ("minutes", minutes), ("save_every", save_every)):
         if value is not None and not value > 0:
