@@ -4,7 +4,7 @@ It is latent diffusion (Rombach et al. 2022) in small: an autoencoder first, the
 """
 
 import json
-import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -43,8 +43,9 @@ PROMPTS = (
 
 
 @threads_for_free_cores()
-def demo(out: Path, minutes: float = 4.0, seed: int = 0, device: str = "auto", n: int = 500) -> None:
-    """Train for `minutes` (once more if the run is there already), and write to `out` what became of it.
+def demo(out: Path, minutes: float = 4.0, seed: int | None = None, device: str = "auto", n: int = 500) -> None:
+    """Train for `minutes` (once more if the run is there already), and write to `out` what became of it. The seed is by
+    default that of the run, of a new one 0.
 
     prompts.png, prompts by guidance scale; accuracy.png and .json, what a checker finds of what n captions ask for;
     noise_to_picture.gif; loss.png.
@@ -53,6 +54,7 @@ def demo(out: Path, minutes: float = 4.0, seed: int = 0, device: str = "auto", n
     if out.exists() and any(out.iterdir()) and not any(map(checkpoint.is_run, (first, run))):
         raise ValueError(f"{out} exists and was not made by demo: choose another --out")
     config, dataset = train_stages(first, run, minutes, seed, device)
+    seed = config.seed
     model, tokenizer = checkpoint.load(run, device=pick(device)), tokenizer_of(config)
     began, rows = time.monotonic(), {}
     for scale in SCALES:
@@ -66,23 +68,25 @@ def demo(out: Path, minutes: float = 4.0, seed: int = 0, device: str = "auto", n
     draw_animation(model, tokenizer, out / "noise_to_picture.gif", seed)
     plot.save(plot.losses(checkpoint.read_losses(run), title="captioned shapes: training loss"), out / "loss.png")
     print(f"look at prompts.png, accuracy.png, noise_to_picture.gif and loss.png in {out}")
-    python = os.path.relpath(sys.executable)
-    print(f'next: {python} -m minidiff sample {run} --prompt "{PROMPTS[4]}" --scale 2 --n 16')
+    further = ["-m", "minidiff", "sample", str(run), "--prompt", PROMPTS[4], "--scale", "2", "--n", "16"]
+    print("next:", shlex.join([sys.executable, *further]))
 
 
-def train_stages(first: Path, second: Path, minutes: float, seed: int, device: str):
-    """Train an autoencoder, and on its latents the model; or, if that is there already, it alone. Its config, and the
-    data."""
+def train_stages(first: Path, second: Path, minutes: float, seed: int | None, device: str):
+    """Train an autoencoder, and on its latents the model; or, if that is there already, it alone, with the seed that it
+    has. Its config, and the data."""
     if checkpoint.is_run(second):
         config = checkpoint.read_config(second)
         if config.data != DATA or config.autoencoder is None:
             raise ValueError(f"{second} is a run on {config.data}, not one of demo's: choose another --out")
+        if seed not in (None, config.seed):
+            raise ValueError(f"{second} was made with seed {config.seed}, not {seed}: leave it out")
         dataset = load_data(config)
         print(f"training the model that draws for {minutes:g} minutes more")
     else:
         print(f"training on pictures of one or two shapes and their captions for {minutes:g} minutes, from nothing:")
         print("first an autoencoder, which makes pictures small, then the model that draws what a caption says")
-        options = {"minutes": FIRST * minutes, "device": device}
+        options, seed = {"minutes": FIRST * minutes, "device": device}, seed or 0
         train_run(first, *configure("shapes", SIZE, model="vae", seed=seed, **AUTOENCODER), **options)
         config, dataset = configure(DATA, autoencoder=first, seed=seed, **LATENTS)
         minutes *= 1 - FIRST

@@ -182,6 +182,13 @@ def average_gradients(model: nn.Module) -> None:
         g.copy_(mean.view_as(g))
 
 
+def of_first_rank(x: Tensor) -> Tensor:
+    """The first rank's x, in place of the others' equally shaped ones."""
+    if ranks() > 1:
+        dist.broadcast(x, 0)
+    return x
+
+
 def averaged(x: Tensor) -> Tensor:
     """The mean over ranks of an equally shaped tensor, in place."""
     if ranks() > 1:

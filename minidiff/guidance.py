@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .denoise import Prediction, numbers
 from .schedules import expand
-from .text import condition, whole_numbers
+from .text import check_labels, condition, whole_numbers
 
 
 class Guided:
@@ -38,7 +38,9 @@ class Guided:
         t = torch.as_tensor(t).to(x_t)
         if self.negative is not None and cond is None:
             raise ValueError("a negative condition is the other end of a condition: give that as well")
-        if cond is not None:
+        if cond is not None and hasattr(self.model, "given"):
+            cond = self.model.given(cond, x_t)
+        elif cond is not None:
             cond = whole_numbers(cond).to(x_t.device)
             cond = cond.expand(len(x_t)) if cond.ndim == 0 else cond
         if self.scale == 1 or (cond is None and self.weak is None):
@@ -97,6 +99,8 @@ class ClassifierGuided:
         with torch.enable_grad():
             x = x_t.detach().requires_grad_()
             log_p = self.classifier(x, t).log_softmax(1)
+            if self.null is None and cond.device.type == "cpu":
+                check_labels(cond, log_p.shape[1] - 1)
             known = (cond < log_p.shape[1]).to(log_p)
             chosen = log_p.gather(1, cond.clamp(max=log_p.shape[1] - 1)[:, None])[:, 0]
             gradient = torch.autograd.grad((known * chosen).sum(), x)[0]

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from .device import native_bf16
 
-# layers with these names are AdamW's: inputs, outputs and embeddings; a new net must use them
+# layers with these names are AdamW's: inputs, outputs and embeddings; a new net must use them (critics and GANs do not,
+# and recipes refuse Muon for them)
 ENDS = ("enter", "leave", "emb", "text", "embed", "label", "places", "words")
 
 

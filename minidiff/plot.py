@@ -93,7 +93,7 @@ def points(x: Tensor, labels: Tensor | None = None, ax=None, title: str | None =
     """Samples (N, 2), coloured by label."""
     ax = _axes(ax)
     colours = COLOURS[0] if labels is None else labels.numpy(force=True)
-    size = min(10.0, max(2.0, 6000 / len(x)))  # few points are drawn larger
+    size = min(10.0, max(2.0, 6000 / max(1, len(x))))  # few points are drawn larger
     ax.scatter(*x.numpy(force=True).T, c=colours, cmap="tab20" if labels is not None else None, s=size, linewidths=0)
     return _frame(ax, limit, title)
 

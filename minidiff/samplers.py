@@ -226,6 +226,12 @@ def _pairs(times, x, schedule):
 SAMPLERS = {"ddim": ddim, "euler": euler, "heun": heun, "dpmpp_2m": dpmpp_2m, "unipc": unipc, "langevin": langevin}
 
 
+CALLS = {
+    "heun": lambda steps: 2 * steps - 1,
+    "langevin": lambda steps: 12 * steps + 1,
+}  # of the model; else a step each
+
+
 def whole(name: str, value, least: int = 1, bits: int = 63) -> int:
     """value, of whatever type, as an int. Raises ValueError unless it is whole and from `least` to 2^bits - 1."""
     try:

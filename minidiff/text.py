@@ -70,6 +70,7 @@ class Tokenizer:
         self.number = {word: i for i, word in enumerate(words, 2)}
 
     def __call__(self, texts: list[str], truncate: bool = False) -> Tensor:
+        texts = [texts] if isinstance(texts, str) else texts
         rows = [split_words(text) for text in texts]
         for text, row in zip(texts, rows, strict=True):
             if text.strip() and not row:

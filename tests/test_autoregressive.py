@@ -88,3 +88,9 @@ def test_bad_input(generator):
         net.sample(1, torch.tensor([0]), generator, temperature=0)
     with pytest.raises(ValueError, match="between 1 and the 8 codes, got 9"):
         net.sample(1, torch.tensor([0]), generator, top_k=9)
+
+
+def test_what_is_masked_is_never_drawn(monkeypatch):
+    """Not even by a uniform draw of exactly 0."""
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.zeros(*shape))
+    assert pick(torch.tensor([[-torch.inf, 0.0, 0.0]])).item() == 1

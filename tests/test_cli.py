@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -178,6 +178,14 @@ def in_a_process(*arguments, **options):
     return subprocess.run([sys.executable, "-m", "minidiff", *arguments], stderr=subprocess.PIPE, text=True, **options)
 
 
+def test_each_rank_says_why_it_ends(monkeypatch, capsys):
+    """Its own loss may not be finite, say. A number that a cluster gives a process is no rank of torchrun's."""
+    monkeypatch.setenv("RANK", "1")
+    refused(capsys, ["sample"], "minidiff: give the folder of a run")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    refused(capsys, ["sample"], "minidiff: rank 1: give the folder of a run")
+
+
 def test_a_reader_that_has_read_enough():
     read, write = os.pipe()
     os.close(read)
@@ -196,7 +204,7 @@ def test_a_code_page_without_the_letters(encoding, run, tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         main(["sample", str(run), "--label", "猫"])
     assert stopped.value.code == 2 and out.exists()
-    for name, words in (("stdout", b"2 samples"), ("stderr", b"label '?' is out of range")):
+    for name, words in (("stdout", b"2 samples"), ("stderr", b"label '?' is none of this model's")):
         streams[name].flush()
         assert words in streams[name].buffer.getvalue()
 
@@ -289,6 +297,21 @@ def test_demo(tmp_path, capsys, monkeypatch):
     refused(capsys, ["demo", "--out", tmp_path / "other"], "was not made by demo", tmp_path / "other")
 
 
+@pytest.mark.parametrize("seed", [None, 0, 5])
+def test_demo_goes_on_with_the_seed_it_has(seed, tmp_path, monkeypatch):
+    config, _ = configure("shapes:2", seed=5)
+    config = replace(config, autoencoder=config)
+    monkeypatch.setattr(demo.checkpoint, "is_run", lambda _: True)
+    monkeypatch.setattr(demo.checkpoint, "read_config", lambda _: config)
+    monkeypatch.setattr(demo, "load_data", lambda _: None)
+    monkeypatch.setattr(demo, "train_run", lambda *_, **__: None)
+    if seed == 0:
+        with pytest.raises(ValueError, match="was made with seed 5, not 0: leave it out"):
+            demo.train_stages(tmp_path, tmp_path, 1.0, seed, "cpu")
+    else:
+        assert demo.train_stages(tmp_path, tmp_path, 1.0, seed, "cpu")[0].seed == 5
+
+
 def test_unknown_names(run, tmp_path, capsys):
     out = tmp_path / "new"
     refused(capsys, ["train", "--data", "imagenet", "--steps", 5, "--out", out], "unknown data 'imagenet'")
@@ -316,6 +339,11 @@ def test_bad_numbers(run, tmp_path, capsys):
         refused(capsys, ["sample", run, "--steps", steps], "steps must be at least 1", run)
     refused(capsys, ["train", "--data", "digits", "--minutes", 0, "--out", out], "--minutes must be more than 0")
     refused(capsys, ["train", "--data", "digits", "--minutes", 1, "--steps", 1, "--out", out], "not both")
+    refused(
+        capsys, ["train", "--data", "digits", "--size", 8, "--steps", 1, "--out", out], "it can be chosen of photos"
+    )
+    for spec in ("photos", "shapes", f"folder:{tmp_path}"):
+        refused(capsys, ["train", "--data", spec, "--size", 0, "--steps", 1, "--out", out], "0")
     refused(capsys, ["train", "--data", "digits", "--steps", "many", "--out", out], "invalid int value: 'many'")
     refused(capsys, ["train", "--data", "digits", "--steps", 5, "--batch", 0, "--out", out], "batch must be at least 1")
     refused(capsys, ["train", "--data", "digits", "--steps", 5, "--p-uncond", 2, "--out", out], "probability")

@@ -3,6 +3,7 @@ import re
 import struct
 import unicodedata
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,6 +139,30 @@ def test_folder_of_grey_pictures_and_given_splits(tmp_path):
     train, test = (data.load(f"folder:{tmp_path}", part) for part in ("train", "test"))
     assert train.shape == (1, 8, 8) and (len(train), len(test)) == (24, 6)
     assert 0 < train.labels[:12].sum() < 12  # mixed: a part of it is of both classes
+
+
+def test_grey_and_coloured_parts_of_a_folder(tmp_path):
+    """Grey test pictures count as coloured where those of train are; the reverse is refused."""
+    folder(tmp_path / "x" / "train", mode="RGB")
+    folder(tmp_path / "x" / "test", n=3, mode="L")
+    assert (
+        data.load(f"folder:{tmp_path / 'x'}", "test").shape == data.load(f"folder:{tmp_path / 'x'}").shape == (3, 8, 8)
+    )
+    folder(tmp_path / "y" / "train", mode="L")
+    folder(tmp_path / "y" / "test", n=3, mode="RGB")
+    refuse("in colour, and those of .* are all grey", data.load, f"folder:{tmp_path / 'y'}", "test")
+
+
+def test_captions_in_capitals_where_case_does_not_count(tmp_path, monkeypatch):
+    for i in range(12):
+        Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(tmp_path / f"{i}.png")
+    listed = tmp_path / "Captions.CSV"
+    listed.write_text("file,caption\n" + "".join(f"{i}.png,picture {i}\n" for i in range(12)))
+    is_file, opened = Path.is_file, open
+    found = {tmp_path / "captions.csv": listed}
+    monkeypatch.setattr(Path, "is_file", lambda p: is_file(found.get(p, p)))
+    monkeypatch.setattr("builtins.open", lambda p, *args, **options: opened(found.get(p, p), *args, **options))
+    assert data.load(f"folder:{tmp_path}").captioned
 
 
 def test_folder_without_classes_has_no_labels(tmp_path):
@@ -669,6 +694,7 @@ def test_classes_are_the_labels_that_occur(tmp_path, labels, classes):
         (np.zeros((20, 8, 8), complex), "must be uint8 or floats.*complex"),
         (np.full((20, 8, 8), "a"), "must be uint8 or floats.*U1"),
         (np.full((20, 8, 8), None), "not a readable .npz.*[Oo]bject"),
+        (np.zeros((20, 8, 12), np.uint8), "must be square, got 8 x 12"),
         (np.zeros((8, 8, 3), np.uint8), r"must be \(N, H, W, C\).*\(8, 8, 3\)"),
         (np.zeros((20, 3, 8, 8), np.uint8), r"must be \(N, H, W, C\)"),
         (np.zeros((20, 8, 8, 4), np.uint8), r"must be \(N, H, W, C\)"),

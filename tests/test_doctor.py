@@ -8,6 +8,7 @@ from minidiff.device import to_device
 from minidiff.measure.doctor import examine, sampler_error
 from minidiff.nets import build
 from minidiff.run import checkpoint
+from minidiff.run.cli import main
 from minidiff.run.generate import generate
 from minidiff.run.models import tokenizer_of
 from minidiff.run.recipes import configure
@@ -95,3 +96,10 @@ def test_the_pretended_device_tells(monkeypatch):
         for wrong in (lambda: x + torch.ones(3), lambda: torch.cdist(x[None], torch.ones(1, 3)), x.numpy):
             with pytest.raises((RuntimeError, TypeError), match="of the device"):
                 wrong()
+
+
+def test_langevin_has_a_generator_of_its_own(capsys):
+    before = torch.random.get_rng_state()
+    with pytest.raises(SystemExit):  # in one step the model learns nothing
+        main(["doctor", "--data", "eight_gaussians", "--sampler", "langevin", "--steps", "1"])
+    assert "the MODEL is at fault" in capsys.readouterr().out and torch.equal(torch.random.get_rng_state(), before)

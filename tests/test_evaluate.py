@@ -1,19 +1,24 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from minidiff import data
+from minidiff.data.images import Images
 from minidiff.measure import classifier, features, metrics, report
-from minidiff.oracles import MixtureDenoiser
+from minidiff.oracles import EmpiricalDenoiser, MixtureDenoiser
 from minidiff.run import checkpoint
 from minidiff.run.checkpoint import new_model
-from minidiff.run.evaluate import evaluate, network_calls
+from minidiff.run.evaluate import card, default_scale, evaluate, in_words
 from minidiff.run.loop import train_run
 from minidiff.run.recipes import configure
+from minidiff.samplers import CALLS, SAMPLERS, last, run_sampler
 from minidiff.schedules import VP
 
 from .pretend import pretended
+from .test_cli import refused
 
 
 class Exact(MixtureDenoiser, torch.nn.Module):
@@ -32,11 +37,19 @@ def test_score_error_of_the_exact_and_of_an_untrained_model():
     assert report.score_error(new_model(config), mixture, 500) == pytest.approx([1.0] * 20)  # eps = 0 scores 1
 
 
-def test_network_calls_are_counted():
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_the_calls_that_a_card_tells_are_those_that_are_made(name):
+    class Counted(EmpiricalDenoiser):
+        calls = 0
+
+        def __call__(self, *inputs):
+            self.calls += 1
+            return super().__call__(*inputs)
+
     for steps in (1, 2, 7):
-        assert [network_calls(name, steps) for name in ("ddim", "euler", "dpmpp_2m")] == [steps] * 3
-        assert network_calls("heun", steps) == 2 * steps - 1
-        assert network_calls("langevin", steps) == 12 * steps + 1
+        model = Counted(torch.zeros(1, 1), VP())
+        last(run_sampler(model, torch.zeros(1, 1), name, steps, generator=torch.Generator()))
+        assert model.calls == CALLS.get(name, int)(steps)
 
 
 def test_classifier_learns_repeats_and_is_cached(tmp_path, monkeypatch):
@@ -77,8 +90,94 @@ def test_evaluating_pictures(tmp_path, quick_judge):
     assert found["network calls a sample"].startswith("2,") and "below 2048" in found["too few"]
     assert found["bits per dimension, 32 held-out pictures, by ODE"] > 0
     assert not (tmp_path / "run" / "evaluating").exists()
+    work = tmp_path / "work"
+    (work / "mine").mkdir(parents=True)
+    evaluate(tmp_path / "run", n=20, few=True, steps=1, device="cpu", work=work)
+    assert [p.name for p in work.iterdir()] == ["mine"]  # another's folder stays
     with pytest.raises(ValueError, match="too few.*--few"):
         evaluate(tmp_path / "run", n=100, steps=2)
+
+
+def trained(out, spec, **choices):
+    config, dataset = configure(spec, batch=8, device="cpu", **choices)
+    train_run(out, config, dataset, steps=1, device="cpu", progress=False)
+    return out
+
+
+def test_what_was_never_trained_is_not_measured(tmp_path, capsys):
+    """Without a null condition there is no guidance, nor what the model says without a condition."""
+    run = trained(tmp_path / "run", "eight_gaussians", width=16, p_uncond=0.0)
+    found = evaluate(run, n=50, steps=1, device="cpu")
+    assert not [name for name in found if "score error" in name or "likelihood" in name]
+    assert default_scale(replace(checkpoint.read_config(run), shape=(1, 8, 8))) == 1.0
+    for command in ("sample", "evaluate"):
+        refused(capsys, [command, run, "--scale", "2"], "this has p_uncond 0", run)
+
+
+def test_options_that_would_do_nothing(tmp_path, capsys, monkeypatch):
+    plain = trained(tmp_path / "plain", "eight_gaussians", width=16)
+    refused(capsys, ["evaluate", plain, "--features", "nonsense"], "features are of pictures", plain)
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", images=images)
+    run = trained(tmp_path / "run", f"npz:{tmp_path / 'x.npz'}", width=8)
+    for command in ("sample", "evaluate"):
+        refused(capsys, [command, run, "--scale", "2"], "trained with labels or captions, and this one has none", run)
+    monkeypatch.setattr(classifier, "fit", None)  # nothing is trained before it is refused
+    refused(capsys, ["evaluate", run, "--few", "--n", 50], "4 held-out pictures are too few", run)
+    for kind in ("gan", "vae"):
+        out = trained(tmp_path / kind, "digits", model=kind, width=8, **({"f": 2} if kind == "vae" else {}))
+        refused(capsys, ["evaluate", out, "--scale", "2"], "guidance is for diffusion models", out)
+        refused(capsys, ["evaluate", out, "--steps", "3"], "a sampler and its steps are for diffusion models", out)
+        refused(capsys, ["evaluate", out, "--few", "--features", "nonsense"], "unknown features 'nonsense'", out)
+
+
+@pytest.mark.parametrize("kind", ["diffusion", "gan", "vae"])
+def test_a_card_tells_what_was_done(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("minidiff.run.evaluate.native_bf16", lambda _: True)
+    run = trained(tmp_path / kind, "digits", model=kind, width=8, **({"f": 2} if kind == "vae" else {}))
+    config, model = checkpoint.read_config(run), checkpoint.load(run)
+    found = card(model, config, run, {"n": 9, "scale": 1.0, "sampler": "heun", "steps": 3, "seed": 0})
+    assert found["precision"] == ("float32" if kind == "gan" else "bfloat16 by autocast")
+    assert ("sampler" in found) == (kind == "diffusion") and ("n" in found) == (kind != "vae")
+    calls = {"diffusion": "5, twice as many where guided", "gan": 1}.get(kind)
+    assert found.get("network calls a sample") == calls
+
+
+def test_a_floor_is_of_as_many_as_the_samples(generator):
+    """With few held-out pictures, of which Inception's floor is, samples of the same law are as near as it is."""
+
+    def by(x):
+        return x.flatten(1), torch.zeros(len(x), 2)
+
+    pictures = torch.randn(1100, 1, 4, 4, generator=generator).clamp(-1, 1)
+    train, held_out = (Images("x", x, None, []) for x in (pictures[:1000], pictures[1000:]))
+    fresh = torch.randn(500, 1, 4, 4, generator=generator).clamp(-1, 1)
+    measure = features.Features("stand-in", by, "FID", "KID", None, own_classes=False)
+    found = report.of_pictures(lambda cond, scale: fresh, measure, train, held_out, 500, [1.0])
+    assert found["distances are of"] == "100 samples, mean of 8 draws"
+    assert found["scale 1: FID"] == pytest.approx(found[f"{report.FLOOR}: FID"], rel=0.2)
+
+
+def test_the_floor_of_an_autoencoder_is_what_perfect_reconstructions_have(generator):
+    def by(x):
+        return x.flatten(1), None
+
+    x = torch.rand(40, 1, 4, 4, generator=generator)
+    found = report.of_reconstructions(x, x, features.Features("stand-in", by, "FID", "KID", None, own_classes=False))
+    ours, floor = (v for k, v in found.items() if "FID" in k)
+    assert ours == floor > 0
+
+
+def test_bits_are_of_no_more_pictures_than_there_are(monkeypatch):
+    seen = []
+    monkeypatch.setattr(metrics, "bits_per_dim", lambda model, x, *_: seen.append(len(x)) or torch.rand(len(x)))
+    digits = data.load("digits", "test").keep(torch.arange(10))
+    model = new_model(configure("digits", width=8)[0])
+    assert "10 held-out pictures" in next(iter(report.bits(model, digits))) and seen == [10]
+
+
+def test_small_numbers_are_not_rounded_to_nothing():
+    assert in_words({"KID": 0.00003, "FID": [1.5, 12.3456]}) == ["KID: 3e-05", "FID: 1.5 12.35"]
 
 
 def test_one_class_is_none(tmp_path, quick_judge):
@@ -114,7 +213,8 @@ def test_evaluation_on_a_device(spec, choices, n, tmp_path, monkeypatch, quick_j
     load = checkpoint.load
     monkeypatch.setattr(checkpoint, "load", lambda run, device: load(run).to(device))
     with pretended(monkeypatch) as device:
-        assert evaluate(tmp_path / "run", device=str(device), n=n, few=True, steps=2)["device"] == str(device)
+        how = {} if choices.get("model") else {"steps": 2}
+        assert evaluate(tmp_path / "run", device=str(device), n=n, few=True, **how)["device"] == str(device)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from PIL import Image
 from minidiff import demo, plot
 from minidiff.run import loop, progress
 from minidiff.run.checkpoint import new_model
-from minidiff.run.generate import generate, parse_label, write
+from minidiff.run.generate import columns_for, generate, parse_label, write
 from minidiff.run.models import tokenizer_of
 from minidiff.run.recipes import configure
 from minidiff.train import new_state
@@ -144,6 +144,13 @@ def test_pictures_are_large_enough_to_see(side, n, tmp_path, generator):
     write(tmp_path / "x.npz", x, None, columns)
     with np.load(tmp_path / "x.npz") as f:
         assert f["images"].shape == (n, side, side, 3)
+
+
+@pytest.mark.parametrize("n, classes, found", [
+    (64, 0, 8), (64, 1, 8), (64, 2, 8), (64, 10, 10), (3, 10, 3), (64, 100, 8), (1000, 0, 16), (1, 0, 1),
+])  # fmt: skip
+def test_sheets_are_near_square(n, classes, found):
+    assert columns_for(n, classes) == found
 
 
 def test_figures_and_the_demo_show_large_pictures(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from minidiff.nets import build
 from minidiff.oracles import MixtureDenoiser
 from minidiff.samplers import dpmpp_2m, last, run_sampler, start
 from minidiff.schedules import VP
+from minidiff.text import Tokenizer
 
 
 @pytest.fixture
@@ -193,6 +194,22 @@ def test_noisy_classifier_learns_and_repeats():
     )
     assert (clean.argmax(1) == y).float().mean() > 0.8
     assert noisy.softmax(1).amax(1).mean() < 0.6 * clean.softmax(1).amax(1).mean()  # in noise it is not sure
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_one_condition_for_all(scale, model):
+    """Labels (1,) or one prompt (L,), as the model itself takes them; also where there are as many words as samples."""
+    guided = Guided(model.model, scale)
+    torch.testing.assert_close(guided(X, T, torch.tensor([3])).x0, guided(X, T, torch.full((8,), 3)).x0)
+    net = build("dit", (3, 4, 4), width=32, depth=1, tokenizer=Tokenizer(["red"], 2), text_mode="cross")
+    guided, x, prompt = Guided(Denoiser(net, VP()), scale), torch.zeros(2, 3, 4, 4), torch.tensor([2, 0])
+    torch.testing.assert_close(guided(x, T, prompt).x0, guided(x, T, prompt.expand(2, 2)).x0)
+
+
+def test_labels_that_a_classifier_does_not_know():
+    guided = ClassifierGuided(Unconditional(MixtureDenoiser(eight_gaussians(), VP())), Bayes(), 1.0)
+    with pytest.raises(ValueError, match="label 8 is out of range: this model's labels are 0 to 7"):
+        guided(torch.zeros(2, 2), torch.tensor(0.5), torch.tensor([0, 8]))
 
 
 def test_a_negative_condition_needs_a_condition(model):

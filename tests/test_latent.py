@@ -130,6 +130,13 @@ def test_a_gaussian_has_the_datas_moments(generator):
     torch.testing.assert_close(x.T.cov(), z.T.cov(), atol=0.04, rtol=0)
 
 
+def test_priors_of_one_number(generator):
+    z = torch.randn(500, 1, 1, 1, generator=generator)
+    for prior in (Gaussian((1, 1, 1)), Mixture((1, 1, 1), 2, 2)):
+        prior.fit(z, generator)
+        assert prior.sample(4, generator=generator).shape == (4, 1, 1, 1)
+
+
 def test_n_0_i_is_of_the_latents_as_the_encoder_makes_them(vae, digits):
     """As the loss of a VAE means it, and not of latents scaled to a half."""
     latents = latents_of(vae, digits)

@@ -179,7 +179,20 @@ def test_group_norm_backward_against_torch(layout, affine, generator, float64):
         norm(leaf).backward(grad)
         found.append([leaf.grad, *(p.grad for p in norm.parameters())])
     for a, b in zip(*found, strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)  # its sums, of some hundred, are float32
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_group_norm_has_second_derivatives(affine, generator, float64):
+    own, theirs = GroupNorm(2, 32, affine=affine), nn.GroupNorm(2, 32, affine=affine)
+    x = torch.randn(2, 32, 3, 3, generator=generator)
+    found = []
+    for norm in (own, theirs):
+        leaf = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(norm(leaf).pow(3).sum(), leaf, create_graph=True)
+        slope.square().sum().backward()
+        found.append(leaf.grad)
+    torch.testing.assert_close(*found)
 
 
 def test_attention_against_torch(generator, float64):
@@ -272,6 +285,10 @@ def test_bad_input():
         build("mlp", (1, 8, 8))
     with pytest.raises(ValueError, match="use mlp"):
         build("unet", (2,))
+    with pytest.raises(ValueError, match="size 8 is not a multiple of 16, 16 would be"):
+        build("unet", (3, 8, 8), levels=5)
+    with pytest.raises(ValueError, match="a width of at least 2"):
+        build("ncsn", (3, 8, 8), width=1)
     with pytest.raises(ValueError, match="size 30 is not a multiple of 4"):
         build("unet", (3, 30, 30))
     with pytest.raises(ValueError, match="net dit has no levels: its options are width, depth, patch, text_mode"):

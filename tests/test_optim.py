@@ -80,6 +80,15 @@ def test_unknown():
         configure("digits", optimizer="sgd")
 
 
+def test_models_with_critics_are_adams():
+    """Their ends have other names."""
+    for choices in ({"model": "gan"}, {"model": "vq"}, {"model": "vae", "f": 4}):
+        with pytest.raises(ValueError, match="muon is not for models that learn from a critic"):
+            configure("digits", optimizer="muon", **choices)
+    for choices in ({"f": 2}, {"f": 4, "critic": False}):
+        configure("digits", optimizer="muon", model="vae", **choices)
+
+
 def test_n_and_n_more_steps_are_2n(tmp_path):
     config, dataset = configure("digits", width=16, batch=16, optimizer="muon")
     for name, stops in (("once", (6,)), ("twice", (3, 6))):

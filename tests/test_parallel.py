@@ -35,7 +35,7 @@ from minidiff.train import train
 out, run, *new = sys.argv[1:]
 device.native_bf16 = lambda _: False
 config, dataset = configure("digits", width=16, batch=16, parts=2)
-with parallel.joined(torch.device("cpu")):
+with parallel.joined("cpu"):
     config, state = checkpoint.start(config)
     list(train(state.model, data.batches(dataset, 8, state.generators), 3, clip=1e9, state=state))
     if parallel.rank() == 0:
@@ -44,7 +44,9 @@ with parallel.joined(torch.device("cpu")):
     book.vectors.copy_(torch.arange(16.0).reshape(8, 2))
     x = torch.rand(2, 40, 2, generator=torch.Generator().manual_seed(0)) * 16
     book.follow(x[parallel.rank()], book.nearest(x[parallel.rank()]))
-    torch.save([x, book.counts], f"{out}/codes-{parallel.rank()}.pt")
+    revived = Codebook(8, 2)
+    revived.revive(x[parallel.rank()], torch.Generator().manual_seed(parallel.rank()))
+    torch.save([x, book.counts, revived.vectors], f"{out}/codes-{parallel.rank()}.pt")
     main(["train", "--resume", "--out", run, "--steps", "6", "--device", "cpu"])
     sys.argv[1:] = new
     with open(f"{out}/said-{parallel.rank()}", "w") as said, contextlib.redirect_stdout(said):
@@ -167,13 +169,15 @@ def test_parts_are_an_average(generator):
 
 
 def test_codes_follow_the_vectors_of_all_ranks(two_ranks):
-    (x, first), (_, second) = (torch.load(two_ranks / f"codes-{rank}.pt") for rank in (0, 1))
+    (x, first, codes), (_, second, others) = (torch.load(two_ranks / f"codes-{rank}.pt") for rank in (0, 1))
     book = Codebook(8, 2)
     book.vectors.copy_(torch.arange(16.0).reshape(8, 2))
     both = x.flatten(0, 1)
     book.follow(both, book.nearest(both))
     torch.testing.assert_close(first, book.counts / 2)  # a rank's mean is of half as many
     torch.testing.assert_close(second, first)
+    assert torch.equal(codes, others)  # dead codes are put onto the first rank's vectors
+    assert all((code == x[0]).all(1).any() for code in codes)
 
 
 def test_no_thread_of_the_connection_is_left(two_ranks):

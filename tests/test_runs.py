@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from minidiff import data, denoise
 from minidiff.device import out_of_memory
 from minidiff.nets import NETS
-from minidiff.run import checkpoint, evaluate, progress
+from minidiff.run import checkpoint, evaluate, loop, progress
 from minidiff.run.cli import main
 from minidiff.run.folder import locked
 from minidiff.run.generate import generate
@@ -77,6 +77,11 @@ def test_bad_runs(tmp_path):
         ({"heads": 3}, "unknown key 'heads'"),
         ({"net": raw["net"] | {"name": "resnet"}}, "unknown net 'resnet'"),
         ({"net": "mlp"}, "wrong type: net is 'mlp'"),
+        ({"diffusion": None}, "a model of kind diffusion needs its section diffusion"),
+        ({"training": None}, "wrong type: training is None"),
+        ({"diffusion": "much"}, "wrong type: diffusion is 'much'"),
+        ({"classes": "abc"}, "wrong type: classes is 'abc'"),
+        ({"model": "ar", "net": {"name": "causal"}}, "a model of kind ar needs its section autoencoder"),
         ({"net": raw["net"] | {"width": "big"}}, "wrong type"),
         ({"diffusion": raw["diffusion"] | {"schedule": "sine"}}, "unknown schedule 'sine'"),
         ({"diffusion": raw["diffusion"] | {"p_uncond": 2.0}}, "probability"),
@@ -248,6 +253,43 @@ def test_demo_does_not_train_what_is_not_its_own(copied, capsys):
     out = copied.with_name("run").parent
     copied.rename(out / "run")
     refused(capsys, ["demo", "--out", out, "--minutes", 0.01], "is a run on eight_gaussians, not one of demo's", out)
+
+
+def test_what_others_write_into_a_run_is_not_deleted(copied, finished):
+    for name in (".tmp-7-sample.png", ".tmp-7-state.pt"):
+        (copied / name).write_text("half")
+    train_run(copied, *finished[1:], steps=26, device="cpu", progress=False)
+    assert [p.name for p in copied.glob(".tmp-*")] == [".tmp-7-sample.png"]
+
+
+def test_how_long_it_was_trained(copied):
+    """By the weights' file, or by loss.csv, where that does not tell."""
+    assert checkpoint.trained_for(copied) == "25 steps of 8"
+    save_file(load_file(copied / "ema.safetensors"), copied / "ema.safetensors")
+    assert checkpoint.trained_for(copied) == "20 steps of 8"
+
+
+def test_the_first_rank_decides_when_to_save(monkeypatch):
+    clock = loop.Clock(None, 1.0, 1e-9)
+    assert clock.read()[1]
+    monkeypatch.setattr(loop.parallel, "rank", lambda: 1)
+    assert not clock.read()[1]
+
+
+def test_what_cannot_be_compiled_is_refused(tmp_path, capsys, monkeypatch):
+    train = ["train", "--data", "rings", "--steps", 1, "--device", "cpu", "--compiled", "--out", tmp_path / "run"]
+    refused(capsys, [*train, "--model", "gan"], "only a diffusion model's net is compiled, and this is a gan")
+    monkeypatch.setattr(loop.shutil, "which", lambda _: None)
+    refused(capsys, train, "needs a C++ compiler")
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_out_of_memory_names_what_there_is_to_go_on_from(saved, tmp_path):
+    if saved:
+        (tmp_path / "ema.safetensors").touch()
+    with pytest.raises(MemoryError) as error, loop._enough_memory(tmp_path):
+        raise MemoryError
+    assert ("--start-from" in str(error.value)) == saved
 
 
 def test_more_than_any_memory(tmp_path, finished):

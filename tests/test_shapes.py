@@ -121,3 +121,10 @@ def test_tokenizer():
         assert tokenizer(["a hexagon dotted"]).tolist() == [[2, 1, 1, 0]]
     with pytest.raises(ValueError, match="5 words: the limit of this model is 4"):
         tokenizer(["a red red red circle"])
+
+
+def test_parts_of_other_scenes_have_other_fingerprints():
+    found = [
+        data.load(spec, part).fingerprint() for spec in ("shapes:2", "shapes:2:held_out") for part in ("train", "test")
+    ]
+    assert found == ["shapes-2-16", "shapes-2-16", "shapes-2-held_out-16", "shapes-2-held_out-16-test"]

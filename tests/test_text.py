@@ -448,6 +448,28 @@ def test_a_clip_encoder_knows_its_length(monkeypatch):
         generate.checked_condition(reader, [[5, 6]], 2)
 
 
+def test_clips_padding_is_told_by_the_tokenizer(monkeypatch):
+    """The config of OpenAI's models says that the end is token 2, which it is not."""
+
+    class Model:
+        config = SimpleNamespace(hidden_size=8, eos_token_id=2)
+
+        def to(self, device):
+            return self
+
+        def __call__(self, input_ids):
+            return SimpleNamespace(last_hidden_state=torch.zeros(*input_ids.shape, 8), pooler_output=torch.zeros(2, 8))
+
+    monkeypatch.setattr(encoders, "load_clip", lambda path: (SimpleNamespace(eos_token_id=53), Model()))
+    encoder = encoders.ClipEncoder("somewhere", torch.tensor([52, 53, 53, 53]))
+    assert encoder(torch.tensor([[52, 53, 53, 53], [52, 7, 8, 53]])).mask.sum(1).tolist() == [2, 4]
+
+
+def test_a_lone_text_is_one_text():
+    tokenizer = Tokenizer(["red", "cube"], 4)
+    assert torch.equal(tokenizer("red cube"), tokenizer(["red cube"]))
+
+
 def test_clip_bad_folders(tmp_path):
     pytest.importorskip("transformers", reason="the extra [clip] is not installed")
     with pytest.raises(ValueError, match="no config.json"):

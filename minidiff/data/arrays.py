@@ -11,7 +11,7 @@ from .images import Images, split
 
 
 def load(spec: str, part: str, size: None) -> Images:
-    """npz:PATH, a file with `images`, (N, H, W, C) or (N, H, W), uint8 or floats in [-1, 1], and perhaps `labels` (N,),
+    """npz:PATH, a file with `images`, (N, H, H, C) or (N, H, H), uint8 or floats in [-1, 1], and perhaps `labels` (N,),
     whole numbers or names. The classes are the labels that occur; 10% are held out."""
     path = spec.partition(":")[2]
     found = _read(path)
@@ -20,6 +20,8 @@ def load(spec: str, part: str, size: None) -> Images:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise ValueError(f"{path}: images must be (N, H, W, C) with C 1 or 3, got {images.shape}")
+    if images.size and images.shape[1] != images.shape[2]:
+        raise ValueError(f"{path}: images must be square, got {images.shape[1]} x {images.shape[2]}: crop them")
     if images.dtype.kind == "f":
         with np.errstate(over="ignore"):  # beyond float32 is beyond 1 as well, and refused
             images = images.astype(np.float32)

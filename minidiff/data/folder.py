@@ -51,13 +51,17 @@ def load(spec: str, part: str, size: int | None) -> Images:
     if captioned != listed.is_file():
         raise ValueError(f"captions.csv is in only one of {train} and {where}: put one into each, or remove it")
     if captioned:
-        others.remove(listed)
+        others = [p for p in others if (p.parent, p.name.lower()) != (where, listed.name)]  # it may be Captions.CSV
         captions = _captions(listed, pictures)
         pictures = {name: pictures[name] for name in captions}
     elif classes := list(_class_folders(train)):
         labels = _labels(where, pictures, classes)
     _warn_left_out(where, others)
     stored = _read_cached(where, list(pictures.values()), size)
+    if where == test and (channels := load(spec, "train", size).shape[0]) != stored.shape[1]:
+        if channels == 1:
+            raise ValueError(f"{test} has pictures in colour, and those of {train} are all grey: make them alike")
+        stored = stored.expand(-1, channels, -1, -1)
     images = Images(spec, stored, labels, classes, captions and list(captions.values()))
     if test:  # mixed: else the first would be of one class
         return images.keep(torch.randperm(len(images), generator=torch.Generator().manual_seed(0)))

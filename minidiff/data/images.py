@@ -134,7 +134,7 @@ def photos(name: str, part: str, size: int | None) -> Images:
     The 2,000 of 'test' are from the middle quarter of each, which no crop of 'train' touches. Raises ValueError for a
     size below 4 or beyond 64.
     """
-    size = size or 32
+    size = 32 if size is None else size
     if not 4 <= size <= 64:
         raise ValueError(f"photos are cropped to 4 to 64 pixels, not {size}: their held-out quarter is 80 wide")
     generator = torch.Generator().manual_seed(int(part == "test"))

@@ -52,8 +52,8 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     a, b = _same(a, b, least=2)
     mean_a, mean_b = a.mean(0), b.mean(0)
     root_a, root_b = (a - mean_a) / math.sqrt(len(a) - 1), (b - mean_b) / math.sqrt(len(b) - 1)
-    if min(len(a), len(b)) > a.shape[1]:  # then R of QR is the smaller root
-        root_a, root_b = torch.linalg.qr(root_a).R, torch.linalg.qr(root_b).R
+    # R of QR is as good a root, and of many samples the smaller one
+    root_a, root_b = (torch.linalg.qr(r).R if len(r) > r.shape[1] else r for r in (root_a, root_b))
     cross = torch.linalg.svdvals(root_a @ root_b.T).sum()
     return ((mean_a - mean_b).square().sum() + root_a.square().sum() + root_b.square().sum() - 2 * cross).item()
 

@@ -123,15 +123,19 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
     return (logits.argmax(1) == labels).float().mean().item()
 
 
+def check_held_out(held_out) -> None:
+    """Raise ValueError for less than ten held-out pictures for each class, on average."""
+    if len(held_out) < 10 * max(1, len(held_out.classes)):
+        raise ValueError(f"{held_out.name}: {len(held_out)} held-out pictures are too few to measure by: ten a class")
+
+
 def of_pictures(draw, features: Features, train, held_out, n: int, scales, tokenizer=None) -> dict:
     """n samples at each guidance scale, equally many of each class or of the held-out captions, against real pictures.
 
     A classifier's features compare with held-out pictures, and its logits tell whether a sample shows its class;
     Inception's compare with all training pictures, as is usual for an FID. `tokenizer` reads captions, if there are
-    any. Raises ValueError for less than ten held-out pictures a class.
+    any.
     """
-    if len(held_out) < 10 * max(1, len(train.classes)):
-        raise ValueError(f"{held_out.name}: {len(held_out)} held-out pictures are too few to measure {n} samples by")
     cond = labels = torch.arange(n) % len(train.classes) if train.classes else None
     if tokenizer is not None:
         cond = tokenizer([held_out.captions[i % len(held_out)] for i in range(n)], truncate=True)
@@ -146,8 +150,9 @@ def of_pictures(draw, features: Features, train, held_out, n: int, scales, token
     if features.own_classes:
         groups, others, classes = labels, far.labels, len(train.classes)
         report["classifier: right on held-out real pictures"] = accuracy(logits, near.labels[order])
-    size = n if usual else max(1, min(len(real), n) // classes) * classes
-    draws = f", as many of each class, mean of {PAIRS} draws" if size < n else ""
+    most = min(n, len(far))  # the floor can be of no more, and it is to be of as many as the samples
+    size = most if usual else max(1, min(len(real), most) // classes) * classes
+    draws = f"{', as many of each class' * (classes > 1)}, mean of {PAIRS} draws" if size < n else ""
     report["distances are of"] = f"{size} samples{draws}"
 
     some = balanced(others, min(len(far), PAIRS * size), torch.Generator().manual_seed(1))
@@ -161,7 +166,9 @@ def of_pictures(draw, features: Features, train, held_out, n: int, scales, token
 
 
 def bits(model, held_out, n: int = 32) -> dict:
-    """Bits per dimension of n held-out pictures of 256 levels, by a diffusion model of pixels."""
+    """Bits per dimension of n held-out pictures of 256 levels, or of all if there are fewer, by a diffusion model of
+    pixels."""
+    n = min(n, len(held_out))
     index = torch.linspace(0, len(held_out) - 1, n).long()  # from all over: they may be sorted by class
     device = next(model.parameters()).device
     cond = held_out.labels[index].to(device) if held_out.classes else None
@@ -197,12 +204,17 @@ def questions(dataset, n: int, seed: int = 0) -> tuple[list[str], list]:
 
 
 def of_reconstructions(x: Tensor, y: Tensor, features: Features) -> dict:
-    """Pictures x (N, C, H, W) and what an autoencoder made of them, y, of the same shape."""
+    """Pictures x (N, C, H, W), N at least 4, and what an autoencoder made of them, y, of the same shape.
+
+    The distances are of one half to the other: a reconstruction is nearer to its own picture than any floor tells.
+    """
     was, became = (features.compute(part)[0] for part in (x, y))
     half = len(x) // 2
     return {
         "pictures": len(x),
         "PSNR, dB": metrics.psnr(x, y),
-        "Frechet distance to the originals, classifier features (not FID)": metrics.frechet_distance(became, was),
-        "floor: one half of the originals to the other": metrics.frechet_distance(was[:half], was[half:]),
+        f"one half's reconstructions to the other half: {features.frechet}": metrics.frechet_distance(
+            became[:half], was[half:]
+        ),
+        f"floor (the half itself to the other): {features.frechet}": metrics.frechet_distance(was[:half], was[half:]),
     }

@@ -6,7 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import group_norm, scaled_dot_product_attention
 
 
 class GroupNorm(nn.GroupNorm):
@@ -25,22 +25,28 @@ class _GroupNorm(torch.autograd.Function):
     def forward(ctx, x, weight, bias, groups, eps):
         b, c, h, w = x.shape
         out, mean, rstd = torch.native_group_norm(x, weight, bias, b, c, h * w, groups, eps)
-        ctx.save_for_backward(x, weight, mean, rstd)
+        ctx.save_for_backward(x, weight, bias, mean, rstd)
+        ctx.eps = eps
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        x, weight, mean, rstd = ctx.saved_tensors
+        x, weight, bias, mean, rstd = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is wanted, which these sums do not have
+            out = group_norm(x, mean.shape[1], weight, bias, ctx.eps)
+            needed = ctx.needs_input_grad[:3]
+            wanted = [v for v, need in zip((x, weight, bias), needed, strict=True) if need]
+            found = iter(torch.autograd.grad(out, wanted, grad, create_graph=True))
+            return *(next(found) if need else None for need in needed), None, None
         (b, c, h, w), groups = x.shape, mean.shape[1]
-        each = (b, groups, c // groups)
+        each, exact = (b, groups, c // groups), torch.promote_types(x.dtype, torch.float32)
 
         def over_space(v):  # rows first: a sum of bfloat16 into float32 would convert, and so copy, all of it
-            return v.permute(0, 2, 3, 1).sum(2).sum(1, dtype=torch.float32).view(each)
+            return v.permute(0, 2, 3, 1).sum(2).sum(1, dtype=exact).view(each)
 
         sums, products = over_space(grad), over_space(grad * x)
-        mean, rstd = mean.float()[..., None], rstd.float()[..., None]
-        gain = torch.ones((), device=x.device) if weight is None else weight.float().view(1, *each[1:])
+        mean, rstd = mean.to(exact)[..., None], rstd.to(exact)[..., None]
+        gain = torch.ones((), device=x.device) if weight is None else weight.to(exact).view(1, *each[1:])
         n = h * w * c // groups
         by_one = (gain * sums).sum(2, keepdim=True) / n  # what the subtraction of the mean takes back
         by_x = rstd**3 * ((gain * products).sum(2, keepdim=True) / n - mean * by_one)  # and the division by std

@@ -75,7 +75,7 @@ class ConditionedNet(nn.Module):
         if text_mode not in TEXT_MODES:
             raise ValueError(f"unknown text_mode {text_mode!r}: choose from {', '.join(TEXT_MODES)}")
         if (classes or text) and not embedded:
-            raise ValueError(f"conditioning {conditioning!r} has no place for labels: choose another, or no classes")
+            raise ValueError(f"conditioning {conditioning!r} has no place for labels or captions: choose another")
         self.conditioning, self.text, self.text_mode = conditioning, text, text_mode
         text_dim = text.dim if text else None
         self.emb = Embedding(emb_dim, classes, features, text_dim) if embedded else None
@@ -139,6 +139,8 @@ class CondInstanceNormPlus(Modulated):
     """
 
     def __init__(self, channels: int, emb_dim: int):
+        if channels < 2:
+            raise ValueError("NCSN's norm compares the means of channels: it needs a width of at least 2")
         super().__init__(nn.InstanceNorm2d(channels), channels, emb_dim)
         self.alpha = nn.Linear(emb_dim, channels)
 
@@ -253,7 +255,8 @@ def positions(side: int, width: int) -> Tensor:
 
 
 def heads_of(width: int, channels: int = 64) -> int:
-    """The number of attention heads: the most that divide the width and have at least `channels` each (64 in ADM)."""
+    """The number of attention heads: the most that divide the width and have at least `channels` each (64 in ADM); one
+    where the width is less."""
     return next(heads for heads in range(max(1, width // channels), 0, -1) if width % heads == 0)
 
 

@@ -92,7 +92,8 @@ class OfficialModel:
     """A net of from_official as a Model on the VP path, to be sampled or guided as any other.
 
     The net predicts eps at the times 0 to 999 of a DDPM with betas from .0001 to .02 (Ho et al. 2020); the time of a
-    level between two of them is interpolated by log SNR. The learned sigma is not used: no sampler here needs it.
+    level between two of them is interpolated by log SNR; less noise than time 0 has, sigma / alpha below .01, counts as
+    that of time 0. The learned sigma is not used: no sampler here needs it.
     """
 
     def __init__(self, net: DiT):

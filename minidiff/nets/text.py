@@ -78,6 +78,7 @@ class ClipTokenizer:
         self.null = self([""])[0]
 
     def __call__(self, texts: list[str], truncate: bool = False) -> Tensor:
+        texts = [texts] if isinstance(texts, str) else texts
         if not truncate:
             check_length(texts, self.tokenizer(list(texts))["input_ids"], self.length, "tokens")
         options = {"padding": "max_length", "truncation": True, "max_length": self.length, "return_tensors": "pt"}
@@ -97,12 +98,13 @@ class ClipEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, tokens: Tensor) -> Words:
-        model = load_clip(self.path)[1]
+        tokenizer, model = load_clip(self.path)
         if tokens.is_meta:  # only its shapes are asked for: the one that is shared keeps its numbers
             model = copy.deepcopy(model)
         model = model.to(tokens.device)
         out = model(input_ids=tokens)
-        end = (tokens == model.config.eos_token_id).int().argmax(1)  # what comes after the first end is padding
+        # what comes after the first end is padding; the config of OpenAI's models has another number for it
+        end = (tokens == tokenizer.eos_token_id).int().argmax(1)
         mask = torch.arange(tokens.shape[1], device=tokens.device) <= end[:, None]
         return Words(out.last_hidden_state, mask, out.pooler_output)
 

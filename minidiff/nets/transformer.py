@@ -15,7 +15,7 @@ class DiT(ConditionedNet):
     """x (B, C, H, W), c_noise (B,), cond (B,) or None -> (B, out_channels, H, W).
 
     The picture is cut into patches of `patch` x `patch` pixels, each a token of `width`. `depth` blocks of attention
-    (heads of 64 channels, unless given) and MLP follow. `conditioning` is how the embedding enters each block:
+    (heads as `heads_of` says, unless given) and MLP follow. `conditioning` is how the embedding enters each block:
     "adaln_zero" modulates the norms and gates the branches, "adaln" modulates only, "scale_shift" modulates the output
     of the branches (FiLM), "add" adds a vector to their input, and "token" is one more token at the input.
 

@@ -15,10 +15,10 @@ PLACE = 16  # features of a pixel's position, which a U-Net for text takes in
 class UNet(ConditionedNet):
     """x (B, C, H, W), c_noise (B,), cond (B,) or None -> (B, C, H, W).
 
-    Level i has `width` * `mults`[i] channels at H / 2^i, `depth` residual blocks going down and one more coming up.
-    Self-attention is where H / 2^i is in `attention_at`, and in the middle. The skips concatenate every output going
-    down to an input coming up; without them it is an encoder-decoder. `conditioning` is Block's. With `patch` p the
-    picture enters and leaves as p^2 C channels at H / p: for the same width a p^2-th of the cost. For `text` see
+    With `patch` p the picture enters and leaves as p^2 C channels at H / p: for the same width a p^2-th of the cost.
+    Level i has `width` * `mults`[i] channels at H / (p 2^i), `depth` residual blocks going down and one more coming up.
+    Self-attention is where H / (p 2^i) is in `attention_at`, and in the middle. The skips concatenate every output
+    going down to an input coming up; without them it is an encoder-decoder. `conditioning` is Block's. For `text` see
     ConditionedNet; the attention reads the single words (see PixelAttention).
     """
 
@@ -82,7 +82,7 @@ def check_size(size: int, patch: int, levels: int) -> None:
     if size % unit:
         raise ValueError(
             f"a U-Net of {levels} levels and patches of {patch} divides the picture by {unit}: "
-            f"size {size} is not a multiple of {unit}, {size - size % unit} would be"
+            f"size {size} is not a multiple of {unit}, {max(unit, size - size % unit)} would be"
         )
 
 

@@ -25,6 +25,8 @@ from . import parallel
 from .config import Config, from_json
 from .models import build
 
+FILES = ("config.json", "loss.csv", "state.pt", "model.safetensors", "ema.safetensors")  # that `save` writes
+
 
 def new_model(config: Config, device="cpu") -> nn.Module:
     """The untrained model of a config, where it is to be."""
@@ -158,16 +160,20 @@ def _beside_state(run: Path) -> str | None:
 def _check_weights(run: Path, step: int) -> None:
     """Raise ValueError if there are weights of a later step than that of state.pt, which is saved before them."""
     for path in (run / "model.safetensors", run / "ema.safetensors"):
-        try:
-            with safe_open(path, "pt") as f:
-                found = int((f.metadata() or {}).get("step", 0))
-        except (FileNotFoundError, SafetensorError):  # they are written again
-            continue
-        if found > step:
+        if (found := _step_of(path)) > step:
             raise ValueError(
                 f"{path} is of step {found}, state.pt of step {step}, and going on would replace it: copy the state.pt "
                 f"that it is of, or begin a new run with these weights, by --start-from {run}"
             )
+
+
+def _step_of(path: Path) -> int:
+    """The step of the weights in a file; 0 if they do not tell, or cannot be read."""
+    try:
+        with safe_open(path, "pt") as f:
+            return int((f.metadata() or {}).get("step", 0))
+    except (FileNotFoundError, SafetensorError):
+        return 0
 
 
 def _shared(config: Config) -> Config:
@@ -200,9 +206,9 @@ def read_losses(run: Path, upto: int | None = None) -> list[tuple[int, float]]:
 
 def trained_for(run: Path) -> str:
     """How long, in words."""
-    config, rows = read_config(run), read_losses(run)
-    onward = f", onward from {config.start_from}" if config.start_from else ""
-    return f"{rows[-1][0]} steps of {config.training.batch}{onward}" if rows else "see its card"
+    config = read_config(run)
+    steps = _step_of(run / "ema.safetensors") or max([0, *(step for step, _ in read_losses(run))])
+    return f"{steps} steps of {config.training.batch}" + f", onward from {config.start_from}" * bool(config.start_from)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """The command line, `python -m minidiff`. Bad input is one line on stderr and exit status 2."""
 
+import inspect
 import os
 import sys
 import warnings
@@ -7,7 +8,7 @@ from argparse import ArgumentParser
 from functools import partial
 
 from .commands import COMMANDS
-from .options import add_options, described
+from .options import add_options
 
 STOPPED, PIPE = 130, 141  # exit statuses that shells give to what ended by SIGINT and by SIGPIPE
 
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None, commands: dict[str, type] = COMMANDS, pr
 
         if not isinstance(error, ValueError | OSError) and not out_of_memory(error):
             raise
-        sys.exit(_refuse(error, out_of_memory(error)))
+        sys.exit(_say(_reason(error, out_of_memory(error)), 2))
 
 
 def _parse(argv, known, prog):
@@ -47,20 +48,23 @@ def _parse(argv, known, prog):
     parser = _Parser(prog, description="Diffusion models from scratch, in small.", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, cls in known.items():
-        command = commands.add_parser(name, allow_abbrev=False, **described(cls))
+        text = inspect.getdoc(cls)
+        command = commands.add_parser(name, allow_abbrev=False, help=text.splitlines()[0], description=text)
         if name in argv[:1]:  # for the options of train much has to be imported
             getattr(cls, "add_options", partial(add_options, cls=cls))(command)
     given = vars(parser.parse_args(argv))
     return known[given.pop("command")](**given)
 
 
-def _refuse(error: Exception, lack: bool) -> int:
-    if int(os.environ.get("RANK", 0)) > 0 and not isinstance(error, ConnectionError) and not lack:
-        return 2  # the first rank says the same
-    message = " ".join(str(error).split())
+def _reason(error: Exception, lack: bool) -> str:
+    """One line; under torchrun with the rank, as one rank alone may have it: its loss is not finite, say."""
+    from torch.distributed import is_torchelastic_launched
+
+    message = " ".join(str(error).split()) or type(error).__name__
     if lack and not message.startswith("out of memory ("):
         message = f"out of memory ({message[:120]}): fewer at a time need less, say a smaller --n or --batch"
-    return _say(message or type(error).__name__, 2)
+    rank = int(os.environ["RANK"]) if is_torchelastic_launched() else 0
+    return f"rank {rank}: {message}" if rank else message
 
 
 def _say(message: str, status: int) -> int:

@@ -25,7 +25,7 @@ class Demo:
     out: Path = option(Path("demo"), "folder for the run and the pictures")
     minutes: float = option(4.0, "of training")
     n: int = option(500, "captions to check by")
-    seed: int = option(0, "of weights, batches and noise", read=seed)
+    seed: int | None = option(None, "of weights, batches and noise (default 0)", read=seed)
     device: str = option("auto", DEVICES)
 
     def run(self):
@@ -64,7 +64,9 @@ class Train:
         "resize a folder's pictures, crop photos, draw shapes to this (default: as a folder's first picture, or 32 if "
         "that has more than 64; photos 32, shapes 16)",
     )
-    compiled: bool | None = option(None, "compile the net; by default where it saves time")
+    compiled: bool | None = option(
+        None, "compile a diffusion model's net; by default where that saves time within --minutes"
+    )
     save_every: float = option(10.0, "seconds between checkpoints")
     asked: dict = field(default_factory=dict)  # the options of a config's sections and of its net
 
@@ -89,7 +91,6 @@ class Train:
 
     def run(self):
         from .. import data
-        from ..device import pick
         from . import parallel
         from .loop import train_run
 
@@ -104,7 +105,7 @@ class Train:
             raise ValueError(f"--data is missing: choose from {', '.join(data.NAMES)}")
         self.out = self.out or Path("runs") / self.data.strip("/").replace(":", "-").replace("/", "-")
         minutes = 3.0 if self.steps is None and self.minutes is None else self.minutes
-        with parallel.joined(pick(self.device)):
+        with parallel.joined(self.device):
             with parallel.first():
                 config, dataset = self.configured()
             train_run(
@@ -157,7 +158,7 @@ class Sample:
         from ..device import pick
         from ..samplers import whole
         from . import checkpoint
-        from .generate import check_output, free, generate, write
+        from .generate import check_output, columns_for, free, generate, write
 
         run = _run_of(self)
         config = checkpoint.read_config(run)
@@ -168,7 +169,7 @@ class Sample:
         for name in ("scale", "sampler", "steps", "seed", "temperature", "top_k"):
             options[name] = getattr(self, name)
         x = generate(checkpoint.load(run, device=pick(self.device)), self.n, **options)
-        write(out, x, labels, columns=min(self.n, len(config.classes) or 8))
+        write(out, x, labels, columns_for(self.n, len(config.classes) if self.label is None else 0))
         steps = f"12 x {self.steps}" if self.sampler == "langevin" else self.steps
         how = f"{self.sampler}, {steps} steps, scale {self.scale:g}" if config.diffusion else config.model
         print(f"{self.n} samples, {how}, seed {self.seed}: {out}")
@@ -178,7 +179,7 @@ class Sample:
         Raises ValueError for what the model was not trained with."""
         import torch
 
-        from .generate import parse_label
+        from .generate import check_scale, parse_label
         from .models import AUTOENCODERS, tokenizer_of
 
         if config.model in AUTOENCODERS:
@@ -188,13 +189,12 @@ class Sample:
             raise ValueError("--prompt and --negative need a model trained with captions, and this one was not")
         if self.negative is not None and self.scale == 1:
             raise ValueError("--negative does nothing without guidance: give a --scale above 1")
-        if tokenizer is None and not config.classes and self.label is None and self.scale != 1:
-            raise ValueError("--scale needs a model trained with labels or captions, and this one has none")
         labels = None
         if self.label is not None:
             labels = torch.full((self.n,), parse_label(self.label, config.classes))
         elif config.classes:
             labels = rows % len(config.classes)
+        check_scale(config, self.scale)
         if tokenizer is None:
             return labels, {"cond": labels}
         asked = config.text.prompts if self.prompt is None else [self.prompt]
@@ -226,7 +226,7 @@ class Evaluate:
     few: bool = option(False, "allow less than 2,048 pictures")
     features: str = option("classifier", "or inception, for an FID (pip install -e '.[fid]')")
     data: str | None = option(None, "compare with other data of the same shape and classes, say a copy of it")
-    scale: float | None = option(None, "guidance, beside 1: by default 1.5 for labels, 2 for captions")
+    scale: float | None = option(None, "guidance, beside 1 (default: of pictures with labels 1.5, with captions 2)")
     sampler: str = option("dpmpp_2m", SAMPLERS)
     steps: int = option(20, "of the sampler")
     seed: int = option(0, "of the noise", read=seed)
@@ -257,7 +257,7 @@ class Doctor:
     net: str | None = option(None, "mlp, unet or another that train knows; by default what suits the data")
     schedule: str | None = option(None, "the path from data to noise (default vp)")
     prediction: str | None = option(None, "what the net puts out (default edm)")
-    sampler: str = option("dpmpp_2m", "ddim, euler, heun, dpmpp_2m or unipc")
+    sampler: str = option("dpmpp_2m", SAMPLERS)
     steps: int = option(300, "of overfitting")
     device: str = option("auto", DEVICES)
 
@@ -280,7 +280,8 @@ class Doctor:
         labels = labels.to(device) if config.classes else None
 
         def sampler(model, x, times):
-            return run_sampler(model, x, self.sampler, len(times) - 1)
+            generator = torch.Generator().manual_seed(0)
+            return run_sampler(model, x, self.sampler, len(times) - 1, generator=generator)
 
         model, times = checkpoint.new_model(config, device), TIMES[config.diffusion.times]
         report = examine(model, to_device(x0, device), labels, sampler, self.steps, times=times)

@@ -7,7 +7,7 @@ are options of `train` by their own names, and so is every keyword of the net's 
 import inspect
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from types import UnionType
-from typing import get_args, get_type_hints
+from typing import get_args, get_origin, get_type_hints
 
 from ..denoise import PREDICTIONS, TIMES, WEIGHTINGS
 from ..optim import OPTIMIZERS
@@ -106,6 +106,9 @@ class Config:
         self.shape, self.classes = tuple(self.shape), list(self.classes)
         one_of("model", self.model, MODELS)
         one_of("net", self.net.get("name"), MODELS[self.model])
+        for needs, name in (("diffusion", "diffusion"), ("ar", "autoencoder")):
+            if self.model == needs and getattr(self, name) is None:
+                raise ValueError(f"a model of kind {needs} needs its section {name}")
         for name, kind in net_options(self.model, self.net["name"]).items():
             if name in self.net and not isinstance(self.net[name], kind):
                 raise ValueError(f"{name} is of the wrong type: {self.net[name]!r} is no {kind.__name__}")
@@ -200,8 +203,10 @@ def _read(cls: type, raw: dict):
         kind = _plain(hints[name])
         if is_dataclass(kind) and isinstance(value, dict):
             value = _read(kind, value)
-        kinds = (int, float) if kind is float else kind
-        if value is not None and kind in (int, float, str, bool, dict) and not isinstance(value, kinds):
+        kind = get_origin(kind) or kind
+        kinds = {float: (int, float), tuple: (list, tuple)}.get(kind, kind)  # JSON knows no other
+        optional = isinstance(hints[name], UnionType)
+        if not (value is None and optional) and not isinstance(value, kinds):
             raise ValueError(f"it has a value of the wrong type: {name} is {value!r}")
         found[name] = value
     try:

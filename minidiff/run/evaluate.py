@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,15 +21,14 @@ from ..measure import report
 from ..measure.features import features_for
 from ..measure.nets import parameters
 from ..measure.report import ENOUGH
-from ..oracles import EmpiricalDenoiser
-from ..samplers import check_sampling, last, run_sampler, whole
-from ..schedules import VP
+from ..samplers import CALLS, check_sampling, whole
 from ..stages.autoencoder import reconstruct
+from ..stages.latent import fingerprint
 from ..stages.vq import usage
 from . import checkpoint
 from .config import Config
 from .folder import load_data
-from .generate import generate
+from .generate import check_scale, generate
 from .models import AUTOENCODERS, tokenizer_of
 
 
@@ -37,15 +37,13 @@ def draw(work: Path, model, n: int, cond=None, *, seed: int = 0, scale=1.0, part
 
     They are drawn in parts, each kept in a folder in `work` when it is done: if killed, the next call goes on there.
     """
-    digest = hashlib.sha256(repr((n, part, scale, seed, sorted(options.items()))).encode())
-    for value in (*model.state_dict().values(), *(() if cond is None else (cond,))):
-        digest.update(value.cpu().contiguous().numpy().tobytes())
-    folder = work / digest.hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
+    asked = fingerprint(model), n, part, scale, seed, sorted(options.items()), None if cond is None else cond.tolist()
+    folder = work / hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
 
     def drawn(i: int) -> np.ndarray:
         given = None if cond is None else cond[i : i + part]
         x = generate(model, min(part, n - i), cond=given, scale=scale, seed=seed + 1_000_003 * i, **options)
+        folder.mkdir(parents=True, exist_ok=True)
         return plot.to_uint8(x)
 
     found = []
@@ -61,11 +59,13 @@ def prompt_accuracy(model, tokenizer, dataset, n: int, *, seed: int = 0, **optio
     return checker.accuracy(asked, generate(model, n, cond=tokenizer(captions), seed=seed, **options))
 
 
-def evaluate_autoencoder(model, config: Config, dataset, held_out, *, n) -> dict:
-    """How well n held-out pictures come back, and how many codes are used."""
+def evaluate_autoencoder(model, config: Config, dataset, held_out, *, n, features_of="classifier") -> dict:
+    """How well n held-out pictures, or all if there are fewer, come back, and how many codes are used."""
     x = held_out.some(n, 20_000)
+    if len(x) < 4:
+        raise ValueError(f"{config.data}: {len(x)} held-out pictures are too few to measure by: at least 4 are needed")
     y, z = reconstruct(model, x)
-    found = report.of_reconstructions(x, y, features_for("classifier", dataset, next(model.parameters()).device))
+    found = report.of_reconstructions(x, y, features_for(features_of, dataset, next(model.parameters()).device))
     found["positions"] = f"{math.prod(z.shape[-2:])}, for {x[0, 0].numel()} pixels"
     if config.model == "vq":
         found["codes in use, share"], found["perplexity over the number of codes"] = usage(z, config.net["codes"])
@@ -73,7 +73,7 @@ def evaluate_autoencoder(model, config: Config, dataset, held_out, *, n) -> dict
 
 
 def evaluate_pictures(
-    model, config: Config, dataset, work: Path, *, n, scale, features_of="classifier", few: bool = False, **options
+    model, config: Config, dataset, held_out, work: Path, *, n, scale, features_of="classifier", few=False, **options
 ) -> dict:
     """n pictures of a run without guidance, and n at `scale`, measured; options are those of sampling."""
     found = {}
@@ -84,15 +84,17 @@ def evaluate_pictures(
                 f"{n} samples are too few: of less than {ENOUGH} a Frechet distance tells of their number more than of "
                 f"the model; give --n {ENOUGH} or more, or add --few to have it all the same"
             )
+    if not dataset.objects:
+        report.check_held_out(held_out)
     features = features_for(features_of, dataset, next(model.parameters()).device)
     found["features"] = features.what
-    held_out = load_data(config, "test")
     drawn = partial(draw, work, model, n, **options)
     measured = {"n": n, "scales": sorted({1.0, scale}), "tokenizer": tokenizer_of(config)}
     if dataset.objects:
         return found | report.of_captions(drawn, features, held_out, **measured, seed=options["seed"])
     found |= report.of_pictures(drawn, features, dataset, held_out, **measured)
-    if config.diffusion and config.autoencoder is None and held_out.pictures.dtype == torch.uint8:
+    told = config.diffusion is not None and (config.classes or has_null(config))  # what the pictures are given
+    if told and config.autoencoder is None and held_out.pictures.dtype == torch.uint8:
         found |= report.bits(model, held_out)
     return found
 
@@ -106,59 +108,74 @@ def evaluate(
     By default toys are measured on 10,000 samples without guidance, pictures on 2,048 with scales 1 and 1.5, or 2 if
     they have captions. Fewer pictures are refused unless `few`. `spec` is other data than the run was trained on, of
     the same shape and classes. Samples are kept in `work`, by default a folder in the run, until all is measured.
+    Raises ValueError for an option that would do nothing.
     """
     config = checkpoint.read_config(run)
     if spec is not None:
         config = replace(config, data=spec, fingerprint=None)
-    model = checkpoint.load(run, device=pick(device))
-    dataset = load_data(config)
-    points = len(dataset.shape) == 1
-    if scale is None:
-        guided = config.diffusion is not None and not points
-        scale = 1.0 if not guided else 2.0 if dataset.captioned else 1.5 if len(dataset.classes) > 1 else 1.0
+    points = len(config.shape) == 1
+    scale = default_scale(config) if scale is None else scale
+    check_options(config, scale, sampler, steps, features_of)
     n = whole("n", n or (10_000 if points else ENOUGH))
     options = {"sampler": sampler, "steps": check_sampling(sampler, steps, scale), "seed": whole("seed", seed, 0, 64)}
+    model = checkpoint.load(run, device=pick(device))
+    dataset, held_out = load_data(config), load_data(config, "test")
     head = {"run": str(run), "data": config.data} | card(model, config, run, {"n": n, "scale": scale, **options})
     if config.model in AUTOENCODERS:
-        return head | evaluate_autoencoder(model, config, dataset, load_data(config, "test"), n=n)
+        return head | evaluate_autoencoder(model, config, dataset, held_out, n=n, features_of=features_of)
     if points:
         drawn = partial(generate, model, n, **options)
-        density = None if config.diffusion is None else model
+        density = model if config.diffusion is not None and has_null(config) else None
         return head | report.of_points(drawn, dataset, n, scale, options["seed"], density)
     work = work or run / "evaluating"
+    own = work / "-".join(map(str, (n, scale, *options.values(), features_of)))  # another may be under way
     options |= {"n": n, "scale": scale, "features_of": features_of, "few": few}
-    found = evaluate_pictures(model, config, dataset, work, **options)
-    shutil.rmtree(work, ignore_errors=True)
+    found = evaluate_pictures(model, config, dataset, held_out, own, **options)
+    shutil.rmtree(own, ignore_errors=True)
+    with suppress(OSError):
+        work.rmdir()  # if nothing else is in it
     return head | found
 
 
-def network_calls(sampler: str, steps: int) -> int:
-    """How often a sampler calls its model for one sample: counted on the exact model of a single point."""
+def has_null(config: Config) -> bool:
+    """Whether a diffusion model was trained without a condition, always or at times."""
+    return config.diffusion.p_uncond > 0 or not config.classes and config.text is None
 
-    class Counted(EmpiricalDenoiser):
-        calls = 0
 
-        def __call__(self, *inputs):
-            self.calls += 1
-            return super().__call__(*inputs)
+def default_scale(config: Config) -> float:
+    """Of guidance: as is usual for pictures with labels or captions, and 1 for what cannot be guided and for points."""
+    if config.diffusion is None or len(config.shape) == 1 or not has_null(config):
+        return 1.0
+    return 2.0 if config.text is not None else 1.5 if len(config.classes) > 1 else 1.0
 
-    model = Counted(torch.zeros(1, 1), VP())
-    last(run_sampler(model, torch.zeros(1, 1), sampler, steps, generator=torch.Generator()))
-    return model.calls
+
+def check_options(config: Config, scale: float, sampler: str, steps: int, features_of: str) -> None:
+    """Raise ValueError for an option that would do nothing."""
+    check_scale(config, scale)
+    if config.diffusion is None and (sampler, steps) != ("dpmpp_2m", 20):
+        raise ValueError("a sampler and its steps are for diffusion models, and this is none: leave them out")
+    if len(config.shape) == 1 and features_of != "classifier":
+        raise ValueError("features are of pictures, and this model is of points: leave them out")
 
 
 def card(model, config: Config, run: Path, options: dict) -> dict:
     """What must stand beside a number: the model and its training, how it was sampled, where and in which precision."""
-    device = next(model.parameters()).device
-    half = len(config.shape) == 3 and native_bf16(device)
-    calls = 1
-    if config.diffusion is not None:
-        calls = f"{network_calls(options['sampler'], options['steps'])}, twice as many where guided"
+    device, kind = next(model.parameters()).device, config.model
+    # GANs and transformers of tokens draw in float32
+    half = len(config.shape) == 3 and native_bf16(device) and kind in ("diffusion", *AUTOENCODERS)
+    if kind == "diffusion":
+        steps = options["steps"]
+        calls = CALLS.get(options["sampler"], int)(steps)
+        options = options | {"network calls a sample": f"{calls}, twice as many where guided"}
+    elif kind in AUTOENCODERS:
+        options = {}  # nothing is drawn
+    else:
+        calls = math.prod(model.latent_shape) if kind == "ar" else 2 if kind == "stacked_gan" else 1
+        options = {"n": options["n"], "seed": options["seed"], "network calls a sample": calls}
     return {
-        "model": f"{config.model}, {config.net['name']}, {parameters(model) / 1e6:.2f} million parameters",
+        "model": f"{kind}, {config.net['name']}, {parameters(model) / 1e6:.2f} million parameters",
         "trained for": checkpoint.trained_for(run),
         **options,
-        "network calls a sample": calls,
         "weights": "EMA",
         "precision": "bfloat16 by autocast" if half else "float32",
         "device": str(device),
@@ -170,7 +187,7 @@ def in_words(report: dict) -> list[str]:
     lines = []
     for name, value in report.items():
         values = value if isinstance(value, list) else [value]
-        lines.append(f"{name}: {' '.join(f'{v:.4f}' if isinstance(v, float) else str(v) for v in values)}")
+        lines.append(f"{name}: {' '.join(f'{v:.4g}' if isinstance(v, float) else str(v) for v in values)}")
     return lines
 
 

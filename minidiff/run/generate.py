@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import math
 import os
 import unicodedata
 from collections.abc import Callable
@@ -32,7 +33,8 @@ def parse_label(label: str, classes: list[str]) -> int:
         return len(classes)
     if label.isdecimal() and int(label) < len(classes) and not any(c.isdigit() for c in classes):
         return int(label)
-    raise ValueError(f"label {label!r} is out of range: choose from {', '.join(classes)}, or none")
+    wrong = "out of range" if label.isdecimal() else "none of this model's"
+    raise ValueError(f"label {label!r} is {wrong}: choose from {', '.join(classes)}, or none")
 
 
 def checked_condition(model: nn.Module, cond, n: int | None = None) -> Tensor:
@@ -55,6 +57,18 @@ def checked_condition(model: nn.Module, cond, n: int | None = None) -> Tensor:
     return found if n is not None else found[0]
 
 
+def check_scale(config, scale: float) -> None:
+    """Raise ValueError if the model of this run, a Config, is to be guided and cannot be."""
+    if scale == 1:
+        return
+    if config.diffusion is None:
+        raise ValueError("guidance is for diffusion models, and this is none: leave the scale at 1")
+    if not config.classes and config.text is None:
+        raise ValueError("--scale needs a model trained with labels or captions, and this one has none")
+    if config.diffusion.p_uncond == 0:
+        raise ValueError("--scale needs a model trained to go without its condition, and this has p_uncond 0")
+
+
 def from_noise(
     model, shape, n: int, cond=None, generator=None,
     *, scale=1.0, interval=(0.0, 1.0), negative=None, sampler="dpmpp_2m", steps=20,
@@ -72,7 +86,8 @@ def from_noise(
 
 
 def generate(model: nn.Module, n: int, *, shape=None, cond=None, seed: int = 0, batch: int = 256, **options) -> Tensor:
-    """n samples (n, ...) on the CPU of what a run trained, or with a `shape` of any Model; cond (n,) or (n, L) or None.
+    """n samples (n, ...) on the CPU of what a run trained, or with a `shape` of any Model that is a module;
+    cond (n,) or (n, L) or None.
 
     The options are those of the model's `sample`: from_noise's for diffusion models, temperature and top_k for
     autoregressive ones. The same seed and batch give the same samples. Raises ValueError for options that this kind of
@@ -123,6 +138,11 @@ def free(path: Path) -> Path:
     """`path`, or with a number behind its name the first that is not there yet: x.png, x-2.png, x-3.png."""
     numbered = (path.with_stem(f"{path.stem}-{i}") for i in itertools.count(2))
     return next(p for p in itertools.chain([path], numbered) if not p.exists())
+
+
+def columns_for(n: int, classes: int) -> int:
+    """Of a sheet of n samples: one for each of 4 to 16 classes that come in turn, else as many as rows, 16 at most."""
+    return min(n, classes if 4 <= classes <= 16 else min(16, math.ceil(n**0.5)))
 
 
 def write(path: Path, x: Tensor, labels: Tensor | None, columns: int) -> None:

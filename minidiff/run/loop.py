@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import shlex
 import shutil
 import sys
 import time
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from .. import data
 from ..denoise import Denoiser
-from ..device import out_of_memory, pick, tuned
+from ..device import out_of_memory, tuned
 from ..train import State, train
 from . import checkpoint, parallel, pretrained
 from .config import Config
@@ -58,10 +59,11 @@ class Clock:
         self.took, self.saves, self.done = 0.0, 0, 0.0
 
     def read(self) -> tuple[float, bool]:
-        """The share of the minutes that is over, and whether it is time to save."""
+        """The share of the minutes that is over, and whether it is time to save, as the first rank, which writes, has
+        it."""
         now = time.monotonic()
         share = 0.0 if self.minutes is None else (now - self.began) / (60 * self.minutes)
-        return share, now - self.saved >= max(self.save_every, 20 * self.took)
+        return share, parallel.rank() == 0 and now - self.saved >= max(self.save_every, 20 * self.took)
 
     def save(self, run: Run) -> bool:
         """Save, and say whether this is the first, 4th, 16th, ... time: then pictures are drawn."""
@@ -96,15 +98,16 @@ def train_run(
 ) -> None:
     """Train the run at `out` until `steps` in all, or for `minutes` from now; start it, or go on where it stopped.
 
-    A new run on latents takes the weights of its `autoencoder`, a run, with it. `compiled` is by default where it saves
-    time (see `compiling_helps`). Saves as Clock says, at the end, and on Ctrl-C or SIGTERM, which take their course
-    after that. Raises ValueError if another process trains there, MemoryError if the memory does not suffice; then and
-    after any other error the last checkpoint is whole.
+    A new run on latents takes the weights of its `autoencoder`, a run, with it. `compiled`: by default where it pays.
+    Saves as Clock says, at the end, and on Ctrl-C or SIGTERM, which take their course after that. Raises ValueError if
+    another process trains there, or if it cannot compile; and MemoryError. Then too the last checkpoint is whole.
     """
     for name, value in (("steps", steps), ("minutes", minutes), ("save_every", save_every)):
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be more than 0, got {value}")
-    with parallel.joined(pick(device)) as where, _enough_memory(out), _alone(out):
+    with parallel.joined(device) as where, _enough_memory(out), _alone(out):
+        if compiled:
+            check_compiling(config, where)
         run = _start_or_resume(out, config, autoencoder, where)
         if steps is not None and run.state.step > steps:
             raise ValueError(f"{out} is at step {run.state.step} already, beyond --steps {steps}, which is the total")
@@ -130,9 +133,11 @@ def _enough_memory(out: Path):
     except Exception as error:
         if not out_of_memory(error):
             raise
+        saved = (out / "ema.safetensors").exists()
+        onward = f"; from what {out} has learned so far goes on a new run with --start-from {out}" if saved else ""
         raise MemoryError(
             f"out of memory ({' '.join(str(error).split())[:120]}): begin with a smaller --batch, or cut it with "
-            f"--parts; from what {out} has learned so far goes on a new run with --start-from {out}"
+            f"--parts{onward}"
         ) from None
 
 
@@ -167,7 +172,9 @@ def _train(run: Run, material, clock: Clock, shown: bool, stops: list) -> str:
                 if time_to_draw and parallel.rank() == 0:
                     draw_samples(run, material)
             if stop:
-                return f"stopped at step {state.step}; train --resume --out {run.out} goes on from there"
+                return (
+                    f"stopped at step {state.step}; train --resume --out {shlex.quote(str(run.out))} goes on from there"
+                )
             if clock.done >= 1:
                 break
     if state.step == first:
@@ -193,15 +200,30 @@ def _status(run: Run, clock: Clock, loss: float, first: int) -> str:
     return f"loss {loss:.4f}, {rate:.0f} {'images' if len(run.config.shape) == 3 else 'points'}/s{each}"
 
 
-def compiling_helps(device: torch.device, minutes: float | None) -> bool:
-    """Whether compiling the net, a minute or so, saves more than it takes, and what it takes is there: a C++ compiler,
-    for a GPU Triton. It makes a GPU's steps up to 1.8 times as fast, a CPU's up to 1.3 times."""
+def can_compile(device: torch.device) -> bool:
+    """Whether what compiling takes is there: a C++ compiler, for a GPU Triton."""
     if not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
         return False
-    if device.type == "cuda":
-        able = importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (7, 0)
-        return able and (minutes or 0) >= 5
-    return device.type == "cpu" and (minutes or 0) >= 15
+    if device.type != "cuda":
+        return True
+    return importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (7, 0)
+
+
+def check_compiling(config: Config, device: torch.device) -> None:
+    """Raise ValueError if the model of a run has nothing to compile, or it cannot be compiled here."""
+    if config.diffusion is None:
+        raise ValueError(
+            f"only a diffusion model's net is compiled, and this is a {config.model}: leave --compiled out"
+        )
+    if not can_compile(device):
+        raise ValueError(f"to compile for {device} needs a C++ compiler, for cuda Triton too: leave --compiled out")
+
+
+def compiling_helps(device: torch.device, minutes: float | None) -> bool:
+    """Whether the net can be compiled, and that, a minute or so, saves more than it takes. It makes a GPU's steps up to
+    1.8 times as fast, a CPU's up to 1.3 times."""
+    least = {"cuda": 5, "cpu": 15}.get(device.type, float("inf"))
+    return (minutes or 0) >= least and can_compile(device)
 
 
 def compile_net(model: torch.nn.Module) -> None:
@@ -234,14 +256,15 @@ def _start_or_resume(out: Path, config: Config, autoencoder: Path | None, device
             model.autoencoder.load_state_dict(weights)
     parallel.mean([0.0])  # until all are here: the first save makes this a run, which another would resume
     if parallel.rank() == 0:
-        for leftover in out.glob(".tmp-*"):  # of a save that was killed
-            leftover.unlink()
+        for name in checkpoint.FILES:
+            for leftover in out.glob(f".tmp-*-{name}"):  # of a save that was killed
+                leftover.unlink()
     return Run(out, config, state, rows, recent)
 
 
 def _prepare(state: State, dataset: data.Data, device):
     """What the model is trained on; on a GPU, but for data that are drawn anew for each batch."""
-    material = state.model.prepare(dataset, device)
+    material = state.model.prepare(dataset, device) if hasattr(state.model, "prepare") else dataset
     for average, found in zip(state.ema.buffers(), state.model.buffers(), strict=True):
         average.copy_(found)  # say the scale of latents
     return material.to(device) if device.type == "cuda" else material

@@ -1,7 +1,7 @@
 """The kinds of model a run can train, and how one is built of the run's config.
 
-Whatever a run trains has `loss(x0, cond, generator=...) -> (B,)`, `sample(n, cond, generator, **options)` and
-`prepare(data, device)`, which takes what its training needs of the data and returns what it is trained on.
+Whatever a run trains has `loss(x0, cond, generator=...) -> (B,)` and `sample(n, cond, generator, **options)`. What is
+trained on more than the data's batches also has `prepare(data, device)`, which returns what it is trained on.
 """
 
 from functools import partial
@@ -76,10 +76,6 @@ class DiffusionModel(Denoiser):
         """n samples (n, *shape): see from_noise."""
         options = {"scale": scale, "interval": interval, "negative": negative, "sampler": sampler, "steps": steps}
         return from_noise(self, self.shape, n, cond, generator, **options)
-
-    def prepare(self, data, device):
-        """It is trained on the data as they are."""
-        return data
 
 
 def tokenizer_of(config) -> Tokenizer | ClipTokenizer | None:

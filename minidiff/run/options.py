@@ -1,6 +1,5 @@
 """Options of the command line, made of the fields of a dataclass: `n: int = option(64, "how many")` is --n 64."""
 
-import inspect
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, BooleanOptionalAction
 from dataclasses import field, fields
 from typing import get_args, get_type_hints
@@ -60,9 +59,3 @@ def add_option(parser: ArgumentParser, name: str, hint, default, about: str, rea
     if kind is bool:
         settings["action"] = BooleanOptionalAction
     parser.add_argument(f"--{name.replace('_', '-')}", **settings)
-
-
-def described(cls: type) -> dict[str, str]:
-    """What --help says of a command: its docstring, and of all commands the first line."""
-    text = inspect.getdoc(cls)
-    return {"help": text.splitlines()[0], "description": text}

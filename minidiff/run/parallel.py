@@ -18,22 +18,23 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..device import averaged, rank, ranks
+from ..device import averaged, pick, rank, ranks
 
 LOST = "another rank has ended, so this one does too; train --resume goes on from the last checkpoint"
 
 
 @contextmanager
-def joined(device: torch.device):
-    """The device of this rank, the others met, if torchrun started this process; else just the device.
+def joined(name: str):
+    """The device `name` (see device.pick); if torchrun started this process that of this rank, the others met.
 
     Raises ConnectionError when another rank ends before its time: it closes its connections, or torchrun sends a
     SIGTERM.
     """
     launched = dist.is_torchelastic_launched()
-    if launched and device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
+    if launched and name.startswith(("auto", "cuda")) and torch.cuda.is_available():
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(name)  # first of all: whoever tries the first GPU holds memory there
+    device = pick(name)
     if not launched or dist.is_initialized():
         yield device
         return

@@ -22,7 +22,8 @@ def draw_samples(run, dataset=None) -> None:
     for ax, name, model in ((axes[0], "raw weights", state.model), (axes[1], "moving average (EMA)", state.ema)):
         model.eval()
         if config.model in AUTOENCODERS:
-            x = pairs(model, dataset)
+            x, _ = dataset.batch(32, torch.Generator().manual_seed(0))
+            x = torch.stack([x.cpu(), reconstruct(model, x)[0]], 1).flatten(0, 1)
         else:
             with torch.compiler.set_stance("force_eager"):  # compiled anew for one drawing it would take longer
                 x = generate(model, n, cond=cond, steps=10)
@@ -33,9 +34,3 @@ def draw_samples(run, dataset=None) -> None:
         how = "pictures and their reconstructions, in turn"
     figure.suptitle(plot.plain(f"{config.data}, step {state.step}, {how}"))
     plot.save(figure, run.out / "samples" / f"step_{state.step:07d}.png")
-
-
-def pairs(model, dataset, n: int = 32) -> torch.Tensor:
-    """n pictures of the data set, each followed by what the autoencoder makes of it."""
-    x, _ = dataset.batch(n, torch.Generator().manual_seed(0))
-    return torch.stack([x.cpu(), reconstruct(model, x)[0]], 1).flatten(0, 1)

@@ -94,7 +94,9 @@ def configure(
     one_of("model", model, MODELS)
     asked = {k: v for k, v in asked.items() if v is not None}
     first = None if autoencoder is None else checkpoint.read_config(autoencoder)
-    dataset = data.load(spec, "train", size or (first and _side(spec, first.shape)))
+    if size is None and first is not None:
+        size = _side(spec, first.shape)
+    dataset = data.load(spec, "train", size)
     if model not in ("diffusion", "gan") and len(dataset.shape) == 1:
         raise ValueError(f"--model {model} is for pictures, and {spec} has points: use gan or diffusion")
     if first is not None:
@@ -141,9 +143,14 @@ def configure_from(spec: str, start_from: str, **asked) -> tuple[Config, data.Da
 
 
 def _checked(config: Config, dataset: data.Data) -> Config:
-    """The config, if its flip fits the data."""
+    """The config, if its flip fits the data and its optimizer the model."""
     if config.training.flip and (len(config.shape) != 3 or dataset.captioned or config.autoencoder is not None):
         raise ValueError("--flip mirrors pictures: not points or latents, nor what captions say is left or right")
+    plays = config.model in ("gan", "stacked_gan", "vq") or config.net.get("critic", False) and config.net["f"] > 2
+    if config.training.optimizer == "muon" and plays:
+        raise ValueError(
+            "--optimizer muon is not for models that learn from a critic, whose ends it would take for inner layers"
+        )
     return config
 
 

@@ -33,10 +33,6 @@ class Causal(nn.Module):
         )
         self.norm, self.leave = nn.LayerNorm(width), nn.Linear(width, codes)
 
-    def prepare(self, data, device):
-        """It is trained on the data as they are."""
-        return data
-
     def prefix(self, cond: Tensor | None, n: int) -> tuple[Tensor, Tensor]:
         """The prefix (n, P, width), whose last vector is the start, and its mask (n, P), false at padding."""
         start = self.start.expand(n, 1, -1)
@@ -104,7 +100,7 @@ def pick(logits: Tensor, generator=None) -> Tensor:
     """An index (B, 1) drawn from softmax(logits (B, K)): where the cumulative probability passes a uniform draw."""
     where = generator.device if generator is not None else logits.device
     u = torch.rand(len(logits), 1, generator=generator, device=where).to(logits, non_blocking=logits.is_cuda)
-    return (logits.softmax(1).cumsum(1) < u).sum(1, keepdim=True).clamp(max=logits.shape[1] - 1)
+    return (logits.softmax(1).cumsum(1) <= u).sum(1, keepdim=True).clamp(max=logits.shape[1] - 1)
 
 
 class CausalAttention(Attention):

@@ -52,7 +52,7 @@ def required_condition(cond, like: Tensor, label: nn.Embedding | None) -> Tensor
 
 
 def pyramid(size: int, width: int) -> tuple[int, list[int]]:
-    """The side (4 to 7, or odd) that halving pictures of `size` leads to, and the channels after each halving."""
+    """The side (4, or odd) that halving pictures of `size` leads to, and the channels after each halving."""
     widths = []
     while size % 2 == 0 and size > 4:
         size = size // 2
@@ -231,10 +231,6 @@ class GAN(nn.Module):
         self.generator = new_generator(generator, shape, self.condition.dim, width)
         self.critic = Critic(shape, width, classes, text and text())
         self.r1 = r1
-
-    def prepare(self, data, device):
-        """It is trained on the data as they are."""
-        return data
 
     def loss(self, x0: Tensor, cond: Tensor | None = None, *, generator=None) -> Tensor:
         """The sum of the generator's and the critic's loss, (B,): near 3 log 2 = 2.08 where neither wins."""

@@ -52,6 +52,9 @@ class Latent(nn.Module):
     def null(self):
         return getattr(self.prior, "null", None)
 
+    def given(self, cond, x: Tensor) -> Tensor | None:
+        return self.prior.given(cond, x)
+
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None):
         return self.prior(x_t, t, cond)
 
@@ -98,10 +101,10 @@ class Latents(Images):
         return z.float() * self.scale if z.is_floating_point() else z.long()
 
 
-def fingerprint(autoencoder: Autoencoder) -> str:
+def fingerprint(model: nn.Module) -> str:
     """A hash of its weights."""
     digest = hashlib.sha256()
-    for name, value in sorted(autoencoder.state_dict().items()):
+    for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 

@@ -42,6 +42,7 @@ class Gaussian(nn.Module):
 
 def root_of(covariance: Tensor, ridge: float = 1e-4) -> Tensor:
     """Its Cholesky root (D, D); the ridge is added to every variance, so that one of few samples has a root."""
+    covariance = torch.atleast_2d(covariance)  # cov of one variable has no dimensions
     return torch.linalg.cholesky(covariance + ridge * torch.eye(len(covariance), dtype=covariance.dtype))
 
 

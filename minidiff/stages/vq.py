@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ..device import averaged
+from ..device import averaged, of_first_rank
 
 
 class Codebook(nn.Module):
@@ -61,11 +61,11 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def revive(self, flat: Tensor, generator=None) -> None:
-        """Put dead codes onto random vectors of the batch, with the share of an average code."""
+        """Put dead codes onto random vectors of the first rank's batch, with the share of an average code."""
         share = len(flat) / self.codes
         where = generator.device if generator is not None else flat.device
         index = torch.randint(len(flat), (self.codes,), generator=generator, device=where)
-        chosen = flat[index.to(flat.device, non_blocking=flat.is_cuda)]
+        chosen = of_first_rank(flat[index.to(flat.device, non_blocking=flat.is_cuda)])
         dead = self.counts < share / 30  # not as an index, which would wait for a GPU
         self.counts.masked_fill_(dead, share)
         for held, new in ((self.vectors, chosen), (self.totals, share * chosen)):

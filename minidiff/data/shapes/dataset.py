@@ -29,10 +29,11 @@ class Captioned(Data):
         most, _, choice = name.partition(":")[2].partition(":")
         if most not in ("", "1", "2", "3") or choice not in ("", "held_out"):
             raise ValueError(f"unknown data {name!r}: shapes, shapes:N, 1 to 3 objects at most, or shapes:N:held_out")
-        size = size or 16
+        size = 16 if size is None else size
         if not 16 <= size <= 64:
             raise ValueError(f"the shapes are drawn at 16 to 64 pixels, not {size}: at fewer they blur")
         self.name, self.shape, self.most, self.allowed = name, (3, size, size), int(most or MOST), None
+        self.suffix = "-test" if choice and part == "test" else ""  # else both parts are of the same scenes
         if choice:
             self.allowed = held_out() if part == "test" else ~held_out()
 
@@ -65,7 +66,7 @@ class Captioned(Data):
         return torch.cat([x for x, _ in self.parts(n, seed)])
 
     def fingerprint(self) -> str:
-        return f"{self.name.replace(':', '-')}-{self.shape[-1]}"
+        return f"{self.name.replace(':', '-')}-{self.shape[-1]}{self.suffix}"
 
     def vocabulary(self) -> tuple[list[str], int]:
         return vocabulary(), LENGTH
