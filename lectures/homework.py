@@ -16,6 +16,7 @@ import nbformat
 
 from minidiff import check
 from minidiff.device import replacing
+from minidiff.grade.sandbox import Limits
 
 ROOT = Path(__file__).parents[1]
 SETUP = """# If this fails, install the course first: !git clone ADDRESS minidiff && pip install -e ./minidiff
@@ -30,14 +31,18 @@ COVER = """# Homework: {title}
 
 **What to do.** Replace `raise NotImplementedError(...)` by your answer and run the cell below it: the check says what is right,
 or which mistake it found. It may be run as often as you like. Each exercise is from the lecture of its number, where you find
-what leads to it.
+what leads to it. The numbers that a check gives are float64 unless it says otherwise, and most results are compared to eight
+digits: make new tensors like those that are given, as `torch.zeros_like(x)` or `torch.tensor(s).to(x)`.
 
 **How to hand in.** Save the notebook and hand in this one file, where your teacher says. If files are collected in a folder,
 name yours after yourself.
 
 **What counts.** The last definition of the name that is asked for. It may use imports, and functions, classes and constants
-that stand above it on the left margin; nothing else in the notebook is run when it is graded, and the numbers that it is tried
-on are then others. What a cell prints, and whether a check was run, does not count."""
+that stand above it on the left margin, a constant that takes more than numbers and a library's call in the same cell; nothing
+else in the notebook is run when it is graded, no training and no reading of files, and the numbers that it is tried on are then
+others. An answer then has {seconds:g} seconds, where the check in a notebook waits for {limit:g}. The package's own version of
+what is asked gets no points, though the check in a notebook says that it is right. What a cell prints, and whether a check was
+run, does not count."""
 
 
 def asked(cell) -> str:
@@ -80,7 +85,8 @@ def cover(parts: dict, ids: list[str]) -> str:
     rows = [f"| {title} | {e.minutes} | {e.points} |" for title, e in zip(titles, exercises, strict=True)]
     sums = {"minutes": sum(e.minutes for e in exercises), "points": sum(e.points for e in exercises)}
     title = ", ".join(ids) if len(ids) < 8 else f"{len(ids)} exercises"
-    return COVER.format(title=title, rows="\n".join(rows), **sums)
+    waits = {"seconds": Limits().seconds, "limit": check.LIMIT}
+    return COVER.format(title=title, rows="\n".join(rows), **sums, **waits)
 
 
 # --- nbgrader ---

@@ -120,6 +120,65 @@ def test_what_another_cell_computes_does_not_go_with_it(tmp_path):
     assert found.problems == [said]
 
 
+@pytest.mark.parametrize(
+    "constants, value",
+    [
+        ('WORD = re.compile(r"[a-z]+")\nX = len(WORD.findall("a b"))', 2),
+        ('TABLE = str.maketrans("", "", string.punctuation)\nX = "a, b".translate(TABLE)', "a b"),
+        ("X = sorted({k: v for k, v in zip(frozenset('a'), itertools.count())})", ["a"]),
+        ("X = t.tensor(2.0).sqrt().item() ** 2 > 1", True),  # by another name of torch
+        ("class Pair:\n    def __init__(self, n): self.n = n\nX = Pair(3).n", 3),
+        ("X: int = sum(half(i) for i in range(4))", 3.0),
+        ("X = 1\nX = X + len([X])", 2),
+        ("A, (B, *C) = 1, [2, 3]\nX = max(A, B, *C)", 3),
+        ("PATH = schedules.VP()\nX = type(PATH).__name__", "VP"),
+    ],
+)
+def test_constants_in_its_own_cell_go_with_it(constants, value, tmp_path):
+    imports = "import re, string, itertools, torch as t\nfrom minidiff import schedules\ndef half(x): return x / 2"
+    answer = "def v_target(x0, eps, alpha, sigma):\n    return X"
+    found, names = read(written(tmp_path, imports, f"{constants}\n{answer}")), {}
+    exec(found.programs["02.1"].source, names)
+    assert names["v_target"](0, 0, 0, 0) == value and found.problems == []
+
+
+@pytest.mark.parametrize(
+    "constants",
+    [
+        "X = open('x.txt').read()",
+        "X = json.load(FILE)",
+        "X = pathlib.Path('x').read_text()",
+        "X = train(3)",
+        "from minidiff import train as fit\nX = fit.train(3)",
+        "from minidiff.measure.metrics import frechet_distance\nX = frechet_distance(1, 2)",
+        "def fitted(x):\n    return train(x)\nX = fitted(3)",
+        "Y = train(3)\nX = abs(Y)",
+        "X = abs(measured)",
+        "X = [get_ipython()]",
+        "X = v_target(1, 2, 3, 4)",
+        "X = abs(undefined)",
+    ],
+)
+def test_grading_trains_measures_and_reads_nothing(constants, tmp_path):
+    """Constants of an answer's own cell that would: they are left out, and their name is told."""
+    before = "import json, pathlib\ndef train(n):\n    loss.backward()\n    return n"
+    answer = "def v_target(x0, eps, alpha, sigma):\n    return X"
+    found = read(written(tmp_path, before, "measured = 3 * distance(1)", f"{constants}\n{answer}"))
+    assert found.programs["02.1"].source == f"{answer}\n"
+    told = (
+        "exercise 02.1 uses X, which grading leaves out: it trains and measures nothing, reads no files, runs no loops"
+    )
+    assert found.problems == [told]
+
+
+def test_many_constants_are_read_at_once(tmp_path):
+    chain = "x0 = f(1)\n" + "\n".join(f"x{i} = f(x{i - 1})" for i in range(1, 4000))
+    found = read(written(tmp_path, f"def f(x): return x + 1\n{chain}\ndef v_target(*a): return x3999"))
+    names = {}
+    exec(found.programs["02.1"].source, names)
+    assert names["v_target"]() == 4001
+
+
 def test_the_definition_before_counts_for_helpers(tmp_path):
     path = written(
         tmp_path, "def f(): return 1", "def v_target(*a): return f()", "def f(): return 2", "def solve(): return f()"

@@ -117,6 +117,12 @@ def test_own_mistakes_are_shown_by_their_line():
     assert "Your line 3" in text and "ended in AttributeError" in text
 
 
+def test_two_types_that_do_not_go_together_are_told():
+    answer = defined("import torch\ndef blind_eps(x, *_):\n    return x @ torch.eye(x.shape[1])\n", "blind_eps")
+    text = check.verdict("blind_eps", answer).text
+    assert "Your line 3" in text and "New tensors must be of the inputs' type" in text
+
+
 def test_the_same_seed_asks_the_same():
     answer = defined("def fresh_share(a, b, c, d):\n    return a * 0 + 1\n", "fresh_share")
     assert check.verdict("fresh_share", answer, 3).text == check.verdict("fresh_share", answer, 3).text

@@ -71,6 +71,13 @@ def test_the_cover_adds_up_and_keeps_the_order(written):
     assert headings == [e.id for e in exercises] and "SOLUTION" not in (written / "hw.ipynb").read_text()
 
 
+def test_the_cover_says_what_grading_does_otherwise(written):
+    """Than the check in a notebook: it waits less, and takes no answer of the package's."""
+    cover = " ".join(nbformat.read(written / "hw.ipynb", 4).cells[0].source.split())
+    assert "An answer then has 20 seconds, where the check in a notebook waits for 60." in cover
+    assert "The package's own version of what is asked gets no points" in cover and "float64" in cover
+
+
 @pytest.mark.parametrize("kind, share", [("release", 0), ("source", 1)])
 def test_nbgrader_takes_the_points_from_its_own_cells(written, kind, share, capsys):
     """The cell after each check, whose value is the points; nbgrader makes a name of a cell once, without dots."""

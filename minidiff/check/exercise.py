@@ -2,6 +2,7 @@
 
 import inspect
 import linecache
+import re
 import signal
 import threading
 import traceback
@@ -195,11 +196,17 @@ def _unchanged(a: Tensor | list, b: Tensor | list) -> bool:
     return a.shape == b.shape and torch.equal(a.detach().nan_to_num(), b.nan_to_num())
 
 
+# what torch says where float32 meets float64
+_TWO_TYPES = re.compile(r"same dtype|dtypes match|dtype to be equal|double.*float|float.*double", re.IGNORECASE)
+
+
 def told(error: Exception, answer) -> str:
     """An exception of an answer: its line, if it is known, and its words. One that comes from another process has the
     line with it."""
     code = getattr(answer, "__code__", None) or getattr(getattr(answer, "forward", None), "__code__", None)
     said = f"{type(error).__name__}: {error}"
+    if _TWO_TYPES.search(said):
+        said += "\nNew tensors must be of the inputs' type: torch.zeros_like(x), x.new_zeros(n), torch.tensor(s).to(x)."
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if code is not None and f.filename == code.co_filename]
     if hasattr(error, "answer_line"):
@@ -277,8 +284,8 @@ def same(found, wanted: Tensor, slips: dict | None = None, what: str = "the resu
     place = torch.unravel_index((found - wanted).abs().nan_to_num(torch.inf).argmax(), wanted.shape)
     where = f" at {[int(i) for i in place]}" if wanted.ndim else ""
     is_now, right = (f"{value[place].item():.6g}" for value in (found, wanted))
-    if is_now == right:
+    if is_now == right or close(found, wanted, 1e-6):  # as where a number was float32 on the way
         off = abs((found - wanted)[place].item())
         message = f"{what} is off by {off:.1g}{where}: was something float32 on the way, or a small number added?"
-        raise Wrong("nearly", message)
+        raise Wrong("nearly", f"{message} Inputs are float64: so must be torch.tensor(...), torch.zeros(...).")
     raise Wrong("value", f"{what} is {is_now}{where}; {right} is right.")

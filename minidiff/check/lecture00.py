@@ -222,6 +222,22 @@ def _(answer, given):
     same(share, 0.1, {}, "the share", 1e-6)
 
 
+@modes_found.part("points between two modes, which are near both")
+def _(answer, given):
+    """Of 48 points 3 are 1.9 and 2.1 std from two means and 1 is at a third; 2 make a mode."""
+    means = torch.tensor([[0.0, 0.0], [0.04, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    x = given.uniform(3, 4, 48, 2)
+    x[:3], x[3] = torch.tensor([0.019, 0.0]), means[2]
+    order = torch.randperm(3, generator=given.generator)
+    modes, share = _pair(answer(x, means[order], 0.01))
+    slips = {"counted twice": (7 / 48, "A point between two modes counts twice in your share: it is the share of "
+                               "points that are near *any* mode.")}  # fmt: skip
+    same(share, 4 / 48, slips, "the share", 1e-6)
+    slips = {"nearest mode alone": (1, "A point that is near two modes counts for its nearest alone: it is near both, "
+                                    "and counts for both.")}  # fmt: skip
+    same(modes, 2, slips, "the number of modes")
+
+
 # --- 00.4 ---
 
 _SAMPLERS = ("ddim", "euler", "heun", "dpmpp_2m")

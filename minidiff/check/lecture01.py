@@ -348,6 +348,13 @@ def _(answer, given):
     same(found, x + a.sqrt() * z, slips, "x")
 
 
+@langevin_step.part("pictures")
+def _(answer, given):
+    x, score, z = given.normal(3, 3, 2, 3, 4)
+    a = torch.tensor(0.3, dtype=torch.float64)
+    same(answer(x, score, a, z), x + a / 2 * score + a.sqrt() * z, {}, "x")
+
+
 @langevin_step.part("a chain on N(0, 1) ends at its variance")
 def _(answer, given):
     a, n = torch.tensor(0.5, dtype=torch.float64), 4000
@@ -361,6 +368,8 @@ def _(answer, given):
 
 # --- 01.6 ---
 
+PATH = VE(0.02, 20.0)  # not the lecture's own: an answer must ask the model's
+
 
 class Watched:
     """A model on a path without scaling (alpha = 1); says eps(x, sigma), and records when and where it is asked."""
@@ -368,18 +377,19 @@ class Watched:
     null = None
 
     def __init__(self, eps):
-        self.eps, self.schedule, self.asked = eps, VE(), []
+        self.eps, self.schedule, self.asked = eps, PATH, []
 
     def __call__(self, x_t, t, cond=None):
         self.asked.append((float(torch.as_tensor(t).reshape(-1)[0]), x_t.detach().clone()))  # it may be written into
         sigma = self.schedule(torch.as_tensor(t, dtype=x_t.dtype).reshape(-1)[0])[1]
-        return Prediction.from_eps(self.eps(x_t, sigma), x_t, torch.ones_like(sigma), sigma)
+        eps = self.eps(x_t, sigma).clone()  # never x_t itself: an answer may write into it
+        return Prediction.from_eps(eps, x_t, torch.ones_like(sigma), sigma)
 
 
 def _levels(n: int, least: float = 0.03) -> tuple[Tensor, Tensor]:
     """n times, and their noise, from 2 to `least`."""
     noise = torch.logspace(torch.tensor(2.0).log10().item(), torch.tensor(least).log10().item(), n, dtype=torch.float64)
-    return VE().time(-2 * noise.log()), noise
+    return PATH.time(-2 * noise.log()), noise
 
 
 def _walk(answer, given, eps, n: int = 500, levels: int = 4, steps: int = 3, step_size: float = 0.2):
@@ -426,8 +436,8 @@ def _(answer, given):
 @annealed_langevin.part("the move along the score: a / 2, with a = step_size sigma^2")
 def _(answer, given):
     big, step_size = 1e9, 0.35
-    _, moves, _, noise = _walk(answer, given, lambda x, sigma: torch.full_like(x, big), step_size=step_size)
-    sigma = noise.repeat_interleave(3)[: len(moves)]
+    _, moves, times, noise = _walk(answer, given, lambda x, sigma: torch.full_like(x, big), step_size=step_size)
+    sigma, other = (v.repeat_interleave(3)[: len(moves)] for v in (noise, VE()(times)[1]))
     right = -step_size * sigma / 2  # a / 2 times -eps / sigma
     slips = {
         "a = step_size": (-step_size / sigma / 2, "The modes would come out too wide: a must shrink with sigma^2, a = "
@@ -444,9 +454,11 @@ def _(answer, given):
                                "must shrink with sigma^2."),
         "first sigma": (-step_size * sigma**2 / noise[0] / 2, "The score is divided by the first level's sigma "
                         "throughout."),
+        "another path": (-step_size * other / 2, "Your sigma is that of another path, the lecture's own: ask "
+                         "model.schedule(t)."),
     }  # fmt: skip
     if len(moves) == 12:
-        sigma, moves = sigma[:11], moves[:11]
+        moves = moves[:11]
     wanted = {k: (v[: len(moves)], m) for k, (v, m) in slips.items()}
     same(moves.mean((1, 2)) / big, right[: len(moves)], wanted, "a move, for each of eps", 1e-6)
 

@@ -164,6 +164,8 @@ _BLOCK_SLIPS = {
     "no 1 + scale": (lambda x, h, s, g, f: x + g * f(_layer_norm(x) * s + h),
                      "Scale 0 makes your features 0: modulate by 1 + scale."),
     "no norm": (lambda x, h, s, g, f: x + g * f(x * (1 + s) + h), "x enters the branch without a layer norm."),
+    "n - 1": (lambda x, h, s, g, f: x + g * f((x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True) * (1 + s) + h),
+              "Your norm's deviation has n - 1 below: a layer norm's has n, x.std(-1, correction=0, keepdim=True)."),
     "norm last": (lambda x, h, s, g, f: x + g * f(_layer_norm(x * (1 + s) + h)),
                   "The norm comes after the modulation and undoes it: norm first."),
     "gate on x": (lambda x, h, s, g, f: x + g * (x + f(_layer_norm(x) * (1 + s) + h)), "The gate multiplies x too."),
@@ -209,11 +211,12 @@ def _(answer, given):
     if gradient is None or not gradient.any():
         raise Wrong("branch not trained", "No gradient reaches the branch's weights, with a gate that is not 0: is "
                     "something detached?")  # fmt: skip
-    for order in permutations(values):
-        if close(found, _modulated(x, *order, branch), 1e-4):
-            return
+    by_turns = values.flatten().view(6, 3).T  # the layer's outputs may be cut into three, or dealt out by turns
+    orders = [*permutations(values), *permutations(by_turns)]
+    if any(close(found, _modulated(x, *order, branch), 1e-4) for order in orders):
+        return
     for key, (slip, message) in _BLOCK_SLIPS.items():
-        if any(close(found, slip(x, *order, branch), 1e-4) for order in permutations(values)):
+        if any(close(found, slip(x, *order, branch), 1e-4) for order in orders):
             raise Wrong(key, message)
     raise Wrong("value", "Shift, scale and gate were set to vectors; out is x + gate branch(norm(x) (1 + scale) + "
                 "shift) in none of the six orders of the three.")  # fmt: skip
@@ -320,6 +323,13 @@ def _noisy_crops(n: int, given) -> tuple[Tensor, Tensor]:
     return clean + sigma[:, None, None, None] * given.normal(*clean.shape), sigma
 
 
+def _estimates(found, n: int, what: str = "the estimates") -> Tensor:
+    """What came back as float64, (n,): estimates of .15 may be float32. Raises Wrong for anything else."""
+    found = found.double() if isinstance(found, Tensor) else found
+    is_tensor(found, (n,), what)
+    return found
+
+
 _FACTORS = {
     "sqrt 2": (2**0.5, "Your rule is right up to a constant 1.41: a difference of two pixels has twice the variance."),
     "median": (0.6745, "Your rule is right up to a constant .674: that is the median of |z|, not the deviation of z."),
@@ -333,17 +343,13 @@ def _(answer, given):
     for channels in (3, 1):
         loud = given.uniform(0.12, 0.48, 24)  # doubled, still within the promised .1 to 1
         z = loud[:, None, None, None] * given.normal(24, channels, 32, 32)
-        one, two = answer(z), answer(2 * z)
-        is_tensor(one, (24,), "the estimates"), is_tensor(two, (24,), "the estimates")
+        one, two = (_estimates(answer(v), 24) for v in (z, 2 * z))
         grown = (two / one).median().item()
         if 3.5 < grown < 4.5:
             raise Wrong("variance", "Twice as loud, and you say four times: that is sigma^2. Take the root.")
         if not 1.8 < grown < 2.2:
             raise Wrong("not in proportion", f"Twice as loud, and you say {grown:.2f} times: look at the picture.")
-        alone = [answer(z[i : i + 1]) for i in range(3)]
-        for v in alone:
-            is_tensor(v, (1,), "the estimate of one picture")
-        alone = torch.cat(alone)
+        alone = torch.cat([_estimates(answer(z[i : i + 1]), 1, "the estimate of one picture") for i in range(3)])
         if not close(alone, one[:3], 0.05):
             raise Wrong("other pictures", "A picture's estimate depends on the others of its batch.")
         if channels == 3:
@@ -353,13 +359,23 @@ def _(answer, given):
                     raise Wrong(key, message)
             if not 0.8 < ratio < 1.25:
                 raise Wrong("a constant off", f"On noise of sigma 1 you say {ratio:.2f}.")
+            _no_bare_median(one, z)
+
+
+def _no_bare_median(found: Tensor, z: Tensor) -> None:
+    """Raise Wrong if estimates are medians of |difference|: .6745 and sqrt(2), both left out, nearly cancel. Medians of
+    other numbers differ from these by 2%."""
+    across, down = (z.diff(dim=axis).abs().flatten(1) for axis in (3, 2))
+    for v in (across, down, torch.cat([across, down], 1)):
+        if close(found, v.median(1).values, 0.003):
+            raise Wrong("both constants", "That is the median of |difference|, near by luck: divide it by sqrt(2), for "
+                        "the difference of two pixels, and by .6745, for the median.")  # fmt: skip
 
 
 @estimate_sigma.part("crops of photographs, sigma from .1 to 1")
 def _(answer, given):
     x, sigma = _noisy_crops(640, given)
-    found = answer(x)
-    is_tensor(found, sigma.shape, "the estimates")
+    found = _estimates(answer(x), len(sigma))
     if (found <= 0).any():
         raise Wrong("not positive", "An estimate of a deviation must be positive.")
     logs, quiet = (found / sigma).log(), sigma < 0.2

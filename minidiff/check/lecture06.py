@@ -27,14 +27,14 @@ def _one_a_sample(found, n: int, what: str) -> None:
 # --- 06.1 ---
 
 
-def _latents(given) -> Tensor:
-    """Latents whose channels and samples differ in deviation and in mean."""
-    channels, samples = given.uniform(0.5, 4, 3)[:, None, None], given.uniform(0.5, 2, 40)[:, None, None, None]
-    return samples * channels * given.normal(40, 3, 8, 8) + given.uniform(2, 4, 3)[:, None, None]
+def _latents(given, n: int, c: int) -> Tensor:
+    """Latents (n, c, 8, 8) whose channels and samples differ in deviation and in mean."""
+    channels, samples = given.uniform(0.5, 4, c)[:, None, None], given.uniform(0.5, 2, n)[:, None, None, None]
+    return samples * channels * given.normal(n, c, 8, 8) + given.uniform(2, 4, c)[:, None, None]
 
 
-def _scales(answer, given, **options) -> None:
-    z, std = _latents(given), options.get("std", 0.5)
+def _scales(answer, given, n: int, c: int, **options) -> None:
+    z, std = _latents(given, n, c), options.get("std", 0.5)
     own, by_channel, by_sample = z.std(), z.std((0, 2, 3)), z.flatten(1).std(1)
     slips = {
         "pasted": (0.18215, ".18215 is Stable Diffusion's autoencoder. Yours has its own deviation: measure it."),
@@ -71,12 +71,12 @@ def _scales(answer, given, **options) -> None:
 
 @latent_scale.part("channels of unequal deviation, with means that are not 0")
 def _(answer, given):
-    _scales(answer, given)
+    _scales(answer, given, 40, 3)
 
 
-@latent_scale.part("another target")
+@latent_scale.part("another target, another size")
 def _(answer, given):
-    _scales(answer, given, std=1.3)
+    _scales(answer, given, 50, 4, std=1.3)
 
 
 # --- 06.2 ---
@@ -265,7 +265,7 @@ class Chain:
     def __call__(self, inputs: Tensor) -> Tensor:
         if not isinstance(inputs, Tensor) or inputs.is_floating_point() or inputs.ndim != 2:
             raise Wrong("inputs", "net reads whole numbers (B, N): torch.cat of a column of `start` and the tokens.")
-        self.inputs.append(inputs)
+        self.inputs.append(inputs.clone())
         return self.of(inputs)
 
     def of(self, inputs: Tensor) -> Tensor:
@@ -419,7 +419,7 @@ class Known:
     def __call__(self, x_t, t, cond=None):
         if not isinstance(x_t, Tensor) or x_t.shape[1:] != SHAPE:
             raise Wrong("shape", f"The prior takes latents (n, {', '.join(map(str, SHAPE))}).")
-        self.first = x_t if self.first is None else self.first
+        self.first = x_t.detach().clone() if self.first is None else self.first  # it may be written into
         self.times.append(float(torch.as_tensor(t).reshape(-1)[0]))
         found = self.exact(x_t.double().flatten(1), torch.as_tensor(t).double())
         return type(found)(*(v.view(x_t.shape).to(x_t) for v in found))

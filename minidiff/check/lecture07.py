@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from ..denoise import Prediction
 from ..oracles import GaussianMixture, MixtureDenoiser
 from ..schedules import Cosine
 from .exercise import Exercise, Wrong, close, is_tensor, kind, same
@@ -98,6 +99,33 @@ def setting(given, labels: list[int], dim: int, rows: int):
     return model, x_t, t, cond, *ends(mixture, model.schedule, x_t, t, cond)
 
 
+class OfPictures:
+    """A model of points, asked about pictures (B, 1, 4, 4) of as many numbers."""
+
+    def __init__(self, model):
+        self.model, self.schedule, self.null = model, model.schedule, model.null
+
+    def __call__(self, x_t, t, cond=None):
+        return Prediction(*(v.view(x_t.shape) for v in self.model(x_t.flatten(1), t, cond)))
+
+
+def for_pictures(part, answer, given) -> None:
+    """Try a part of a check, whose rows hold 16 numbers, with pictures (B, 1, 4, 4) in place of rows; raise Wrong if
+    the answer, right for rows, does not pass. `answer` takes the model first and x_t among the rest."""
+
+    def of_rows(model, *args):
+        args = [v.view(-1, 1, 4, 4) if isinstance(v, Tensor) and v.ndim == 2 else v for v in args]
+        found = answer(OfPictures(model), *args)
+        x0, eps = parts_of(found, next(v for v in args if isinstance(v, Tensor)))
+        return Prediction(x0.flatten(1), eps.flatten(1))
+
+    try:
+        part(of_rows, given)
+    except Wrong as wrong:
+        raise Wrong("points alone", "Right for points, wrong for pictures (B, C, H, W): give what is (B,) as many axes "
+                    f"as x_t has, (B, 1, 1, 1) for pictures. {wrong.message}") from None  # fmt: skip
+
+
 # --- 07.1 ---
 
 
@@ -155,11 +183,20 @@ def cfg_slips(free: Tensor, told: Tensor, scale: float) -> dict:
 
 @cfg.part("scale 1 is the conditional model, 0 the unconditional one, .5 half-way, -1 beyond it")
 def _(answer, given):
-    model, x_t, t, cond, free, told = setting(given, [0, 2], 3, 5)
+    _by_scales(answer, given, 3, 5)
+
+
+def _by_scales(answer, given, dim: int = 16, rows: int = 4) -> None:
+    model, x_t, t, cond, free, told = setting(given, [0, 2], dim, rows)
     for scale in (1.0, 0.0, 0.5, -1.0):
         x0, eps = parts_of(answer(model, x_t, t, cond, scale), x_t)
         same(eps, free + scale * (told - free), {}, f"eps at scale {scale:g}")
         on_one_line(x0, eps, x_t, t, model.schedule, free, told)
+
+
+@cfg.part("pictures")
+def _(answer, given):
+    for_pictures(_by_scales, answer, given)
 
 
 @cfg.part("each row asked about twice, at most")
@@ -259,6 +296,12 @@ def _(answer, given):
         raise Wrong("one toss for all", "All captions of a batch were dropped, or none: toss for each row.")
     if abs(fmean(rows) - 0.5) > 4 * 0.5 / 240**0.5:
         raise Wrong("share", f"{fmean(rows):.0%} of the captions were dropped at p = .5.")
+
+
+@drop.part("whole numbers of 32 bits stay so")
+def _(answer, given):
+    cond = given.whole(0, 7, 50).int()
+    labels_like(answer(cond, 7, 0.5, stream(given)), cond)
 
 
 @drop.part("drawn by the generator")
@@ -451,10 +494,23 @@ def _(answer, given):
         on_one_line(x0, eps, x_t, t, model.schedule, free, told)
 
 
+@with_interval.part("pictures")
+def _(answer, given):
+    for_pictures(_in_some_rows, answer, given)
+
+
+def _in_some_rows(answer, given) -> None:
+    model, x_t, t, cond, free, told = setting(given, [0, 1], 16, 4)
+    middle = t.median().item()  # two rows are inside
+    x0, eps = parts_of(answer(model, x_t, t, cond, 1.75, 0.0, middle), x_t)
+    same(eps, torch.where((t <= middle)[:, None], free + 1.75 * (told - free), told), {}, "eps")
+    on_one_line(x0, eps, x_t, t, model.schedule, free, told)
+
+
 # --- 07.5 ---
 
 
-def judged(given, scale: float, dim: int = 4, rows: int = 6):
+def judged(given, dim: int = 4, rows: int = 6):
     """A model, an exact classifier with logits shifted by a function of x, the rows, and the two gradients at them: of
     log p(c | x_t) for every class c (rows, classes, dim), and of the logits."""
     mixture, model = exact(given, [0, 1, 2], dim)
@@ -487,10 +543,10 @@ def _(answer, given):
 
 
 def _guided_by(answer, given, scale: float) -> None:
-    model, classifier, x_t, t, cond, free, sigma, gradients, logits = judged(given, scale)
+    model, classifier, x_t, t, cond, free, sigma, gradients, logits = judged(given)
     with torch.enable_grad():
         found = answer(model, classifier, x_t, t, cond, scale)
-    x0, eps = parts_of(found, x_t)
+    x0, eps = (v.detach() for v in parts_of(found, x_t))
     mine, alpha = gradients[torch.arange(len(cond)), cond], model.schedule(t)[0][:, None]
     wanted = free - scale * sigma * mine
     if close(eps, free, 1e-6) and close(x0, (x_t - sigma * wanted) / alpha, 1e-6):
@@ -509,10 +565,9 @@ def _guided_by(answer, given, scale: float) -> None:
     if close(x0, (x_t - sigma * free) / alpha, 1e-6):
         raise Wrong("x0 not guided", "eps is guided, x0 is not: together they no longer make x_t.")
     goes_with(x0, eps, x_t, alpha, sigma)
-    if eps.requires_grad or x0.requires_grad or x_t.requires_grad:
-        which = "x_t itself" if x_t.requires_grad else "the result"
-        raise Wrong("graph left", f"{which} still asks for gradients: work on x_t.detach().requires_grad_(), and let "
-                    "no graph out, or it grows with every step of a sampler.")  # fmt: skip
+    if x_t.requires_grad:
+        raise Wrong("input marked", "x_t itself asks for gradients now: work on x_t.detach().requires_grad_(), and x_t "
+                    "stays as it is.")  # fmt: skip
 
 
 def classifier_slips(free, alpha, sigma, gradients, logits, p, cond, scale: float) -> dict:
@@ -554,7 +609,7 @@ def classifier_slips(free, alpha, sigma, gradients, logits, p, cond, scale: floa
 
 @classifier_guided.part("inside a sampler, where gradients are off")
 def _(answer, given):
-    model, classifier, x_t, t, cond, free, sigma, gradients, _ = judged(given, 2.0)
+    model, classifier, x_t, t, cond, free, sigma, gradients, _ = judged(given)
     wanted = free - 2 * sigma * gradients[torch.arange(len(cond)), cond]
     try:
         with torch.no_grad():
@@ -564,7 +619,25 @@ def _(answer, given):
             raise
         raise Wrong("gradients off", "Samplers run under torch.no_grad(), and there your gradient fails. Put it into "
                     "`with torch.enable_grad():`.") from None  # fmt: skip
-    same(parts_of(found, x_t)[1], wanted, {}, "eps", 1e-7)
+    x0, eps = parts_of(found, x_t)
+    same(eps, wanted, {}, "eps", 1e-7)
+    if eps.requires_grad or x0.requires_grad:
+        raise Wrong("graph left", "The result still asks for gradients, and its graph grows with every step of a "
+                    "sampler: let only the gradient of log p be computed where they are on, and call the model at "
+                    "x_t.")  # fmt: skip
+
+
+@classifier_guided.part("pictures")
+def _(answer, given):
+    for_pictures(_guided_once, answer, given)
+
+
+def _guided_once(answer, given) -> None:
+    model, classifier, x_t, t, cond, free, sigma, gradients, _ = judged(given, 16, 4)
+    found = answer(model, lambda x, times: classifier(x.flatten(1), times), x_t, t, cond, 2.0)
+    x0, eps = parts_of(found, x_t)
+    same(eps, free - 2 * sigma * gradients[torch.arange(len(cond)), cond], {}, "eps", 1e-7)
+    goes_with(x0, eps, x_t, model.schedule(t)[0][:, None], sigma)
 
 
 # --- 07.6 ---
@@ -667,8 +740,14 @@ def compare(answer, real: Tensor, fake: Tensor, k: int) -> None:
 
 @precision_recall.part("everything seven times as large changes nothing")
 def _(answer, given):
-    real, fake = given.normal(25, 3), given.normal(20, 3)
-    if not close(pair_of(answer(real, fake, 3)), pair_of(answer(7 * real, 7 * fake, 3)), 1e-6):
+    sets = [(size * given.normal(60, 3), size * given.normal(50, 3)) for size in (1.0, 0.5)]
+    found, halved = (pair_of(answer(real, fake, 3)) for real, fake in sets)
+    if not close(found, pair_of(answer(*(7 * v for v in sets[0]), 3)), 1e-6):
+        for how in (lambda away, r: (away**2 <= r).any(1), lambda away, r: (away <= r**2).any(1)):
+            slip = torch.stack([both(real, fake, reached(3, how)) for real, fake in sets])
+            if close(torch.stack([found, halved]), slip, 1e-6):
+                raise Wrong("squares with lengths", "Squared distances are compared with radii that are not squared, "
+                            "or the other way round: square both or neither.")  # fmt: skip
         raise Wrong("a fixed radius", "Seven times as large, the same points give other numbers: radii must come from "
                     "the points.")  # fmt: skip
 
@@ -698,18 +777,20 @@ PROBLEMS = 100
 
 
 class Problem:
-    """Distances by scale and seed: U-shaped with its least at one of SCALES; seeds differ more than scales do."""
+    """Distances by scale and seed: U-shaped with its least at one of the scales; seeds differ more than scales do."""
 
-    def __init__(self, given, noise: float = 0.25):
-        self.best = int(given.whole(1, 6, 1))
-        off = torch.arange(7, dtype=torch.float64) - self.best
+    def __init__(self, given, noise: float = 0.25, sizes: tuple[list, list] = (SCALES, SEEDS)):
+        self.grid, self.seeds = sizes
+        m, n = len(self.grid), len(self.seeds)
+        self.best, self.t, self.root = int(given.whole(1, m - 1, 1)), student(n), n**0.5
+        off = torch.arange(m, dtype=torch.float64) - self.best
         truth = 5 + given.uniform(0.09, 0.11, 1) * off.abs() ** 3
-        self.values = truth[:, None] + 2 * given.normal(1, 6) + noise * given.normal(7, 6)
+        self.values = truth[:, None] + 2 * given.normal(1, n) + noise * given.normal(m, n)
         self.asked = []
 
     def __call__(self, scale, seed) -> float:
         try:
-            place = SCALES.index(float(scale)), SEEDS.index(int(seed))
+            place = self.grid.index(float(scale)), self.seeds.index(int(seed))
         except ValueError:
             raise Wrong("not asked for", f"distance was asked about scale {scale} and seed {seed}, which are not among "
                         "those given.") from None  # fmt: skip
@@ -719,22 +800,22 @@ class Problem:
     def errors(self, least=None) -> dict[float, float]:
         """Scale -> mean over standard error of its differences from `least`, by default the row of least mean."""
         away = self.values - (self.values[self.values.mean(1).argmin()] if least is None else least)
-        of = away.mean(1) / (away.std(1) / ROOT).clamp(min=1e-12)
-        return dict(zip(SCALES, of.tolist(), strict=True))
+        of = away.mean(1) / (away.std(1) / self.root).clamp(min=1e-12)
+        return dict(zip(self.grid, of.tolist(), strict=True))
 
-    def scales(self, times: float, least=None) -> set[float]:
-        """Those whose interval of the differences, `times` standard errors wide, reaches 0."""
-        return {s for s, error in self.errors(least).items() if error <= times}
+    def scales(self, times: float | None = None, least=None) -> set[float]:
+        """Those whose interval of the differences, `times` standard errors wide, by default Student's, reaches 0."""
+        return {s for s, error in self.errors(least).items() if error <= (self.t if times is None else times)}
 
     def by_row(self, row: int) -> set[float]:
         """Those whose interval of the differences from a scale's row reaches 0."""
-        return self.scales(T, self.values[row])
+        return self.scales(least=self.values[row])
 
     def sorted(self) -> set[float]:
         """The same where each scale's numbers are sorted: seeds are no longer paired."""
         twin = copy.copy(self)
         twin.values = self.values.sort(1).values
-        return twin.scales(T)
+        return twin.scales()
 
     def neighbours(self) -> set[float]:
         best = int(self.values.mean(1).argmin())
@@ -745,7 +826,12 @@ class Problem:
         return {SCALES[i] for i in self.values.argmin(0).tolist()}
 
 
-T = float(stats.t.ppf(0.975, len(SEEDS) - 1))
+def student(n: int) -> float:
+    """The half width of n seeds' 95% interval, in standard errors."""
+    return float(stats.t.ppf(0.975, n - 1))
+
+
+T = student(len(SEEDS))
 ROOT = len(SEEDS) ** 0.5
 BY_N = (1 - 1 / len(SEEDS)) ** 0.5  # a deviation with n below instead of n - 1, over the right one
 NARROW = {
@@ -769,15 +855,15 @@ def reach(problems: list[Problem], lists: list[set]) -> tuple[float, float]:
 
 
 def listed(answer, problem: Problem) -> set[float]:
-    found = answer(problem, list(SCALES), list(SEEDS))
+    found = answer(problem, list(problem.grid), list(problem.seeds))
     if not isinstance(found, list | tuple | set):
         raise Wrong("no list", "A list of scales must come back.")
     try:
         found = {float(v) for v in found}
     except (TypeError, ValueError):
         raise Wrong("no list", "A list of scales, each a number, must come back.") from None
-    if found - set(SCALES):
-        strange = min(found - set(SCALES))
+    if found - set(problem.grid):
+        strange = min(found - set(problem.grid))
         raise Wrong("not a scale", f"{strange:g} is in your list and not among the scales: positions are not scales.")
     return found
 
@@ -799,7 +885,7 @@ def _(answer, given):
     lists = [listed(answer, p) for p in problems]
     hits = fmean(SCALES[p.best] in found for p, found in zip(problems, lists, strict=True))
     short = fmean(len(found) < 4 for found in lists)
-    if all(p.scales(T) == found for p, found in zip(problems, lists, strict=True)):
+    if all(p.scales() == found for p, found in zip(problems, lists, strict=True)):
         return
 
     def most(slip) -> bool:
@@ -820,11 +906,11 @@ def _(answer, given):
     if most(lambda p: p.scales(T * ROOT)) or most(lambda p: p.scales(1.96 * ROOT)):
         raise Wrong("deviation", f"The interval is of one seed, not of the mean: divide by the root of the number of "
                     f"seeds. {numbers}.")  # fmt: skip
-    if most(lambda p: p.scales(T) - p.scales(0.0)):
+    if most(lambda p: p.scales() - p.scales(0.0)):
         raise Wrong(
             "best left out", "The scale of the least mean is not in your list: its difference from itself is 0."
         )
-    if most(lambda p: set(SCALES) - p.scales(T)):
+    if most(lambda p: set(SCALES) - p.scales()):
         raise Wrong("inverted", "You list the scales that can be told from the best, not those that cannot.")
     if short < 0.5:
         raise Wrong("unpaired", f"Your list is long: seeds differ more than scales. Compare seed by seed, by the "
@@ -856,6 +942,18 @@ def _(answer, given):
     if hits < 0.8:
         told = f"With four times the noise the true best was listed in {hits:.0%} of problems: a fixed margin does "
         raise Wrong("a fixed margin", told + "not know how much seeds differ. Take the interval of the differences.")
+
+
+@best_scales.part("four seeds and five scales, nine seeds and nine scales")
+def _(answer, given):
+    for n, grid in ((4, SCALES[:5]), (9, [*SCALES, 5.2, 6.5])):
+        problems = [Problem(given, sizes=(grid, list(range(11, 11 + n)))) for _ in range(PROBLEMS)]
+        lists = [listed(answer, p) for p in problems]
+        inside, beyond = reach(problems, lists)
+        if inside < beyond < 0.985 * student(n):
+            raise Wrong("six seeds alone", f"Right for 6 seeds. For {n} your interval is mean(d) give or take "
+                        f"{(inside + beyond) / 2:.2f} standard errors, and t is {student(n):.2f}: both t and the root "
+                        "of n depend on the number of seeds.")  # fmt: skip
 
 
 def _by_another_rule(problems: list[Problem], lists: list[set], most) -> None:

@@ -185,6 +185,10 @@ def _(answer, given):
         "of the variances alone": (away + traces - 2 * (sa * sb).sum(), diagonal),
         "product of roots": (away + traces - 2 * torch.trace(_root(ca) @ _root(cb)), "The root of a product is not the "
                              "product of the roots: these covariances do not commute."),
+        "eigvalsh": (away + traces - 2 * torch.linalg.eigvalsh(ca @ cb).clamp(min=0).sqrt().sum(), "C_a C_b is not "
+                     "symmetric, and eigvalsh reads only half of it: take eigvals."),
+        "singular values": (away + traces - 2 * torch.linalg.svdvals(ca @ cb).sqrt().sum(), "C_a C_b is not symmetric, "
+                            "and its singular values are not its eigenvalues: take eigvals."),
         "no 2": (away + traces - cross, "The last trace is taken twice."),
         "plus": (away + traces + 2 * cross, "The last trace is subtracted: equal samples are at 0."),
         "no root": (away + traces - 2 * torch.trace(ca @ cb), "The root of the product is missing."),
@@ -298,7 +302,7 @@ class Recorder(nn.Module):
         self.c, self.seen = nn.Parameter(torch.tensor(c, dtype=torch.float64)), []
 
     def forward(self, x_t, t, *_):
-        self.seen.append((x_t.detach(), t))
+        self.seen.append((x_t.detach().clone(), t))
         return self.c * x_t
 
 
@@ -319,6 +323,7 @@ def _range(pictures: Tensor) -> dict:
         "0 to 2": (p / 127.5, "The pictures are in [0, 2]: subtract 1."),
         "not scaled": (p - 127.5, "The pictures are centred and not scaled: divide by 127.5."),
         "half": (p / 255 - 0.5, "The pictures are in [-.5, .5]: they go to [-1, 1]."),
+        "128": (p / 128 - 1, "Bytes end at 255: divide by 127.5, and 255 becomes 1; by 128 it becomes .992."),
     }
 
 

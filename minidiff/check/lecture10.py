@@ -89,6 +89,12 @@ def _plain(text) -> str:
     return re.sub(r"[\s*'’.,\"]", "", str(text)).lower()
 
 
+def _letter(said: str) -> str:
+    """Of a choice given as b, (b), b) or (b) with its words."""
+    bracketed = re.match(r"\(?(\w)\)", said)
+    return bracketed[1] if bracketed else said
+
+
 def judged(n: int, answer) -> tuple[str, str]:
     """("right", "") for a right answer to question n; else a key and a hint: that of a foreseen wrong answer, or a
     general one, "other"."""
@@ -104,7 +110,7 @@ def judged(n: int, answer) -> tuple[str, str]:
         return "other", f"{str(answer)[:40]!r} is not right. Numbers are compared to 1%."
     options = question["options"]
     said = _plain(answer)
-    letter = {_plain(text): k for k, text in options.items()}.get(said, said.strip("()"))
+    letter = {_plain(text): k for k, text in options.items()}.get(said, _letter(said))
     if letter in map(_plain, question["right"]):
         return "right", ""
     return (letter, question["wrong"][letter]) if letter in question["wrong"] else (
@@ -281,7 +287,7 @@ class Grey:
 
     def __call__(self, x_t: Tensor, t: Tensor, cond=None) -> Prediction:
         words = torch.zeros(len(x_t), 1) if cond is None else torch.as_tensor(cond).reshape(len(x_t), -1)
-        x0 = torch.where((words != 0).any(1), self.told, self.untold).to(x_t).view(-1, 1, 1, 1).expand_as(x_t)
+        x0 = torch.where((words != 0).any(1), self.told, self.untold).to(x_t).view(-1, 1, 1, 1).expand_as(x_t).clone()
         alpha, sigma = (v.reshape(-1, 1, 1, 1).to(x_t) for v in self.schedule(torch.as_tensor(t)))
         return Prediction(x0, (x_t - alpha * x0) / sigma)
 
@@ -355,7 +361,8 @@ def _(answer, given):
     chosen = _dictionary(answer)
     for n, right in DATA["controls"].items():
         several = chosen.get(int(n), "")
-        letters = [_plain(v) for v in several] if isinstance(several, list | tuple | set) else [_plain(several)]
+        several = several if isinstance(several, list | tuple | set) else [several]
+        letters = [_letter(_plain(v)) for v in several]
         if letters and all(letter in right for letter in letters):
             continue
         letter = next((v for v in letters if v not in right), "")

@@ -24,6 +24,10 @@ NO_PYTHON = re.compile(
 )
 LIBRARIES = {"math", "cmath", "torch", "nn", "F", "np", "numpy", "functools", "partial", "float", "int", "tuple",
              "list", "dict", "set", "range", "len", "min", "max", "sum", None}  # fmt: skip
+# names by which a statement seems to train or to read; of the package, schedules are all that is made at no cost
+COSTLY = {"backward", "optim", "open", "input", "exec", "eval", "__import__", "load", "loadtxt", "read_text",
+          "read_bytes", "imread", "urlopen"}  # fmt: skip
+FREE = re.compile(r"(?!minidiff\b)|minidiff\.schedules\b")
 STUB = re.compile(r"raise\s+NotImplementedError\(\s*[\"']exercise \d\d\.\d")
 MOST_MAGICS, MOST_STATEMENTS = 100, 5000  # in a cell, in a submission
 
@@ -64,7 +68,7 @@ def read(path: Path) -> Submission:
             if len(statements) + len(tree.body) > MOST_STATEMENTS:
                 raise ValueError(f"{path.name} has more than {MOST_STATEMENTS} statements outside functions")
             lines = text.split("\n")
-            statements += [Statement(node, own) for whole in tree.body for node, own in single(whole, lines)]
+            statements += [Statement(node, own, n) for whole in tree.body for node, own in single(whole, lines)]
     notebook = Notebook(statements, broken)
     for exercise in EXERCISES.values():
         if program := notebook.program(exercise, found.problems):
@@ -144,10 +148,10 @@ def bound(node: ast.stmt) -> set[str]:
 
 
 class Statement:
-    """A statement at the top level of a submission."""
+    """A statement at the top level of a submission, and the number of its cell."""
 
-    def __init__(self, node: ast.stmt, text: str):
-        self.node, self.text = node, text
+    def __init__(self, node: ast.stmt, text: str, cell: int):
+        self.node, self.text, self.cell = node, text, cell
         self.parts = list(blocks(node))
         self.imports = all(isinstance(part, IMPORTS) for part in self.parts)
         self.binds = set().union(*map(bound, self.parts))
@@ -176,6 +180,20 @@ class Statement:
             isinstance(part, (*IMPORTS, *FUNCTIONS, ast.Pass)) or (bound(part) and cheap(part.value))
             for part in self.parts
         )
+
+    @cached_property
+    def constant(self) -> bool:
+        """Whether it gives names to a value, whatever that costs."""
+        return isinstance(self.node, ast.Assign | ast.AnnAssign) and bool(self.binds)
+
+    @cached_property
+    def costly(self) -> bool:
+        """Whether it seems to train, to measure or to read files."""
+        nodes = list(ast.walk(self.node))
+        names = {getattr(n, "id", None) or getattr(n, "attr", None) for n in nodes}
+        modules = [alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names]
+        modules += [f"{n.module}.{alias.name}" for n in nodes if isinstance(n, ast.ImportFrom) for alias in n.names]
+        return bool(names & COSTLY) or not all(FREE.match(module) for module in modules)
 
 
 def cheap(value: ast.expr) -> bool:
@@ -216,9 +234,12 @@ class Notebook:
             return None
         chosen = sorted(set(places.values()))
         used, lacking = self.needed(chosen)
+        own = {self.statements[i].cell for i in chosen}
         for name in lacking:
-            problems.append(f"exercise {exercise.id} uses {name}, which another cell computes: an answer's cell must "
-                            "hold all that it needs")  # fmt: skip
+            why = "which another cell computes: an answer's cell must hold all that it needs"
+            if any(self.statements[i].cell in own for i in self.binders[name]):
+                why = "which grading leaves out: it trains and measures nothing, reads no files, runs no loops"
+            problems.append(f"exercise {exercise.id} uses {name}, {why}")
         return Program(self.text(used, chosen), exercise.names)
 
     def definition(self, name: str) -> int | None:
@@ -233,8 +254,10 @@ class Notebook:
         return next((cell for cell in reversed(self.broken) if defines.search(cell)), None)
 
     def needed(self, chosen: list[int]) -> tuple[set[int], list[str]]:
-        """The chosen statements and what they use, what that uses, and so on; and names that no plain statement binds,
-        though another one does."""
+        """The chosen statements and what they use, what that uses, and so on; and names that are bound, but by no
+        statement that may be used."""
+        self.usable = {i for i, statement in enumerate(self.statements) if statement.plain}
+        self.usable |= self.constants(chosen)
         found, todo, lacking = set(chosen), list(chosen), []
         while todo:
             i = todo.pop()
@@ -246,10 +269,39 @@ class Notebook:
                 found.update(places)
         return found, sorted(set(lacking))
 
+    def constants(self, chosen: list[int]) -> set[int]:
+        """The constants in the cells of the chosen statements, which are made after them, that need no more than
+        builtins, free names and one another, and that neither train nor measure nor read."""
+        own = {self.statements[i].cell for i in chosen}
+        known, found = self.free - set().union(*(self.statements[i].binds for i in chosen)), set()
+        for i, statement in enumerate(self.statements):
+            here = statement.cell in own and statement.constant and i not in chosen and not statement.costly
+            if here and all(name in known or hasattr(builtins, name) for name in statement.uses):
+                known |= statement.binds
+                found.add(i)
+        return found
+
+    @cached_property
+    def free(self) -> set[str]:
+        """The names of imports, functions, classes and cheap values that neither train nor measure nor read, nor use
+        what does."""
+        users, names, costly = {}, set(), []
+        for i, statement in enumerate(self.statements):
+            if statement.plain:
+                names |= statement.binds
+                costly += [i] * statement.costly
+                for name in statement.uses if not statement.imports else ():
+                    users.setdefault(name, []).append(i)
+        while costly:
+            for name in self.statements[costly.pop()].binds & names:
+                names.remove(name)
+                costly += users.get(name, [])
+        return names
+
     def sources(self, name: str, user: int) -> list[int]:
-        """Where a name that statement `user` reads comes from: the last plain statement before it that binds it, or
+        """Where a name that statement `user` reads comes from: the last usable statement before it that binds it, or
         else the first after it; of imports all, for `import torch.nn` adds to `import torch`."""
-        binders = [i for i in self.binders.get(name, []) if i != user and self.statements[i].plain]
+        binders = [i for i in self.binders.get(name, []) if i != user and i in self.usable]
         binders = [i for i in binders if not self.statements[i].stub] or binders
         if not binders:
             return []

@@ -16,14 +16,14 @@ def _modes(
     near: str = "d.min(1).values < 3 * std",
     least: str = "count >= len(x) / (8 * len(means))",
     share: str = "near.float().mean().item()",
-    mode: str = "d.argmin(1)[near]",
+    count: str = "(d < 3 * std).sum(0)",
 ) -> str:
     return f"""
 import torch
 def modes_found(x, means, std):
     d = torch.cdist(x, means)
     near = {near}
-    count = torch.bincount({mode}, minlength=len(means))
+    count = {count}
     return int(({least}).sum()), {share}
 """  # fmt: skip
 
@@ -83,6 +83,9 @@ WRONG = {
         "deviation": (_guess("alpha * s**2 / (alpha**2 * s**2 + sigma**2) ** 0.5 * x_t"), "deviation"),
         "the mean": (_guess("0 * x_t"), "the mean"),
         "shrunk twice": (_guess("(alpha * s**2 / (alpha**2 * s**2 + sigma**2)) ** 2 * x_t"), "value"),
+        "float32 on the way": (
+            "import torch\n" + _guess("torch.tensor(alpha * s**2 / (alpha**2 * s**2 + sigma**2)) * x_t"), "nearly"
+        ),
         "mean of the batch": (_guess("(alpha * s**2 / (alpha**2 * s**2 + sigma**2) * x_t).mean()"), "shape"),
     },
     "modes_found": {
@@ -91,11 +94,12 @@ WRONG = {
         "no eighth": (_modes(least="count >= len(x) / len(means)"), "no eighth"),
         "an eighth of all": (_modes(least="count >= len(x) / 8"), "an eighth of all"),
         "of the near ones": (_modes(least="count >= near.sum() / (8 * len(means))"), "a share of the near ones"),
-        "far ones too": (_modes(mode="d.argmin(1)"), "far ones counted"),
-        "least over the points": (
-            _modes("d.min(0).values < 3 * std", mode="d.argmin(1)[d.min(1).values < 3 * std]"),
-            "nearest point of each mode",
+        "far ones too": (_modes(count="torch.bincount(d.argmin(1), minlength=len(means))"), "far ones counted"),
+        "nearest mode alone": (
+            _modes(count="torch.bincount(d.argmin(1)[near], minlength=len(means))"), "nearest mode alone"
         ),
+        "counted twice": (_modes(share="(d < 3 * std).sum().item() / len(x)"), "counted twice"),
+        "least over the points": (_modes("d.min(0).values < 3 * std"), "nearest point of each mode"),
         "square": (_modes("d.min(1).values ** 2 < 3 * std"), "square against 3 std"),
         "nine": (_modes("d.min(1).values < 9 * std**2"), "distance against the square"),
         "three": (_modes("d.min(1).values ** 2 < 3 * std**2"), "3 std^2"),
@@ -160,11 +164,11 @@ def modes_found(x, means, std):
 """,
         "a loop": """
 def modes_found(x, means, std):
-    modes, close = 0, 0
+    modes, close = 0, set()
     for mean in means:
-        n = int(((x - mean).norm(dim=1) <= 3 * std).sum())
-        modes, close = modes + (8 * len(means) * n >= len(x)), close + n
-    return modes, close / len(x)
+        near = [i for i, point in enumerate(x) if (point - mean).norm() <= 3 * std]
+        modes, close = modes + (8 * len(means) * len(near) >= len(x)), close | {*near}
+    return modes, len(close) / len(x)
 """,
         "cdist": _modes(),
     },

@@ -185,6 +185,7 @@ WRONG = {
         "noise subtracted": (_step("x + a / 2 * score - a**0.5 * z"), "minus"),
         "own noise": (_step("x + a / 2 * score + a**0.5 * torch.randn_like(z) * z.any()"), "own noise"),
         "in place": (_step("x.add_(a / 2 * score).add_(a**0.5 * z)"), "changed its input"),
+        "points alone": (_step("torch.einsum('bd->bd', x + a / 2 * score + a**0.5 * z)"), "raised"),
     },
     "annealed_langevin": {
         "reversed": (_anneal("times.flip(0)"), "levels reversed"),
@@ -192,6 +193,9 @@ WRONG = {
         "own step size": (_anneal(a="0.2 * sigma**2"), "value"),
         "a by sigma": (_anneal(a="step_size * sigma"), "one sigma short"),
         "first level": (_anneal(ask="model(x, times[0]).eps"), "first level only"),
+        "the lecture's path": (
+            "from minidiff.schedules import VE\npath = VE()\n" + _anneal(sigma="path(t)[1]"), "another path"
+        ),
         "first sigma in the score": (_anneal(score="-eps / model.schedule(times[0])[1]"), "first sigma"),
         "first sigma in a": (_anneal(a="step_size * model.schedule(times[0])[1] ** 2"), "by the first level"),
         "last level": (_anneal(levels="times[-1:].expand(len(times))"), "last level only"),
@@ -294,6 +298,7 @@ def annealed_langevin(model, x, times, steps, step_size, generator):
             x += a / 2 * (-model(x, t).eps / sigma) + a.sqrt() * z
     return x
 """,
+        "in place, on what the model says": _anneal(ask="model(x, t).eps.mul_(1)", score="eps.div_(-sigma)"),
         "minus z": _anneal(noise=f"-a.sqrt() * {_RANDN}"),
         "z turned": _anneal(noise="a.sqrt() * torch.randn(x.shape[::-1], generator=generator, dtype=x.dtype).T"),
         "a last denoising": _anneal(end="return model(x, times[-1]).x0"),

@@ -123,6 +123,17 @@ WRONG = {
         "columns": (_solve(_CRAMER, "v"), "lined up with columns"),
         "rows": (_solve(_CRAMER, "v[:, None]"), "lined up with rows"),
         "pictures alone": (_solve(_CRAMER, "v[:, None, None, None]"), "pictures alone"),
+        "pinv": (
+            """
+import torch
+def solve(out, a, b, x_t, alpha, sigma):
+    system = torch.stack([torch.stack([a, b], -1), torch.stack([alpha, sigma], -1)], -2)
+    both = torch.linalg.pinv(system) @ torch.stack([out.flatten(1), x_t.flatten(1)], 1)
+    return both[:, 0].view(x_t.shape), both[:, 1].view(x_t.shape)
+""",
+            "least squares",
+        ),
+        "no infinity": (_solve("[v.nan_to_num(0, 0, 0) for v in (" + _CRAMER + ")]"), "hidden singularity"),
         "through out": (_solve("(x0 := (b * x_t - sigma * out) / det), (out - a * x0) / b"), "divides by a or b"),
         "eps first, through out": (_solve("(out - b * (eps := (alpha * out - a * x_t) / det)) / a, eps"),
                                    "divides by a or b"),
@@ -176,6 +187,7 @@ def time_of(schedule, log_snr):
 """,
             "too many calls",
         ),
+        "float64 for any": (_time("torch.zeros(()).double(), torch.ones(()).double()", _LATER), "not float32"),
         "formula": ("def time_of(schedule, log_snr):\n    return 1 / (1 + (log_snr / 2).exp())\n", "a formula"),
         "if": (
             _time(_EACH, _LATER).replace("torch.where(later, middle, low)", "middle if later else low"), "raised"
@@ -234,6 +246,10 @@ def time_of(schedule, log_snr):
         "alpha bar": (_ddim(_END + "x = alpha_s.sqrt() * x0 + (1 - alpha_s).sqrt() * eps"), "alpha bar"),
         "sigma from alpha": (_ddim(_END + "x = alpha_s * x0 + (1 - alpha_s**2).sqrt() * eps"), "sigma from alpha"),
         "returns in the loop": (_ddim(_STEP + "\n        return x"), "stops early"),
+        "points alone": (
+            _ddim("x0, eps = model(x, t, cond)\n        x = alpha_s * x0 + sigma_s.expand(len(x))[:, None] * eps"),
+            "raised",
+        ),
         "a generator": (_ddim(_END + "x = alpha_s * x0 + sigma_s * eps\n        yield x"), "no tensor"),
         "in place": (
             "def ddim(model, x, times, cond=None):\n    for t, s in zip(times[:-1], times[1:]):\n"
@@ -247,6 +263,9 @@ def time_of(schedule, log_snr):
                                         "second call at the old time"),
         "the same slope twice": (_heun(_AHEAD, "(eps + model(x, t, cond).eps) / 2"), "second call at the old time"),
         "one slope": (_heun(_AHEAD, "eps"), "one slope"),
+        "one slope at the end": (
+            _heun(_AHEAD, "eps if s == times[-1] else (eps + model(ahead, s, cond).eps) / 2"), "one slope at the end"
+        ),
         "no half": (_heun(_AHEAD, "eps + model(ahead, s, cond).eps"), "slopes added"),
         "predictor in x": (_heun("x + h * eps", _SLOPE), "predictor in x"),
         "all in x": (_heun("x + h * eps", _SLOPE, "x + h * slope"), "x instead of y"),
@@ -344,6 +363,10 @@ def time_of(schedule, log_snr):
         ),
     },
     "fresh_share": {
+        "one number alone": (_share("1 - min((alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2, 1)"), "raised"),
+        "the first for all": (
+            _share("1 - (alpha_t * sigma_s / (alpha_s * sigma_t)).flatten()[0].expand(alpha_t.shape) ** 2"), "value"
+        ),
         "no square": (_share("1 - alpha_t * sigma_s / (alpha_s * sigma_t)"), "no square"),
         "turned": (_share("1 - (alpha_s * sigma_t / (alpha_t * sigma_s)) ** 2"), "turned"),
         "plus": (_share("1 + (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2"), "plus"),
@@ -394,12 +417,24 @@ def solve(out, a, b, x_t, alpha, sigma):
     return both[:, 0].view(x_t.shape), both[:, 1].view(x_t.shape)
 """,
         "raises": _solve(_CRAMER).replace("    return", "    if (det == 0).any(): raise ValueError(0)\n    return"),
+        "asserts": _solve(_CRAMER).replace("    return", "    assert (det != 0).all()\n    return"),
         "through x0": _solve("(x0 := (b * x_t - sigma * out) / det), (x_t - alpha * x0) / sigma"),
     },
     "time_of": {
         "more rounds": _time(_EACH, _LATER, 90),
         "by alpha and sigma": _time(_EACH, "(schedule(middle)[0] / schedule(middle)[1]).log() * 2 > log_snr", 45),
-        "numbers first": _time("torch.zeros(()).double(), torch.ones(()).double()", _LATER),
+        "numbers first": _time("torch.zeros(()).to(log_snr), torch.ones(()).to(log_snr)", _LATER),
+        "by signs, of both ends": """
+import torch
+def time_of(schedule, log_snr):
+    low, high = torch.zeros_like(log_snr), torch.ones_like(log_snr)
+    for _ in range(100):
+        middle = (low + high) / 2
+        at_low, at_middle = schedule.log_snr(low) - log_snr, schedule.log_snr(middle) - log_snr
+        same = at_low.sign() == at_middle.sign()
+        low, high = torch.where(same, middle, low), torch.where(same, high, middle)
+    return (low + high) / 2
+""",
         "false position": """
 import torch
 def time_of(schedule, log_snr):
@@ -420,6 +455,10 @@ def time_of(schedule, log_snr):
             "x0, eps = model(x, t, cond)\n        if s == 0: return x0\n        score = -eps / sigma_t\n"
             "        x0 = (x + sigma_t**2 * score) / alpha_t\n        x = alpha_s * x0 - sigma_s * sigma_t * score"
         ),
+        "a time each": _ddim(_STEP.replace("x, t,", "x, t.expand(len(x)),")),
+        "in place, on what the model says": _ddim(
+            "x0, eps = model(x, t, cond)\n        x0 *= alpha_s\n        eps *= sigma_s\n        x = x0.add_(eps)"
+        ),
         "without a special end": _ddim("x0, eps = model(x, t, cond)\n        x = alpha_s * x0 + sigma_s * eps"),
         "by index": """
 def ddim(model, x, times, cond=None):
@@ -431,6 +470,10 @@ def ddim(model, x, times, cond=None):
 """,
     },
     "heun": {
+        "a time each": _heun(_AHEAD, _SLOPE.replace("ahead, s,", "ahead, s.expand(len(x)),")).replace(
+            "model(x, t,", "model(x, t.expand(len(x)),"
+        ),
+        "in place, on what the model says": _heun(_AHEAD, "eps.add_(model(ahead, s, cond).eps).div_(2)"),
         "DDIM first": _heun("alpha_s * x0 + sigma_s * eps", _SLOPE),
         "slopes halved one by one": _heun(_AHEAD, "0.5 * eps + 0.5 * model(ahead, s, cond).eps"),
         "in y": """
@@ -449,6 +492,10 @@ def heun(model, x, times, cond=None):
 """,
     },
     "dpmpp_2m": {
+        "a time each": _dpmpp(_RIGHT_AHEAD).replace("model(x, t,", "model(x, t.expand(len(x)),"),
+        "in place, on what the model says": _dpmpp(
+            "before[0].mul_(-h / (2 * before[1])).add_(x0 * (1 + h / (2 * before[1])))"
+        ),
         "Lu's r0": _dpmpp("(1 + 1 / (2 * (before[1] / h))) * x0 - 1 / (2 * (before[1] / h)) * before[0]"),
     },
     "fresh_share": {

@@ -119,6 +119,9 @@ WRONG = {
         "no shift": (_zero("x + gate * self.branch(self.norm(x) * (1 + scale))"), "no shift"),
         "no scale": (_zero("x + gate * self.branch(self.norm(x) + shift)"), "no scale"),
         "tanh": (_zero("x + gate.tanh() * self.branch(self.norm(x) * (1 + scale) + shift)"), "gate squashed"),
+        "n - 1": (
+            _zero("x + gate * self.branch((x - x.mean(-1, True)) / (x.std(-1, keepdim=True) + 1e-6) * (1 + scale) + "
+                  "shift)"), "n - 1"),
         "norm over tokens": (
             _zero("x + gate * self.branch(self.norm(x.mT).mT * (1 + scale) + shift)").replace(
                 "nn.LayerNorm(width, elementwise_affine=False)",
@@ -172,6 +175,11 @@ WRONG = {
         "differences not divided": (_sigma("across.flatten(1).std(1)"), "sqrt 2"),
         "median, not divided": (_sigma("middle / 0.6745"), "sqrt 2"),
         "no .6745": (_sigma("middle / 2**0.5"), "median"),
+        "no constant": (_sigma("middle"), "both constants"),
+        "no constant, both ways": (
+            _sigma("torch.cat([v.abs().flatten(1) for v in (across, x.diff(dim=2))], 1).median(1).values"),
+            "both constants",
+        ),
         "mean of |x|": (_sigma("x.abs().flatten(1).mean(1)"), "mean of |x|"),
         "variance": (_sigma("across.flatten(1).var(1) / 2"), "variance"),
         "range": (_sigma("x.flatten(1).amax(1) - x.flatten(1).amin(1)"), "a constant off"),
@@ -197,6 +205,8 @@ ALSO_RIGHT = {
     },
     "AdaLNZero": {
         "another order": _zero(pieces="self.style(emb)[:, None].chunk(3, -1)[::-1]"),
+        "by turns": _zero(pieces="self.style(emb).view(len(emb), 1, -1, 3).unbind(-1)"),
+        "every third": _zero(pieces="(self.style(emb)[:, None, i::3] for i in (2, 0, 1))"),
         "silu": _zero(pieces="self.style(nn.functional.silu(emb)).unsqueeze(1).chunk(3, -1)"),
         "transposed": _zero(
             "(x.transpose(0, 1) + gate * self.branch((self.norm(x).transpose(0, 1) * (1 + scale) + shift)"
@@ -236,6 +246,9 @@ class AdaLNZero(nn.Module):
     },
     "estimate_sigma": {
         "median of differences": _sigma("middle / 0.6745 / 2**0.5"),
+        "a loop": _sigma("torch.tensor([(p[..., 1:] - p[..., :-1]).std().item() / 2**0.5 for p in x])"),
+        "both ways": _sigma("torch.cat([v.abs().flatten(1) for v in (across, x.diff(dim=2))], 1).median(1).values "
+                            "/ 0.954"),
         "deviation of differences": _sigma("across.flatten(1).std(1) / 2**0.5"),
         "Immerkaer": """
 import torch

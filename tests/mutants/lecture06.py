@@ -75,6 +75,7 @@ WRONG = {
         "a scale a channel": (_scale("std / z.std((0, 2, 3))"), "a scale a channel"),
         "mean of the samples' deviations": (_scale("std / z.flatten(1).std(1).mean().item()"), "mean of samples"),
         "root mean square": (_scale("std / z.square().mean().sqrt().item()"), "root mean square"),
+        "40 x 3 x 64 numbers": (_scale("std / ((z - z.mean()).square().sum() / 7680).sqrt().item()"), "value"),
         "absolute": (_scale("std / (z - z.mean()).abs().mean().item()"), "absolute"),
         "largest": (_scale("std / z.abs().max().item()"), "largest"),
         "scaled latents": (_scale("std * z / z.std()"), "a scale a channel"),
@@ -302,6 +303,9 @@ def quantise(h, codes):
     "sample_latents": {
         "decoded in batches": _sample(end="torch.cat([decode(z / scale) for z in x.split(256)])"),
         "ddim": _sample(),
+        "in place": _sample().replace("x = alpha * x0", "x[:] = alpha * x0"),
+        "in place, on what the prior says": _sample().replace("x = alpha * x0 + sigma * eps",
+                                                              "x = x0.mul_(alpha).add_(eps.mul_(sigma))"),
         "the package's solver": """
 from minidiff.samplers import dpmpp_2m, last, start
 def sample_latents(prior, decode, scale, n, shape, steps, generator):

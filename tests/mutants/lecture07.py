@@ -38,9 +38,10 @@ def _laws(
     return f"def guided_variances(gamma):\n    g = gamma\n    return {sharp}, {ode}, {sde}\n"
 
 
-def _interval(
-    on: str, scale: str = "torch.where(on, scale, 1.0)[:, None].to(x_t)", guided: str = "f.lerp(c, by)"
-) -> str:
+_WIDE = ".view(-1, *[1] * (x_t.ndim - 1))"
+
+
+def _interval(on: str, scale: str = f"torch.where(on, scale, 1.0){_WIDE}", guided: str = "f.lerp(c, by)") -> str:
     return f"""
 import torch
 def with_interval(model, x_t, t, cond, scale, low, high):
@@ -71,7 +72,7 @@ def classifier_guided(model, classifier, x_t, t, cond, scale):
         x = {x}
         log_p = {log_p}
         g = torch.autograd.grad({chosen}, x{extra})[0]
-    alpha, sigma = (v[:, None] for v in model.schedule(t))
+    alpha, sigma = (v{_WIDE} for v in model.schedule(t))
     h = {model}
     eps = {eps}
     return Prediction({x0}, eps)
@@ -155,6 +156,12 @@ WRONG = {
         "back from the condition": (_cfg("t.eps + (scale - 1) * (f.eps - t.eps)"), "from the condition"),
         "no brackets": (_cfg("f.eps + scale * t.eps - f.eps"), "brackets"),
         "null -1": (_cfg(_GUIDED, calls="f, t = model(x_t, t, 0 * cond - 1), model(x_t, t, cond)"), "null made up"),
+        "points alone": (
+            _cfg("(x_t - a * x0) / s", "x0",
+                 "a, s = (v[:, None] for v in model.schedule(t))\n    f, t = model(x_t, t), model(x_t, t, cond)"
+                 "\n    x0 = scale * t.x0 - (scale - 1) * f.x0"),
+            "points alone",
+        ),
         "x0 without alpha": (
             _cfg("e", "x_t - model.schedule(time)[1][:, None] * e",
                  f"f, t = model(x_t, t), model(x_t, t, cond)\n    e = {_GUIDED}"),
@@ -183,6 +190,7 @@ WRONG = {
         "0 for null": (_drop(_TOSS, "torch.where(gone, 0, cond)"), "null made up"),
         "10 for null": (_drop(_TOSS, "torch.where(gone, 10, cond)"), "null made up"),
         "multiplied": (_drop(_TOSS, "cond * ~gone"), "null made up"),
+        "always of 64 bits": (_drop(_TOSS, "torch.where(gone, null, cond).long()"), "dtype"),
         "floats": (_drop(_TOSS, "torch.where(gone, float(null), cond)"), "dtype"),
         "the first": (_drop("torch.arange(len(cond)) < p * len(cond)"), "same rows"),
         "rounded": (
@@ -296,6 +304,7 @@ WRONG = {
             "off is 1",
         ),
         "w from the null": (_interval(_ON, "torch.where(on, scale - 1, 0.0)[:, None]"), "w from the null"),
+        "points alone": (_interval(_ON, "torch.where(on, scale, 1.0)[:, None]"), "points alone"),
         "for pictures alone": (_interval(_ON, "torch.where(on, scale, 1.0).view(-1, 1, 1, 1)"), "shape"),
         "rows inside alone": (_interval(_ON, guided="type(f)(*(v[on] for v in f.lerp(c, scale)))"), "shape"),
     },
@@ -317,9 +326,9 @@ WRONG = {
         "twice": (_classifier(model="model(x_t, t, cond)"), "condition counted twice"),
         "x0 left": (_classifier(x0="h.x0"), "x0 not guided"),
         "x0 only": (_classifier().replace("/ alpha, eps)", "/ alpha, h.eps)"), "eps not guided"),
-        "graph": (_classifier(chosen="log_p.gather(1, cond[:, None]).sum()", extra=", create_graph=True")
-                  .replace("g = torch", "g = 0 * x + torch"), "graph left"),
-        "marks its input": (_classifier(x="x_t.requires_grad_()"), "graph left"),
+        "graph": (_classifier(model="model(x, t)").replace("def", "@torch.enable_grad()\ndef"), "graph left"),
+        "marks its input": (_classifier(x="x_t.requires_grad_()"), "input marked"),
+        "points alone": (_classifier().replace(f"v{_WIDE} for v", "v[:, None] for v"), "points alone"),
         "no enable_grad": (_classifier().replace("with torch.enable_grad():", "if True:"), "gradients off"),
         "gradient alone": (_classifier("-scale * sigma * g"), "gradient alone"),
         "a loss": (
@@ -338,7 +347,7 @@ WRONG = {
         "x0 without alpha": (_classifier(x0="x_t - sigma * eps"), "x0 does not fit"),
         "x0 by the gradient": (_classifier(x0="h.x0 + scale * sigma * g"), "x0 does not fit"),
         "guessed x0 judged": (_classifier(log_p="classifier(model(x, t).x0, t).log_softmax(1)"), "value"),
-        "numbers (B,)": (_classifier().replace("v[:, None] for v", "v for v"), "raised"),
+        "numbers (B,)": (_classifier().replace(f"v{_WIDE} for v", "v for v"), "raised"),
         "unguided": (_classifier("h.eps"), "no guidance"),
         "first class": (_classifier(chosen="log_p[:, 0].sum()"), "value"),
         "eps alone": (_classifier().replace("return Prediction((x_t - sigma * eps) / alpha, eps)", "return eps"),
@@ -358,6 +367,8 @@ WRONG = {
         "pairs": (_pr(near="(d(p, s) <= r)"), "pairs"),
         "twice": (_pr(result="share(fake, real), share(fake, real)"), "precision twice"),
         "fixed radius": (_pr("(d(s, s).kthvalue(k + 1, 1).values > 0.0) * 1.5"), "a fixed radius"),
+        "squares against lengths": (_pr(near="(d(p, s) ** 2 <= r).any(1)"), "squares with lengths"),
+        "lengths against squares": (_pr("d(s, s).square().kthvalue(k + 1, 1).values"), "squares with lengths"),
         "k is 1": (_pr("d(s, s).kthvalue(2, 1).values"), "k unused"),
         "k is 3": (_pr("d(s, s).kthvalue(min(4, len(s)), 1).values"), "k is 3"),
         "tensors": (_pr(near="(d(p, s) <= r).any(1)").replace(".mean().item()", ""), "no number"),
@@ -409,6 +420,9 @@ WRONG = {
         "other seeds": (_best(rows="[[distance(s, e) for e in range(len(seeds))] for s in scales]"), "not asked for"),
         "a number": (_best(result="float(scales[b])"), "no list"),
         "numpy's std": (_best("abs(d.mean()) <= T * d.std() / n ** 0.5"), "narrow"),
+        "t of six": (_best("abs(d.mean()) <= 2.571 * d.std(ddof=1) / n ** 0.5"), "six seeds alone"),
+        "root of six": (_best("abs(d.mean()) <= T * d.std(ddof=1) / 6 ** 0.5"), "six seeds alone"),
+        "seven scales": (_best(rows="[[distance(scales[i], e) for e in seeds] for i in range(7)]"), "raised"),
         "normal": (_best("abs(d.mean()) <= 1.96 * d.std(ddof=1) / n ** 0.5"), "narrow"),
         "one-sided": (_best("abs(d.mean()) <= stats.t.ppf(0.95, n - 1) * d.std(ddof=1) / n ** 0.5"), "narrow"),
         "one standard error": (_best("abs(d.mean()) <= d.std(ddof=1) / n ** 0.5"), "narrow"),
@@ -434,10 +448,10 @@ ALSO_RIGHT = {
                          "both.eps.chunk(2)))"),
         "no condition": _cfg(_GUIDED, calls="f, t = model(x_t, t), model(x_t, t, cond)"),
         "by scores": _cfg("-s * score", "(x_t + s**2 * score) / a",
-                          "a, s = (v[:, None] for v in model.schedule(t))\n    f, t = model(x_t, t), model(x_t, t, "
+                          f"a, s = (v{_WIDE} for v in model.schedule(t))\n    f, t = model(x_t, t), model(x_t, t, "
                           "cond)\n    score = -(1 - scale) * f.eps / s - scale * t.eps / s"),
         "from x0": _cfg("(x_t - a * x0) / s", "x0",
-                        "a, s = (v[:, None] for v in model.schedule(t))\n    f, t = model(x_t, t), model(x_t, t, cond)"
+                        f"a, s = (v{_WIDE} for v in model.schedule(t))\n    f, t = model(x_t, t), model(x_t, t, cond)"
                         "\n    x0 = scale * t.x0 - (scale - 1) * f.x0"),
     },
     "drop": {
@@ -471,9 +485,9 @@ def guided_variances(gamma):
     },
     "with_interval": {
         "comparisons": _interval("(t >= low).logical_and(t <= high)"),
-        "where on the results": _interval(_ON, guided="type(f)(*(torch.where(on[:, None], a + scale * (b - a), b) "
+        "where on the results": _interval(_ON, guided="type(f)(*(torch.where(on" + _WIDE + ", a + scale * (b - a), b) "
                                           "for a, b in zip(f, c)))"),
-        "arithmetic": _interval(_ON, "(1 + (scale - 1) * on)[:, None]", "type(f)(*(a + by * (b - a) for a, b in zip(f,"
+        "arithmetic": _interval(_ON, f"(1 + (scale - 1) * on){_WIDE}", "type(f)(*(a + by * (b - a) for a, b in zip(f,"
                                 " c)))"),
         "a loop": """
 import torch
@@ -493,12 +507,15 @@ def with_interval(model, x_t, t, cond, scale, low, high):
             "h.eps + scale * sigma * g",
             chosen="torch.nn.functional.cross_entropy(classifier(x, t), cond, reduction='sum')",
         ),
+        "at the marked copy": _classifier(model="model(x, t)"),
+        "all with gradients on": _classifier().replace("def", "@torch.enable_grad()\ndef"),
         "by functorch": """
 import torch
+from minidiff.schedules import expand
 def classifier_guided(model, classifier, x_t, t, cond, scale):
     def log_p(x):
         return classifier(x, t).log_softmax(1)[torch.arange(len(cond)), cond].sum()
-    alpha, sigma = (v[:, None] for v in model.schedule(t))
+    alpha, sigma = (expand(v, x_t) for v in model.schedule(t))
     found = model(x_t, t)
     eps = found.eps - scale * sigma * torch.func.grad(log_p)(x_t)
     return type(found)((x_t - sigma * eps) / alpha, eps)
@@ -509,7 +526,7 @@ def classifier_guided(model, classifier, x_t, t, cond, scale):
     with torch.enable_grad():
         x = x_t.clone().detach().requires_grad_(True)
         torch.log(torch.softmax(classifier(x, t), -1))[range(len(cond)), cond].sum().backward()
-    alpha, sigma = (v[:, None] for v in model.schedule(t))
+    alpha, sigma = (v.view(v.shape + (1,) * (x.ndim - 1)) for v in model.schedule(t))
     guess = model(x_t, t)
     return guess._replace(eps=guess.eps - scale * sigma * x.grad, x0=guess.x0 + scale * sigma**2 / alpha * x.grad)
 """,
@@ -535,6 +552,7 @@ def precision_recall(real, fake, k):
         "wilcoxon": _best("(d == 0).all() or stats.wilcoxon(d).pvalue > 0.05"),
         "many comparisons": _best("abs(d.mean()) <= stats.t.ppf(1 - 0.025 / 3, n - 1) * d.std(ddof=1) / n ** 0.5"),
         "seed by seed": """
+from scipy import stats
 from statistics import mean, stdev
 def best_scales(distance, scales, seeds):
     found = {}
@@ -542,8 +560,9 @@ def best_scales(distance, scales, seeds):
         for scale in scales:
             found.setdefault(scale, []).append(distance(scale, seed))
     best = min(found, key=lambda s: mean(found[s]))
+    n = len(seeds)
     def half(s):
-        return 2.571 * stdev(a - b for a, b in zip(found[s], found[best])) / len(seeds) ** 0.5
+        return stats.t.ppf(0.975, n - 1) * stdev(a - b for a, b in zip(found[s], found[best])) / n**0.5
     return [s for s in scales if mean(found[s]) - half(s) <= mean(found[best])]
 """,
     },

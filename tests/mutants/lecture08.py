@@ -95,6 +95,15 @@ WRONG = {
                          "after the list"),
         "unknown raises": (_tokenise("[words.index(w) + 2 for w in said]"), "unknown raises"),
         "unknown by find": (_tokenise("[{w: i for i, w in enumerate(words, 2)}[w] for w in said]"), "unknown raises"),
+        "as it stands": (_tokenise("[words.index(w) + 2 for w in said]", "text.split()"), "not in list"),
+        "as it stands, by a dictionary": (
+            _tokenise("[{w: i for i, w in enumerate(words, 2)}[w] for w in said]", "text.lower().split()"),
+            "not in list",
+        ),
+        "punctuation alone": (
+            _tokenise(said="[w.strip(string.punctuation) for w in text.lower().split()]"), "punctuation alone"
+        ),
+        "empty is a word": (_tokenise(said=f"({_CLEAN} or [''])"), "empty is unknown"),
         "minus 1": (_tokenise("[words.index(w) + 2 if w in words else -1 for w in said]"), "-1"),
         "case kept": (_tokenise(said=_CLEAN.replace(".lower()", "")), "case kept"),
         "upper case": (_tokenise(said=_CLEAN.replace("lower", "upper")), "all unknown"),
@@ -147,7 +156,7 @@ WRONG = {
         "not padded": (_tokenise(result="torch.tensor(row)"), "shape"),
         "split at blanks": (
             _tokenise(said="''.join(c for c in text.lower() if c.isalnum() or c == ' ').split(' ')"),
-            "empty is unknown",
+            "punctuation alone",
         ),
         "empty raises": (
             _tokenise(guard="if not said or len(said) > length: raise ValueError('no words')"), "empty raises"
@@ -410,7 +419,7 @@ def pool(words, mask):
 ALSO_RIGHT = {
     "tokenise": {
         "re": _tokenise(said=r"re.findall(r'\w+', text.lower())"),
-        "strip": _tokenise(said="[w.strip(string.punctuation) for w in text.lower().split()]"),
+        "strip": _tokenise(said="[s for w in text.lower().split() if (s := w.strip(string.punctuation))]"),
         "translate": _tokenise(said="text.lower().translate(str.maketrans('', '', string.punctuation)).split()"),
         "a dictionary": _tokenise("[{w: i for i, w in enumerate(words, 2)}.get(w, 1) for w in said]"),
         "filled in": """
@@ -462,6 +471,19 @@ def read_words(x, words, mask, q, kv):
         "one batched call": _negative(
             "Prediction(*(a.lerp(b, scale) for a, b in (v.chunk(2) for v in both)))",
             "both = model(torch.cat([x_t, x_t]), t, torch.cat([away, cond]))",
+        ),
+        "one batched call, a time each": _negative(
+            "Prediction(*(a.lerp(b, scale) for a, b in (v.chunk(2) for v in both)))",
+            "both = model(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([away, cond]))",
+        ),
+        "in place": _negative(
+            "weak", "strong, weak = model(x_t, t, cond), model(x_t, t, away)\n"
+            "    for s, w in zip(strong, weak): w += scale * (s - w)",
+        ),
+        "through eps, a time each": _negative(
+            "Prediction((x_t - sigma * eps) / alpha, eps)",
+            "alpha, sigma = (v[:, None] for v in model.schedule(t))\n"
+            "    eps = (1 - scale) * model(x_t, t, away).eps + scale * model(x_t, t, cond).eps",
         ),
         "through eps": _negative(
             "Prediction((x_t - model.schedule(t)[1] * eps) / model.schedule(t)[0], eps)",

@@ -108,6 +108,9 @@ WRONG = {
         "variances alone": (
             _frechet("away + traces - 2 * (a.std(0) * b.std(0)).sum()"), "of the variances alone"),
         "product of roots": (_frechet("away + traces - 2 * (root(ca) @ root(cb)).trace()"), "product of roots"),
+        "eigvalsh": (
+            _frechet("away + traces - 2 * torch.linalg.eigvalsh(ca @ cb).clamp(min=0).sqrt().sum()"), "eigvalsh"),
+        "svdvals": (_frechet("away + traces - 2 * torch.linalg.svdvals(ca @ cb).sqrt().sum()"), "singular values"),
         "no 2": (_frechet("away + traces - cross"), "no 2"),
         "plus": (_frechet("away + traces + 2 * cross"), "plus"),
         "no root": (_frechet("away + traces - 2 * (ca @ cb).trace()"), "no root"),
@@ -162,6 +165,7 @@ WRONG = {
         "0 to 2": (_loss("pictures / 127.5"), "0 to 2"),
         "not scaled": (_loss("pictures - 127.5"), "not scaled"),
         "half": (_loss("pictures / 255 - 0.5"), "half"),
+        "128": (_loss("pictures / 128 - 1"), "128"),
         "sigma squared": (_loss(x_t="alpha * x0 + sigma**2 * eps"), "sigma squared"),
         "broadcast": (_loss(wide="pass"), "lined up with columns"),
         "exchanged": (_loss(x_t="sigma * x0 + alpha * eps"), "exchanged"),
@@ -250,6 +254,11 @@ def copied(samples, train, held_out):
     "diffusion_loss": {
         "the mean over named axes": _loss(loss="((net(x_t, t) - eps) ** 2).mean(dim=(1, 2, 3))"),
         "mse_loss": _loss(loss="torch.nn.functional.mse_loss(net(x_t, t), eps, reduction='none').flatten(1).mean(1)"),
+        "in place": _loss(
+            "(pictures / 127.5).sub_(1)",
+            "x0.mul_(alpha).add_(sigma * eps)",
+            "net(x_t, t).sub(eps).square_().flatten(1).mean(1)",
+        ),
         "a loop": """
 import torch
 def diffusion_loss(net, pictures, t, eps, schedule):

@@ -60,6 +60,7 @@ WRONG = {
     } | {
         "something else": (_quiz({2: 99}), "2: other"),
         "no letter": (_quiz({1: "z"}), "1: other"),
+        "no letter, with words": (_quiz({1: "(z) y's"}), "1: other"),
         "no such question": (_quiz({31: "a"}), "no answers"),
         "a list": (_quiz(["a", "b"]), "no answers"),
         "too many numbers": (_quiz({8: (0.5, 0.5)}), "8: other"),
@@ -160,6 +161,10 @@ ALSO_RIGHT = {
                      if "options" in question}
             | {8: "1/2", 7: "(3, -2)", 1: f"({RIGHT[1]})", 17: "Identity", 2: 17, 18: [25.3, 8.87]}
         ),
+        "letters with words": _quiz(
+            RIGHT | {n: f"{'(' * (n % 2)}{question['right'][0]}) {question['options'][question['right'][0]]}"
+                     for n, question in enumerate(QUESTIONS, 1) if "options" in question}
+        ),
     },
     "text_to_image": {
         "ddim, by hand": """
@@ -174,6 +179,19 @@ def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
         x = alpha * (n0 + scale * (x0 - n0)) + sigma * (n + scale * (e - n))
     return x.clip(-1, 1)
 """,
+        "in place, on what the model says": """
+import torch
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens, times = tokeniser(prompts), model.schedule.grid(steps)
+    x = model.schedule(times[0])[1] * torch.randn(len(prompts), *shape, generator=generator)
+    for t, s in zip(times[:-1], times[1:]):
+        (x0, eps), told = model(x, t, torch.zeros_like(tokens)), model(x, t, tokens)
+        x0 += scale * (told.x0 - x0)
+        eps += scale * (told.eps - eps)
+        alpha, sigma = model.schedule(s)
+        x[:] = alpha * x0 + sigma * eps
+    return x.clamp_(-1, 1)
+""",
         "heun": _but("dpmpp_2m", "heun"),
         "one at a time": _DRAW.replace("def text_to_image", "def one") + """
 import torch
@@ -182,6 +200,6 @@ def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
 """,
     },
     "controls": {"the other two": _controls(c4="e", c6="h"), "both": _controls(c4=("d", "e")),
-                 "in capitals": _controls(c1="A")},
+                 "in capitals": _controls(c1="A"), "with words": _controls(c1="(a) the first")},
     "predictions": {"any numbers": _predicted("{f'7.{i}': (-1e6 * i, 5) for i in range(1, 15)}")},
 }  # fmt: skip
