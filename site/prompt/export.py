@@ -14,7 +14,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from torch import nn
@@ -106,8 +105,8 @@ def meta(model, shape, tokenizer) -> dict:
 def export(folder: Path) -> float:
     """Write the files, and return the largest difference to PyTorch. Raises ValueError if that is more than LIMIT."""
     config, model = checkpoint.read_config(RUN), checkpoint.load(RUN)
-    if model.prior.prediction != "edm":
-        raise ValueError(f"the page knows the prediction edm alone, and {RUN} has {model.prior.prediction}: see model.mjs")
+    if (named := model.prior.prediction) != "edm":
+        raise ValueError(f"the page knows the prediction edm alone, and {RUN} has {named}: see model.mjs")
     tokenizer, files = tokenizer_of(config), {}
     examples = [inputs(model.latent_shape, tokenizer, n, seed=n) for n in (2, 1, 8)]
     latents = [(x,) for x, _, _ in examples]
