@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -53,6 +54,14 @@ def test_a_loss_is_where_its_model_is(kind, monkeypatch, generator):
             for t in (torch.rand(4).to(device), torch.tensor(0.5)):
                 assert model(x0, t, cond).x0.device == model(x0, t).eps.device == device
                 assert score(model, x0, t, cond).device == velocity(model, x0, t, cond).device == device
+
+
+@pytest.mark.parametrize("here, first", [("cuda mps", "cuda"), ("cuda", "cuda"), ("mps", "mps"), ("", "cpu")])
+def test_auto_is_a_gpu_where_there_is_one(here, first, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in here)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in here)
+    monkeypatch.setattr(torch, "zeros", lambda *_, device: SimpleNamespace(item=lambda: 0))  # none is really here
+    assert device.pick() == device.pick("auto") == torch.device(first)
 
 
 @pytest.mark.parametrize(
