@@ -46,6 +46,7 @@ def test_kl_is_the_divergence_to_a_standard_normal(generator):
     torch.testing.assert_close(loss, 0.5 * exact)
     draws = torch.stack([KL()(h, generator)[0] for _ in range(4000)])
     torch.testing.assert_close(draws.mean(0), mean, atol=0.25, rtol=0)
+    torch.testing.assert_close(draws.std(0), (log_var / 2).exp(), rtol=0.06, atol=0)  # standard error 1.1%, of 150
     assert torch.equal(KL().code(h), mean)
 
 

@@ -1,19 +1,23 @@
 """Grading a class: the table, the summary, several jobs, gradings that were killed, and Canvas's gradebook."""
 
 import csv
+import itertools
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import here
 import pytest
 from here import RIGHT, STUB, WRONG, check_gradescope, plan_here, refused, save
 
-from minidiff.check import EXERCISES
+from minidiff.check import EXERCISES, Verdict
+from minidiff.grade import grade
 from minidiff.grade.canvas import Export
 from minidiff.grade.grade import Places, asked, earlier, grade_class
 from minidiff.run.cli import main
@@ -135,15 +139,28 @@ def test_jobs_side_by_side_give_what_one_gives(class_of, tmp_path):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_what_stops_a_grading_stops_all_jobs(jobs, class_of, tmp_path, monkeypatch):
+def test_what_stops_a_grading_stops_all_jobs(jobs, tmp_path, monkeypatch):
+    """After the call that is interrupted each job ends the call that it is at, and begins none."""
+    calls, stopped = itertools.count(), threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, *args, **options):
+            stopped.set()
+            super().shutdown(*args, **options)
+
     def interrupted(self, exercise, program, seed):
         here.Workers.judged.append(exercise.id)
-        raise KeyboardInterrupt
+        if next(calls) == 0:
+            raise KeyboardInterrupt
+        stopped.wait(60)
+        return Verdict(exercise.id, exercise.name, False, 0, "value", "")
 
+    monkeypatch.setattr(grade, "ThreadPoolExecutor", Pool)
     monkeypatch.setattr(here.Workers, "judge", interrupted)
+    paths = [save(tmp_path / "hw" / f"{name}.ipynb", RIGHT, "def drop(x):\n    return x") for name in "abcdefg"]
     with pytest.raises(KeyboardInterrupt):
-        grade_class(in_order(class_of), plan_here("02.1", "02.2"), Places(tmp_path / "grades.csv"), jobs)
-    assert len(here.Workers.judged) <= 7
+        grade_class(paths, plan_here("02.1", "07.2"), Places(tmp_path / "grades.csv"), jobs)
+    assert len(here.Workers.judged) <= 1 + jobs
 
 
 KILLED = """

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
+from minidiff.denoise import TIMES
 from minidiff.run.config import from_json, laid_over, net_options, values
 from minidiff.run.models import MODELS, build
 from minidiff.run.recipes import configure
@@ -64,6 +65,17 @@ def test_other_versions_are_refused(config, version):
         from_json(asdict(config) | {"version": version})
     with pytest.raises(ValueError, match="of version 1, "):  # which had no number
         from_json({"data": "digits", "width": 32})
+
+
+def test_times_and_dropped_labels_of_a_config_are_those_of_the_loss(config, generator):
+    x, labels, seen = torch.randn(16, *config.shape, generator=generator), torch.arange(16) % 10, []
+    for times, p_uncond in ((name, float(i % 2)) for i, name in enumerate(TIMES)):
+        model = build(replace(config, diffusion=replace(config.diffusion, times=times, p_uncond=p_uncond)))
+        model.net.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[2]))
+        model.loss(x, labels, generator=torch.Generator().manual_seed(0))
+        wanted = TIMES[times](16, model.schedule, torch.Generator().manual_seed(0))
+        assert torch.equal(model.times_drawn, wanted)
+        assert torch.equal(seen[-1], torch.full_like(labels, 10) if p_uncond else labels)
 
 
 def test_a_weighting_changes_the_loss(config, generator):

@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -62,6 +63,14 @@ def test_first_weights_leave_every_generator_as_it_was(monkeypatch):
     before = torch.random.get_rng_state()
     build("mlp", (2,), seed=3)
     assert not reseeded and torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("here, first", [("cuda mps", "cuda"), ("cuda", "cuda"), ("mps", "mps"), ("", "cpu")])
+def test_auto_is_a_gpu_where_there_is_one(here, first, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in here)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in here)
+    monkeypatch.setattr(torch, "zeros", lambda *_, device: SimpleNamespace(item=lambda: 0))  # none is really here
+    assert device.pick() == device.pick("auto") == torch.device(first)
 
 
 @pytest.mark.parametrize(

@@ -259,6 +259,8 @@ def test_frames_see_each_other_unless_kept_apart(apart):
 def processes(monkeypatch):
     """cpu mode on a machine with two cores."""
     monkeypatch.setenv("MINIDIFF_MODE", "cpu")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # not what the processes are to have
+        monkeypatch.setenv(name, "2")
     monkeypatch.setattr(tools, "cpu_count", lambda: 2)
     yield
     get_reusable_executor(2).shutdown()

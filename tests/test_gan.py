@@ -43,6 +43,13 @@ def test_each_player_gets_its_own_gradient(generator):
     torch.testing.assert_close(moved, other.grad)
 
 
+def test_a_critic_hears_its_condition(generator):
+    x, words = torch.randn(4, 2, generator=generator), Tokenizer(["red", "blue"], 2)
+    by_label, by_text = Critic((2,), 16, classes=2), Critic((2,), 16, text=encoder_for(words))
+    for critic, one, other in ((by_label, 0, 1), (by_text, *words(["red", "blue"]))):
+        assert (critic(x, one)[0] - critic(x, other)[0]).abs().min() > 1e-4
+
+
 def test_r1_is_the_squared_gradient_at_real_samples():
     weight, real = torch.tensor([3.0, 4.0]), torch.zeros(8, 2)
     with_it, without = (adversarial_losses(Linear(weight), real, torch.zeros(8, 2), r1=r)[1] for r in (2.0, 0.0))

@@ -97,8 +97,11 @@ def test_flops_by_hand():
 
 
 def test_flops_of_huge_pictures_cost_nothing():
-    net = DiT(4, 512, 10, width=64, depth=1, patch=8)
+    """They have shapes and no numbers."""
+    net, seen = DiT(4, 512, 10, width=64, depth=1, patch=8), []
+    net.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].is_meta))
     assert flops(net, (4, 512, 512)) > 2 * 2 * (64 * 64) ** 2 * 64
+    assert seen == [True]
 
 
 @pytest.mark.parametrize("layers", [4, 6, 10])

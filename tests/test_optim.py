@@ -39,6 +39,20 @@ def test_a_step_is_of_the_learning_rate(generator):
     torch.testing.assert_close(conv.bias, bias - 0.01, rtol=0, atol=1e-6)  # Adam's first step
 
 
+def test_steps_have_momentum(generator):
+    """The second of two is not what it would be without the first; 19 in 20 parts of the mean are the first's."""
+    first, second = torch.randn(2, 8, 8, generator=generator)
+    moved = []
+    for gradients in ((first, second), (second,)):
+        w = nn.Parameter(torch.zeros(8, 8))
+        optimizer = Muon([{"params": [w], "muon": True}], lr=1.0)
+        for w.grad in gradients:
+            before = w.detach().clone()
+            optimizer.step()
+        moved.append(w.detach() - before)
+    assert (moved[0] - moved[1]).norm() > 0.1 * moved[1].norm()
+
+
 def test_a_gradient_of_low_rank_moves_all_it_has():
     """Where Adam and gradient descent would follow the large direction, Muon takes both alike."""
     w = nn.Parameter(torch.zeros(4, 4))

@@ -63,6 +63,11 @@ def test_ancestral_sampling_keeps_the_variance(eta, generator):
     x = last(ddim(model, x, VP().grid(1000), eta=eta, generator=generator))
     torch.testing.assert_close(x.var(0), VARIANCE, rtol=0.05, atol=0)
     torch.testing.assert_close(x.mean(0), MEAN, rtol=0.05, atol=0.01)
+    # and it is drawn at all: from equal points one step has the variance of what is fresh (standard error 1%)
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = (VP()(torch.tensor(t).double()) for t in (0.5, 0.4))
+    x = last(ddim(model, torch.ones(20_000, 2).double(), [0.5, 0.4], eta=eta, generator=generator))
+    fresh = eta**2 * (sigma_s**2 - (alpha_t * sigma_s**2 / (alpha_s * sigma_t)) ** 2)
+    torch.testing.assert_close(x.var(0), fresh.expand(2), rtol=0.05, atol=0)
 
 
 def test_churn_keeps_the_variance(generator):
@@ -70,6 +75,12 @@ def test_churn_keeps_the_variance(generator):
     x = start(model, (20_000, 2), generator).double()
     x = last(heun(model, x, EDM().grid(240), churn=40, generator=generator))
     torch.testing.assert_close(x.var(0), VARIANCE, rtol=0.05, atol=0)
+    # one step from equal points at t: noise up to (1 + churn) t, then a step that is linear in x, for a Gaussian
+    t, s, churn = 0.01, 0.005, 0.3
+    x = last(heun(model, torch.ones(20_000, 2).double(), [t, s], churn=churn, generator=generator))
+    zero, one = (last(heun(model, torch.full((1, 2), v).double(), [(1 + churn) * t, s])) for v in (0.0, 1.0))
+    added = ((1 + churn) ** 2 - 1) * (EDM().sigma_max * t) ** 2
+    torch.testing.assert_close(x.var(0), (one - zero)[0] ** 2 * added, rtol=0.05, atol=0)
 
 
 def test_langevin_step_is_ncsns(generator):
@@ -184,14 +195,8 @@ def test_times_and_x_of_any_kind_of_number(name, generator):
         run(torch.zeros(4, 2, dtype=torch.uint8), times)
 
 
-def test_bad_times():
-    model, x = MixtureDenoiser(eight_gaussians(), VP()), torch.zeros(4, 2)
-    for times, words in (([0.5], "at least 2"), ([0.1, 0.5], "must fall"), ([[0.5, 0.1]], "vector")):
-        with pytest.raises(ValueError, match=words):
-            last(ddim(model, x, torch.tensor(times)))
-    with pytest.raises(ValueError, match="two of them are equal"):
-        last(dpmpp_2m(model, x, torch.tensor([0.5, 0.5, 0.1])))
+def test_no_times_and_no_eta_beyond_1():
     with pytest.raises(ValueError, match="eta must be between"):
-        last(ddim(model, x, torch.tensor([0.5, 0.1]), eta=2.0))
+        last(ddim(MixtureDenoiser(eight_gaussians(), VP()), torch.zeros(4, 2), [0.5, 0.1], eta=2.0))
     with pytest.raises(ValueError, match="no step"):
         last(iter(()))

@@ -26,7 +26,12 @@ from minidiff.grade import isolate, nursery, wire
 from minidiff.grade.sandbox import Limits, Workers, isolation
 from minidiff.schedules import VP
 
+if not hasattr(os, "fork"):
+    pytest.skip("answers run in forked processes", allow_module_level=True)
+
 ENOUGH, SHORT = 300.0, 1.5  # seconds
+LECTURES = Path(__file__).parents[1] / "lectures"
+EVIL = Path(f"/tmp/evil-{os.getpid()}")  # of this run alone: another user's file could not be removed
 ROOT = os.geteuid() == 0
 BY_NAME = {exercise.name: exercise for exercise in check.EXERCISES.values()}
 BEST = isolation()
@@ -147,6 +152,7 @@ class Hostile:
     keys: tuple[str, ...]
     seconds: float = ENOUGH
     only: str = "strong none"  # the levels that contain it
+    linux: bool = False  # contained by limits that other systems do not have
     other_user: bool = False  # without namespaces contained by another user only, that is, where root grades
     before: str = ""
 
@@ -154,6 +160,8 @@ class Hostile:
 # bytes in place of messages: lengths of head and body, then the head
 SAY = "import json, os, struct\ndef say(head, size=0): os.write(3, struct.pack('>IQ', len(head), size) + head)\n"
 REPLY = "'do': 'reply', 'to': 2, 'state': [], 'call': 0, 'changed': False, 'asks': [], 'generators': [], 'needs': []"
+# without another user the limit counts all tasks of the grader's, so one more elsewhere makes a fork fail
+FORKED = ("no tensor", "raised")
 HOSTILE = {
     "an endless loop": Hostile("while True: pass", ("time",), SHORT),
     "an endless loop that ignores signals": Hostile(
@@ -162,18 +170,17 @@ HOSTILE = {
     "sleep": Hostile("import time; time.sleep(10**6)", ("time",), SHORT),
     "exit": Hostile("import os; os._exit(0)", ("died",)),
     "sys.exit": Hostile("raise SystemExit('right')", ("raised",)),
-    "8 GiB": Hostile("import torch; torch.ones(2**30, dtype=torch.float64)", ("memory",)),
-    "8 GiB of bytes": Hostile("bytearray(2**33)", ("memory",)),
+    "8 GiB": Hostile("import torch; torch.ones(2**30, dtype=torch.float64)", ("memory",), linux=True),
+    "8 GiB of bytes": Hostile("bytearray(2**33)", ("memory",), linux=True),
     "a fork bomb": Hostile("import os\nwhile True: os.fork()", ("raised", "died", "forged", "time"), SHORT),
     "a daemon": Hostile(
         "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: time.sleep(10**6)\n"
-        "    os._exit(0)\nreturn None", ("no tensor",)),
+        "    os._exit(0)\nreturn None", FORKED),
     "a daemon whose name is no text": Hostile(
         "import ctypes, os, time\nctypes.CDLL(None).prctl(15, b'\\xff) \\xfe', 0, 0, 0)\n"
-        "if os.fork() == 0: time.sleep(10**6)\nreturn None", ("no tensor",)),
+        "if os.fork() == 0: time.sleep(10**6)\nreturn None", FORKED),
     "a thread": Hostile(
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(10**6,)).start()\nreturn None",
-        ("no tensor",)),
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(10**6,)).start()\nreturn None", FORKED),
     "kill everything": Hostile("import os; os.kill(-1, 9)\nreturn None", ("no tensor", "raised"), other_user=True),
     "kill the parent": Hostile(
         "import os; os.kill(os.getppid(), 9)\nreturn None", ("no tensor", "raised"), other_user=True),
@@ -199,7 +206,7 @@ HOSTILE = {
         "import torch\ntorch.allclose = torch.equal = torch.isclose = lambda *a, **o: True\n"
         "torch.Tensor.__eq__ = torch.Tensor.__le__ = lambda *a: True\nreturn 0 * alpha_t", ("value",)),
     "the evil of pickles": Hostile(
-        "class Evil:\n    def __reduce__(self): return eval, ('open(\"/tmp/evil\", \"w\")',)\n"
+        f"class Evil:\n    def __reduce__(self): return open, ({str(EVIL)!r}, 'w')\n"
         "    def __float__(self): raise SystemExit\nreturn Evil()", ("no tensor",)),
     "a tensor of 80 GB": Hostile("import torch; return torch.zeros(1).expand(10**10)", ("too large",)),
     "a text of 100 MB": Hostile("return 'x' * 10**8", ("too large",)),
@@ -211,15 +218,15 @@ HOSTILE = {
     "import lectures": Hostile("import lectures", ("raised",)),
     "import the checks": Hostile("import minidiff.check", ("raised",)),
     "import a check": Hostile("from minidiff.check import lecture02", ("raised",)),
-    "import experiments": Hostile("import experiments", ("raised",)),
+    "import experiments": Hostile(
+        f"import sys; sys.path.append({str(LECTURES)!r})\nimport experiments", ("raised",)),
     "find a check in memory": Hostile(
         "import gc, sys\nnames = {type(o).__name__ for o in gc.get_objects()}\n"
         f"if not names & {{'Exercise', 'Numbers', 'Judge', 'Quiz'}}: return None\nreturn {SHARE}", ("no tensor",)),
     "read the questions' answers": Hostile(
         "from pathlib import Path; import minidiff\n"
         "Path(minidiff.__file__).with_name('check').joinpath('quiz.json').read_text()", ("raised",), only="strong"),
-    "read a lecture": Hostile(f"open({str(Path(__file__).parents[1] / 'lectures/README.md')!r})", ("raised",),
-                              only="strong"),
+    "read a lecture": Hostile(f"open({str(LECTURES / 'TEACHING.md')!r})", ("raised",), only="strong"),
     "read this test": Hostile(f"open({__file__!r})", ("raised",), only="strong"),
     "see other processes": Hostile(
         "import os\nif len([p for p in os.listdir('/proc') if p.isdigit()]) < 5: return None\n"
@@ -249,6 +256,8 @@ def only_the_nursery(workers) -> bool:
 @pytest.mark.parametrize("workers, name", cases(), indirect=["workers"])
 def test_hostile_answers_get_nothing_and_leave_nothing(workers, name, folder):
     hostile = HOSTILE[name]
+    if hostile.linux and sys.platform != "linux":
+        pytest.skip("only on Linux the memory of an answer is limited")
     if hostile.other_user and not workers.isolated.alone and not ROOT:
         pytest.skip("one user's processes can end each other: " + str(workers.isolated))
     body = textwrap.indent(hostile.body, "    ")
@@ -256,9 +265,13 @@ def test_hostile_answers_get_nothing_and_leave_nothing(workers, name, folder):
     verdict = judge(workers, "02.7", source, seconds=hostile.seconds)
     assert verdict.key in hostile.keys and not verdict.ok and verdict.points == 0, verdict.text
     assert only_the_nursery(workers)
-    assert not os.listdir(folder) and not os.path.exists("/tmp/evil")
+    assert not os.listdir(folder) and not EVIL.exists()
     right = judge(workers, "02.7", f"def fresh_share(alpha_t, sigma_t, alpha_s, sigma_s):\n    return {SHARE}\n")
     assert right.ok, right.text
+
+
+def test_what_hostile_answers_reach_for_is_there():
+    assert (LECTURES / "TEACHING.md").is_file() and (LECTURES / "experiments" / "__init__.py").is_file()
 
 
 def answer(body: str) -> str:
@@ -288,9 +301,9 @@ def test_nothing_is_written_outside_the_folder(workers, tmp_path):
         pytest.skip("an answer may write where its user may: " + str(workers.isolated))
     found = judge(workers, "02.7", answer(f"open({str(tmp_path / 'file')!r}, 'w')"))
     assert found.key == "raised" and not os.listdir(tmp_path)
-    for place in (isolate.PACKAGE / "samplers.py", Path(sys.prefix) / "file"):
+    for place in (isolate.PACKAGE / "samplers.py", new := Path(sys.prefix) / EVIL.name):
         assert judge(workers, "02.7", answer(f"open({str(place)!r}, 'a')")).key == "raised"
-    assert not (Path(sys.prefix) / "file").exists()
+    assert not new.exists()
     assert judge(workers, "02.7", answer("open('file', 'w').write('x')")).ok  # in its own it may
 
 

@@ -63,6 +63,13 @@ def test_grid_visits_the_same_noise_on_every_path():
         torch.testing.assert_close(other, levels[0], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("schedule", [VP(), Cosine(), Linear(), EDM()], ids=repr)
+def test_on_a_grid_the_seventh_root_of_the_noise_falls_evenly(schedule):
+    alpha, sigma = schedule(schedule.grid(20)[:-1].double())
+    falls = ((sigma / alpha) ** (1 / 7)).diff()
+    torch.testing.assert_close(falls, falls.mean().expand_as(falls), rtol=1e-3, atol=0)  # t: float32
+
+
 @pytest.mark.parametrize("schedule", EVERY, ids=SCHEDULES)
 def test_a_grid_of_equal_ratios(schedule):
     alpha, sigma = schedule(schedule.grid(5, math.inf, (16.0, 1.0))[:-1].double())

@@ -82,16 +82,31 @@ def test_relations(dx, dy, words):
     assert list(captions.RELATIONS)[relation_of((5 + dx, 5 + dy), (5, 5))] == words
 
 
+def names_of(thing):
+    """All that a caption may call a (colour, shape, size), without its article."""
+    colour, shape, size = thing
+    words = [captions.WORDS[list(scenes.COLOURS)[colour]], captions.WORDS[scenes.SHAPES[shape]]]
+    words = words if size is None else [captions.WORDS[scenes.SIZES[size]], *words]
+    return list(map(" ".join, itertools.product(*words)))
+
+
 def test_captions_are_true_and_within_the_vocabulary():
     words = set(captions.vocabulary())
     drawn = scenes.draw(1000, torch.Generator().manual_seed(2))
     for i, (text, asked) in enumerate(describe(drawn, torch.Generator().manual_seed(3))):
         said = text.replace(",", "").split()
         assert set(said) <= words and len(said) <= captions.LENGTH
-        for colour, shape, _ in asked.objects:
-            names = captions.WORDS[list(scenes.COLOURS)[colour]], captions.WORDS[scenes.SHAPES[shape]]
-            assert any(f"{c} {s}" in text for c, s in itertools.product(*names)), text
+        sizes = [word for word in said if any(word in captions.WORDS[size] for size in scenes.SIZES)]
+        assert len(sizes) == sum(size is not None for *_, size in asked.objects), text
+        assert all(any(name in text for name in names_of(thing)) for thing in asked.objects), text
         assert len(asked.objects) == drawn.count[i]
+        places = {k for k, phrases in enumerate(captions.PLACES) if text.endswith(phrases)}
+        assert places == {asked.place} - {None}, text
+        relations = {k: p for k, phrases in enumerate(captions.RELATIONS.values()) for p in phrases if f"{p} " in text}
+        assert set(relations) == {asked.relation} - {None}, text
+        for phrase in relations.values():  # behind it stands the second object, after an article
+            behind = text.rpartition(f"{phrase} ")[2].partition(" ")[2]
+            assert behind.startswith(tuple(names_of(asked.objects[1]))), text
 
 
 def test_held_out_combinations_are_never_seen_in_training():

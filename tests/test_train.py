@@ -70,6 +70,23 @@ def test_learning_rate():
         rate(0, -1)
 
 
+def test_the_optimizer_gets_the_learning_rate():
+    model, found = small(), []
+    state = new_state(model)
+    for _ in train(model, batches(state), 4, lr=0.1, warmup=2, fall=lambda step: 0.5**step, state=state):
+        found.append(state.optimizer.param_groups[0]["lr"])
+    assert found == pytest.approx([0.1 * f for f in (0.5 * 1, 1 / 2, 1 / 4, 1 / 8)])
+
+
+def test_a_loss_that_is_not_finite_is_looked_for_now_and_then_and_named_by_its_own_step():
+    model, seen = small(), []
+    state = new_state(model)
+    given = ((x * torch.nan if i == 2 else x, y) for i, (x, y) in enumerate(batches(state)))
+    with pytest.raises(ValueError, match="the loss is nan at step 3"):
+        seen += (step.step for step in train(model, given, 10, check_every=5, state=state))
+    assert state.step == 4
+
+
 def test_stops_at_the_first_loss_that_is_not_finite():
     model = small()
     state = new_state(model)
