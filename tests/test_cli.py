@@ -204,7 +204,7 @@ def test_a_code_page_without_the_letters(encoding, run, tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         main(["sample", str(run), "--label", "猫"])
     assert stopped.value.code == 2 and out.exists()
-    for name, words in (("stdout", b"2 samples"), ("stderr", b"label '?' is none of this model's")):
+    for name, words in (("stdout", b"2 samples"), ("stderr", b"label '?' is unknown or out of range")):
         streams[name].flush()
         assert words in streams[name].buffer.getvalue()
 
@@ -340,7 +340,7 @@ def test_bad_numbers(run, tmp_path, capsys):
     refused(capsys, ["train", "--data", "digits", "--minutes", 0, "--out", out], "--minutes must be more than 0")
     refused(capsys, ["train", "--data", "digits", "--minutes", 1, "--steps", 1, "--out", out], "not both")
     refused(
-        capsys, ["train", "--data", "digits", "--size", 8, "--steps", 1, "--out", out], "it can be chosen of photos"
+        capsys, ["train", "--data", "digits", "--size", 8, "--steps", 1, "--out", out], "leave out the size for digits"
     )
     for spec in ("photos", "shapes", f"folder:{tmp_path}"):
         refused(capsys, ["train", "--data", spec, "--size", 0, "--steps", 1, "--out", out], "0")

@@ -240,7 +240,7 @@ def test_bad_arrays(tmp_path):
     (tmp_path / "bad.npz").write_text("no")
     refuse("not a readable", data.load, f"npz:{tmp_path / 'bad.npz'}")
     refuse("unknown data 'imagenet'", data.load, "imagenet")
-    refuse("only a folder", data.load, "digits", "train", 16)
+    refuse("leave out the size for digits", data.load, "digits", "train", 16)
 
 
 def test_a_download_without_a_network_names_what_works_without(monkeypatch):

@@ -33,7 +33,6 @@ SOURCES = {
     "folder": Source(folder.load, "PATH", sizable=True),
     "npz": Source(arrays.load, "PATH"),
 }
-_SIZABLE = ", ".join(name for name, source in SOURCES.items() if source.sizable)
 NAMES = tuple(f"{name}:PATH" if source.option == "PATH" else name for name, source in SOURCES.items())
 
 
@@ -53,7 +52,7 @@ def load(spec: str, part: str = "train", size: int | None = None) -> Data:
     if part not in ("train", "test"):
         raise ValueError(f"a data set has the parts train and test, not {part!r}")
     if size is not None and not source.sizable:
-        raise ValueError(f"the size of {name} is given: it can be chosen of {_SIZABLE} alone; leave it out")
+        raise ValueError(f"only a folder, photos and shapes come in several sizes: leave out the size for {name}")
     try:
         return source.load(spec, part, size)
     except OSError as error:  # a file that may not be read, or is gone since it was listed

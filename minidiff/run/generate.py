@@ -33,8 +33,7 @@ def parse_label(label: str, classes: list[str]) -> int:
         return len(classes)
     if label.isdecimal() and int(label) < len(classes) and not any(c.isdigit() for c in classes):
         return int(label)
-    wrong = "out of range" if label.isdecimal() else "none of this model's"
-    raise ValueError(f"label {label!r} is {wrong}: choose from {', '.join(classes)}, or none")
+    raise ValueError(f"label {label!r} is unknown or out of range: choose from {', '.join(classes)}, or none")
 
 
 def checked_condition(model: nn.Module, cond, n: int | None = None) -> Tensor:
