@@ -350,7 +350,7 @@ def test_bad_numbers(run, tmp_path, capsys):
     refused(capsys, ["sample", run, "--n", 0], "n must be at least 1", run)
     refused(capsys, ["sample", run, "--scale", "nan"], "scale must be a number", run)
     refused(capsys, ["sample", run, "--device", "meta"], "not available here", run)
-    refused(capsys, ["sample", run, "--label", 8], "label '8' is out of range", run)
+    refused(capsys, ["sample", run, "--label", 8], "label '8' is unknown or out of range", run)
     refused(capsys, ["evaluate", run, "--n", 0], "--n must be more than 0", run)
     assert not out.exists()
 
