@@ -1,14 +1,23 @@
 import contextlib
+import functools
 import os
 import signal
+import sys
+from pathlib import Path
 
+import matplotlib
 import pytest
 import torch
 
+from minidiff import plot
 from minidiff.measure import classifier
 from minidiff.run import progress
 
-os.environ.setdefault("MPLBACKEND", "agg")
+# The user's own settings of figures would change what is drawn, and another backend may want a screen.
+matplotlib.rcdefaults()
+matplotlib.use("agg")
+plot.style()
+os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(Path(matplotlib.get_data_path()) / "matplotlibrc")}
 # What a teacher sets for lectures would have tests measure in another mode, and write into the ledger.
 for name in ("MINIDIFF_MODE", "MINIDIFF_RECORDS", "MINIDIFF_CIFAR10"):
     os.environ.pop(name, None)
@@ -23,6 +32,16 @@ def own_data_folder(tmp_path_factory):
     which vectors of the processor it was made, and is wrong under ATEN_CPU_CAPABILITY=avx2."""
     os.environ["MINIDIFF_DATA"] = str(tmp_path_factory.mktemp("data"))
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path_factory.mktemp("compiled"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def auto_is_the_cpu(request):
+    """On every machine, so that tests compute the same: a GPU's are in tests/gpu."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name != "gpu":
+            for there in (torch.cuda, torch.backends.mps):
+                patch.setattr(there, "is_available", functools.cache(lambda: False))  # torch unwraps one of them
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -101,6 +120,13 @@ def no_file_beyond():
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limit
+
+
+@pytest.fixture
+def names_in_any_script():
+    """Of files, which a machine of another code page does not have."""
+    if sys.getfilesystemencoding() != "utf-8":
+        pytest.skip("this system's names of files are not UTF-8")
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def notebook(*sources: str) -> dict:
 
 def save(path: Path, *sources: str) -> Path:
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(notebook(*sources)))
+    path.write_text(json.dumps(notebook(*sources)), encoding="utf-8")
     return path
 
 

@@ -61,7 +61,7 @@ def hashes(checkout: Path, folder: Path, kind: str) -> dict[str, str]:
     arguments = [a.replace("RUN", str(folder)) for a in KINDS[kind]]
     minidiff(checkout, folder, "train", *arguments, "--out", str(run), "--save-every", "1000")
     weights = {k: v for k, v in load_file(run / "ema.safetensors").items()}
-    with open(run / "loss.csv", newline="") as f:
+    with open(run / "loss.csv", newline="", encoding="utf-8") as f:
         losses = [row["loss"] for row in csv.DictReader(f)]
     found = {
         "weights": digest(*sorted(weights.values(), key=lambda v: (v.shape, v.tobytes()))),

@@ -197,7 +197,7 @@ def test_copied_split_reordered_and_stripped_cells(solved, tmp_path):
     for sources in (solved + solved, split, solved[::-1]):
         assert all_right(written(tmp_path, *sources))
     bare = {"nbformat": 4, "cells": [{"cell_type": "code", "source": s} for s in solved]}
-    (tmp_path / "colab.ipynb").write_text(json.dumps(bare))
+    (tmp_path / "colab.ipynb").write_text(json.dumps(bare), encoding="utf-8")
     assert all_right(tmp_path / "colab.ipynb")
 
 
@@ -220,7 +220,9 @@ def test_versions_of_nbformat(version, as_lines, solved, programs, tmp_path):
         *({"cell_type": "code", "language": "python", key: s} for s in sources),
     ]
     body = {"cells": listed} if version == 4 else {"worksheets": [{"cells": listed}]}
-    (tmp_path / "x.ipynb").write_text(json.dumps({"metadata": {}, "nbformat": version, "nbformat_minor": 0} | body))
+    (tmp_path / "x.ipynb").write_text(
+        json.dumps({"metadata": {}, "nbformat": version, "nbformat_minor": 0} | body), encoding="utf-8"
+    )
     assert read(tmp_path / "x.ipynb").programs == programs
 
 
@@ -235,15 +237,15 @@ def test_encodings_and_line_ends(encoding, ends, tmp_path):
 
 
 def test_a_script(solved, programs, tmp_path):
-    (tmp_path / "x.py").write_text("\n# %%\n".join(solved))
+    (tmp_path / "x.py").write_text("\n# %%\n".join(solved), encoding="utf-8")
     assert read(tmp_path / "x.py").programs == programs
-    (tmp_path / "x.py").write_text("# %% [markdown]\n# text\n# %%\nbroken(\n#%%\n" + V_TARGET)
+    (tmp_path / "x.py").write_text("# %% [markdown]\n# text\n# %%\nbroken(\n#%%\n" + V_TARGET, encoding="utf-8")
     found = read(tmp_path / "x.py")
     assert (
         found.programs["02.1"].source == V_TARGET
         and "code cell 3 is left out: syntax error in line 2" in found.problems[0]
     )
-    (tmp_path / "x.py").write_text(V_TARGET)
+    (tmp_path / "x.py").write_text(V_TARGET, encoding="utf-8")
     assert source_of(tmp_path / "x.py") == V_TARGET
 
 

@@ -132,7 +132,7 @@ def test_a_wrong_import_is_found(tmp_path, file, line, said):
 def make(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.parent / "__init__.py").touch()
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def test_files_are_short():

@@ -35,7 +35,7 @@ def class_of(tmp_path):
     save(folder / "wrongbob_12348_904_hw.ipynb", WRONG + "# too\n")
     save(folder / "emptyeve_12349_905_hw.ipynb", STUB)
     save(folder / "emptyzoe_12350_906_hw.ipynb", STUB)
-    (folder / "badbill_12351_907_hw.ipynb").write_text("{")
+    (folder / "badbill_12351_907_hw.ipynb").write_text("{", encoding="utf-8")
     (folder / "=cmd_12352_908_hw.pdf").write_bytes(b"%PDF")
     (folder / "Doe Jill_7_assignsubmission_file").mkdir()
     save(folder / "Doe Jill_7_assignsubmission_file" / "hw.ipynb", WRONG)
@@ -63,9 +63,9 @@ def test_a_class(class_of, capsys):
     assert "wrongann" in notes["Doe Jill"] and "wrongbob" in notes["Doe Jill"] and not notes["emptyeve"]
     assert "9 submissions, 2 of them cannot be read; points: mean 0.2, median 0, of 1\n" in said
     assert "02.1 v_target: 2 of 9 passed (22%), 4 not written; most often " in said and "(3): " in said
-    assert table.with_suffix(".txt").read_text().splitlines()[0] in said and "Seed 4" in said
+    assert table.with_suffix(".txt").read_text(encoding="utf-8").splitlines()[0] in said and "Seed 4" in said
     for path in class_of.with_name("hw-grades").iterdir():
-        check_gradescope(json.loads(path.read_text()))
+        check_gradescope(json.loads(path.read_text(encoding="utf-8")))
 
 
 def test_many_same_answers_are_named_shortly(tmp_path):
@@ -95,10 +95,10 @@ def test_nothing_is_overwritten_by_another_grading(class_of, capsys):
     before = {p: p.read_bytes() for p in class_of.parent.rglob("*") if p.is_file()}
     refused(["grade", class_of, "--seed", "5"], "holds a grading with seed 4 of 02.1", capsys)
     refused(["grade", class_of, "--only", "02.2"], "holds a grading with seed 4 of 02.1", capsys)
-    (class_of.parent / "mine.csv").write_text("a,b")
+    (class_of.parent / "mine.csv").write_text("a,b", encoding="utf-8")
     refused(["grade", class_of, "--csv", class_of.parent / "mine.csv"], "mine.csv exists already", capsys)
     (class_of.parent / "notes").mkdir()
-    (class_of.parent / "notes" / "a.json").write_text("{}")
+    (class_of.parent / "notes" / "a.json").write_text("{}", encoding="utf-8")
     refused(["grade", class_of, "--csv", class_of.parent / "notes.csv"], "is no grading's", capsys)
     assert all(path.read_bytes() == data for path, data in before.items())
 
@@ -134,7 +134,7 @@ def test_jobs_side_by_side_give_what_one_gives(class_of, tmp_path):
     for jobs in (1, 2):
         places = Places(tmp_path / f"{jobs}.csv")
         graded = grade_class(in_order(class_of), plan_here("02.1", "02.2", seed=5), places, jobs)
-        found.append((places.csv.read_text(), {n: r["tests"] for n, r in sorted(graded.items())}))
+        found.append((places.csv.read_text(encoding="utf-8"), {n: r["tests"] for n, r in sorted(graded.items())}))
     assert found[0] == found[1]
 
 
@@ -197,7 +197,7 @@ def test_a_killed_grading_goes_on(jobs, class_of, tmp_path):
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert len(rows_of(places.csv)) == 4
-    (places.folder / ".tmp-1-torn.json").write_text("{")  # as a kill may leave one
+    (places.folder / ".tmp-1-torn.json").write_text("{", encoding="utf-8")  # as a kill may leave one
     before = {path: judged_in(path.read_bytes()) for path in places.folder.glob("[!.]*.json")}
     assert earlier(places) == (5, ("02.1", "02.2"))
     graded = grade_class(paths, plan_here("02.1", "02.2", seed=5), places)
@@ -248,12 +248,14 @@ def test_canvas_has_one_column_filled(encoding, comma, class_of, capsys):
 def test_two_files_of_a_student_and_other_points(class_of, capsys):
     save(class_of / "doejane_12345_909_helper.ipynb", STUB)
     export = class_of.with_name("export.csv")
-    export.write_text(BOOK.replace(",Homework 2 (78)", ",Homework 2").replace("1.0,16.0", "10.0,16.0"))
+    export.write_text(
+        BOOK.replace(",Homework 2 (78)", ",Homework 2").replace("1.0,16.0", "10.0,16.0"), encoding="utf-8"
+    )
     main(["grade", str(class_of), "--canvas", str(export)])
     said = capsys.readouterr().out
     assert "more than one file, the best counts: doejane" in said
     assert "Canvas has 10.0 points for this column, the grading 1" in said
-    assert '"Sec ""A""",1,3' in class_of.with_name("export-filled.csv").read_text()
+    assert '"Sec ""A""",1,3' in class_of.with_name("export-filled.csv").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("text, column, said", [
@@ -264,6 +266,6 @@ def test_two_files_of_a_student_and_other_points(class_of, capsys):
     ("Student,ID,Section\na,1,2", None, "--column is one of none"),
 ])  # fmt: skip
 def test_gradebooks_that_are_refused(text, column, said, tmp_path):
-    (tmp_path / "book.csv").write_text(text)
+    (tmp_path / "book.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=f"^book.csv.*{said}"):
         Export(tmp_path / "book.csv", column)

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import minidiff
 from minidiff import demo
 from minidiff.data.shapes.dataset import Captioned
 from minidiff.measure import doctor, report
-from minidiff.run import generate
+from minidiff.run import generate, loop
 from minidiff.run.checkpoint import read_config, read_losses
 from minidiff.run.cli import main
 from minidiff.run.commands import COMMANDS
@@ -194,6 +195,7 @@ def test_a_reader_that_has_read_enough():
     assert done.stderr == "" and done.returncode in (0, 141)  # argparse itself passes over what it cannot print
 
 
+@pytest.mark.usefixtures("names_in_any_script")
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_code_page_without_the_letters(encoding, run, tmp_path, monkeypatch):
     out = tmp_path / "läuft.日本.npz"
@@ -210,16 +212,15 @@ def test_a_code_page_without_the_letters(encoding, run, tmp_path, monkeypatch):
 
 
 def test_every_file_of_text_is_utf_8():
-    """No open, read_text or write_text that would go by the machine's code page."""
-    for path in Path(minidiff.__file__).parent.rglob("*.py"):
+    """No open, read_text or write_text, of the package or of its tests, that would go by the machine's code page."""
+    others = ("os.open", "Image.open", "archive.open")  # of descriptors, pictures and bytes
+    for path in (*Path(minidiff.__file__).parent.rglob("*.py"), *Path(__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call):
+            if not isinstance(node, ast.Call) or (called := ast.unparse(node.func)) in others:
                 continue
-            named = getattr(node.func, "id", None) == "open" or getattr(node.func, "attr", "") in (
-                "read_text",
-                "write_text",
-            )
-            binary = any(isinstance(a, ast.Constant) and "b" in str(a.value) for a in node.args[1:])
+            named = called.rpartition(".")[2] in ("open", "read_text", "write_text")
+            modes = node.args[1:] if called == "open" else node.args  # a path's own open begins with the mode
+            binary = any(isinstance(a, ast.Constant) and "b" in str(a.value) for a in modes)
             told = any(k.arg == "encoding" for k in node.keywords)
             assert not named or binary or told, f"{path.name}, line {node.lineno}"
 
@@ -240,7 +241,7 @@ def test_names_by_default_take_no_file_of_others(run, tmp_path, monkeypatch, cap
 def test_evaluating_in_vain_leaves_nothing(run, tmp_path, capsys):
     for wrong in (["--sampler", "magic"], ["--steps", 0], ["--scale", "nan"], ["--data", "digits"]):
         refused(capsys, ["evaluate", run, *wrong, "--out", tmp_path / "card"], "", tmp_path)
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     refused(capsys, ["evaluate", run, "--out", tmp_path / "file"], "is a file: --out names the folder", tmp_path)
 
 
@@ -267,8 +268,22 @@ def test_the_way_through(run, tmp_path, capsys):
     main(["evaluate", str(run), "--n", "500"])
     out = capsys.readouterr().out
     assert "score error" in out and "floor" in out
-    report = json.loads((run / "evaluation.json").read_text())
+    report = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     assert report["n"] == 500 and 0 < report["score error, relative squared, mean of 20 log-SNR levels -7 to 7"] < 2
+
+
+def test_what_help_says_of_defaults(run, tmp_path, monkeypatch):
+    """Each class in turn; three minutes, into runs/DATA."""
+    given, trained = [], []
+    monkeypatch.setattr(generate, "generate", lambda model, n, *, cond, **_: given.extend(cond) or torch.zeros(n, 2))
+    main(["sample", str(run), "--n", "10", "--out", str(tmp_path / "x.npz")])
+    with np.load(tmp_path / "x.npz") as f:
+        assert f["labels"].tolist() == given == [i % 8 for i in range(10)]
+    monkeypatch.setattr(loop, "train_run", lambda out, *_, minutes, **__: trained.append((out.as_posix(), minutes)))
+    monkeypatch.chdir(tmp_path)
+    for arguments in ([], ["--steps", "5"], ["--minutes", "7"]):
+        main(["train", "--data", "shapes:1", *arguments])
+    assert trained == [("runs/shapes-1", 3.0), ("runs/shapes-1", None), ("runs/shapes-1", 7.0)]
 
 
 def test_doctor(capsys):
@@ -293,7 +308,7 @@ def test_demo(tmp_path, capsys, monkeypatch):
     assert "0.02 minutes more" in capsys.readouterr().out
     assert read_losses(tmp_path / "demo" / "autoencoder") == before
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "mine.txt").write_text("keep me")
+    (tmp_path / "other" / "mine.txt").write_text("keep me", encoding="utf-8")
     refused(capsys, ["demo", "--out", tmp_path / "other"], "was not made by demo", tmp_path / "other")
 
 
@@ -327,7 +342,6 @@ def test_unknown_names(run, tmp_path, capsys):
     refused(capsys, ["paint"], "invalid choice: 'paint'")
     refused(capsys, ["sample", run, "--label"], "argument --label: expected a value", run)
     refused(capsys, ["sample", run, "--label", "--n", 3], "argument --label: expected a value", run)
-    refused(capsys, ["sample"], "give the folder of a run, or --pretrained and a name")
     refused(capsys, ["train", "--data", "digits", "--speed", 3], "unrecognized arguments: --speed")
     assert not out.exists()
 
@@ -360,7 +374,7 @@ def test_bad_outputs_and_runs(run, tmp_path, capsys):
     refused(capsys, [*train, run], "is a run already", run)
     mine = tmp_path / "mine"
     mine.mkdir()
-    (mine / "thesis.txt").write_text("keep me")
+    (mine / "thesis.txt").write_text("keep me", encoding="utf-8")
     refused(capsys, [*train, mine], "is not empty and is not a run", mine)
     refused(capsys, [*train, mine, "--resume"], "is not a run", mine)
     refused(capsys, [*train, mine / "thesis.txt"], "not a folder", mine)
@@ -375,7 +389,7 @@ def test_bad_outputs_and_runs(run, tmp_path, capsys):
 
 def test_resuming_what_was_killed_before_its_first_save_starts_it(tmp_path):
     (tmp_path / "early").mkdir()
-    (tmp_path / "early" / ".tmp-1-config.json").write_text("{")
+    (tmp_path / "early" / ".tmp-1-config.json").write_text("{", encoding="utf-8")
     for out in (tmp_path / "early", tmp_path / "earlier"):
         main(["train", "--resume", "--data", "spirals", "--steps", "2", "--width", "16", "--out", str(out)])
         assert (out / "ema.safetensors").exists()
@@ -398,10 +412,10 @@ def test_bad_checkpoints(run, tmp_path, capsys):
     broken.mkdir()
     for name in ("config.json", "ema.safetensors", "state.pt"):
         (broken / name).write_bytes((run / name).read_bytes())
-    config = json.loads((run / "config.json").read_text())
-    (broken / "config.json").write_text(json.dumps(config | {"colour": "red"}))
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    (broken / "config.json").write_text(json.dumps(config | {"colour": "red"}), encoding="utf-8")
     refused(capsys, ["sample", broken], "unknown key 'colour'", broken)
-    (broken / "config.json").write_text(json.dumps(config))
+    (broken / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (broken / "ema.safetensors").write_bytes(b"x" * 100)
     refused(capsys, ["sample", broken], "does not hold this run's weights", broken)
     refused(capsys, ["evaluate", broken], "does not hold this run's weights", broken)

@@ -208,7 +208,7 @@ def test_bad_folders(tmp_path):
     whole = (root / "dog" / "03.png").read_bytes()
     (root / "dog" / "03.png").write_bytes(whole[: len(whole) // 2])
     refuse(r"dog/03\.png: cannot be read", data.load, f"folder:{root}")
-    (root / "dog" / "03.png").write_text("no picture")
+    (root / "dog" / "03.png").write_text("no picture", encoding="utf-8")
     refuse(r"dog/03\.png: cannot be read", data.load, f"folder:{root}")
     (root / "dog" / "03.png").unlink()
     Image.fromarray(np.full((8, 8), 200.0, np.float32)).save(root / "dog" / "03.tiff")
@@ -237,7 +237,7 @@ def test_bad_arrays(tmp_path):
     refuse("4 pictures, but labels", Images, "x", torch.zeros(4, 1, 8, 8), labels[:3], ["a"])
     np.savez(tmp_path / "floats.npz", images=np.random.default_rng(0).uniform(0, 255, (20, 8, 8, 1)))
     refuse(r"must lie in \[-1, 1\]", data.load, f"npz:{tmp_path / 'floats.npz'}")
-    (tmp_path / "bad.npz").write_text("no")
+    (tmp_path / "bad.npz").write_text("no", encoding="utf-8")
     refuse("not a readable", data.load, f"npz:{tmp_path / 'bad.npz'}")
     refuse("unknown data 'imagenet'", data.load, "imagenet")
     refuse("leave out the size for digits", data.load, "digits", "train", 16)
@@ -504,13 +504,13 @@ def test_every_usual_suffix_is_read(tmp_path, suffix):
 
 def test_what_is_left_out_is_counted_and_said(tmp_path):
     root = folder(tmp_path / "pets", sizes=((8, 8),))
-    (root / "cat" / "notes.txt").write_text("x")
-    (root / "cat" / "phone.heic").write_text("x")
+    (root / "cat" / "notes.txt").write_text("x", encoding="utf-8")
+    (root / "cat" / "phone.heic").write_text("x", encoding="utf-8")
     (root / "dog" / "99.png").symlink_to("nowhere")
     (root / "dog" / "again").symlink_to(root)  # a circle
-    (root / "README.md").write_text("x")
+    (root / "README.md").write_text("x", encoding="utf-8")
     for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._00.png"):  # what systems put everywhere
-        (root / "cat" / name).write_text("x")
+        (root / "cat" / name).write_text("x", encoding="utf-8")
     (root / "cat" / "00").mkdir()
     (root / "cat" / "01.png.d").mkdir()
     said = r"left out 5 that are no picture files: README\.md, cat/notes\.txt, cat/phone\.heic, dog/99\.png, dog/again$"
@@ -529,6 +529,8 @@ def test_beside_train_nothing_is_left_out_in_silence(tmp_path, beside):
     if "." in beside and beside != "Test.2":
         other.write_bytes((tmp_path / "train" / "00.png").read_bytes())
     else:
+        if other.exists():
+            pytest.skip("this file system does not tell Train from train")
         other.mkdir(parents=True)
     name = re.escape(beside.split("/")[0])
     refuse(rf"{tmp_path.name} has train/ beside {name}|[tT]rain/ beside [tT]rain", data.load, f"folder:{tmp_path}")
@@ -536,7 +538,7 @@ def test_beside_train_nothing_is_left_out_in_silence(tmp_path, beside):
 
 def test_what_else_lies_beside_train_is_said(tmp_path):
     folder(tmp_path, sizes=((8, 8),), classes=("Train", "TEST"))  # a file system may not tell them apart
-    (tmp_path / "LICENSE").write_text("x")
+    (tmp_path / "LICENSE").write_text("x", encoding="utf-8")
     for part in ("train", "test"):
         with pytest.warns(UserWarning, match="left out 1 that are no picture files: LICENSE"):
             assert len(data.load(f"folder:{tmp_path}", part)) == 12
@@ -553,7 +555,9 @@ def test_the_classes_of_test_are_those_of_train(tmp_path):
 
 def test_captions_are_in_both_parts_or_in_none(tmp_path):
     folder(tmp_path, classes=("train", "test"))
-    (tmp_path / "train" / "captions.csv").write_text("file,caption\n" + "".join(f"{i:02}.png,x\n" for i in range(12)))
+    (tmp_path / "train" / "captions.csv").write_text(
+        "file,caption\n" + "".join(f"{i:02}.png,x\n" for i in range(12)), encoding="utf-8"
+    )
     assert data.load(f"folder:{tmp_path}").captioned
     refuse("captions.csv is in only one of", data.load, f"folder:{tmp_path}", "test")
 
@@ -574,6 +578,7 @@ def test_home_is_expanded(tmp_path, monkeypatch):
     refuse("not a readable", data.load, "npz:~nobody-of-this-name/x.npz")
 
 
+@pytest.mark.usefixtures("names_in_any_script")
 def test_names_that_look_the_same_are_refused(tmp_path):
     root = folder(tmp_path / "pets", classes=("caf\u00e9", "dog"))
     assert data.load(f"folder:{root}").classes == ["caf\u00e9", "dog"]
@@ -586,6 +591,7 @@ def test_names_that_look_the_same_are_refused(tmp_path):
     refuse("two of this name", data.load, f"folder:{root}")
 
 
+@pytest.mark.usefixtures("names_in_any_script")
 def test_odd_names_of_classes(tmp_path):
     names = ["$5_$", "a b", "\u0906\u0917", "100%", "\U0001f534", "{x}", "-"]
     assert data.load(f"folder:{folder(tmp_path / 'odd', n=2, classes=names)}").classes == sorted(names)

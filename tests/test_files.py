@@ -18,15 +18,15 @@ from minidiff.run.folder import locked
 
 def test_replacing_is_all_or_nothing(tmp_path):
     path = tmp_path / "x.txt"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     with pytest.raises(RuntimeError), replacing(path) as temporary:
-        temporary.write_text("half")
+        temporary.write_text("half", encoding="utf-8")
         raise RuntimeError
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["x.txt"]
+    assert path.read_text(encoding="utf-8") == "old" and os.listdir(tmp_path) == ["x.txt"]
     with replacing(path) as temporary:
-        temporary.write_text("new")
-        assert path.read_text() == "old" and temporary.suffix == ".txt"
-    assert path.read_text() == "new" and os.listdir(tmp_path) == ["x.txt"]
+        temporary.write_text("new", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "old" and temporary.suffix == ".txt"
+    assert path.read_text(encoding="utf-8") == "new" and os.listdir(tmp_path) == ["x.txt"]
 
 
 def test_data_folder_can_be_set(tmp_path, monkeypatch):
@@ -35,7 +35,7 @@ def test_data_folder_can_be_set(tmp_path, monkeypatch):
 
 
 WRITERS = {
-    "text": lambda path: path.write_text("x" * 100_000),
+    "text": lambda path: path.write_text("x" * 100_000, encoding="utf-8"),
     "state": lambda path: torch.save({"x": torch.zeros(100_000)}, path),
     "weights": lambda path: save_file({"x": torch.zeros(100_000)}, path),
 }
@@ -57,18 +57,18 @@ def test_files_are_for_whom_the_umask_says(write, umask, mode, tmp_path):
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 def test_what_a_full_disk_does_not_take(write, no_file_beyond, tmp_path):
-    (tmp_path / "x.dat").write_text("old")
+    (tmp_path / "x.dat").write_text("old", encoding="utf-8")
     words = r"x.dat could not be written \(.+\): what was there before is untouched"
     with no_file_beyond(50_000), pytest.raises(OSError, match=words), replacing(tmp_path / "x.dat") as temporary:
         write(temporary)
-    assert os.listdir(tmp_path) == ["x.dat"] and (tmp_path / "x.dat").read_text() == "old"
+    assert os.listdir(tmp_path) == ["x.dat"] and (tmp_path / "x.dat").read_text(encoding="utf-8") == "old"
 
 
 def test_where_nothing_can_be_written(tmp_path):
     (tmp_path / "x").mkdir()
     for path in (tmp_path / "nowhere" / "y", tmp_path / "x"):
         with pytest.raises(OSError, match=f"{path.name} could not be written"), replacing(path) as temporary:
-            temporary.write_text("new")
+            temporary.write_text("new", encoding="utf-8")
     assert os.listdir(tmp_path) == ["x"]
 
 
@@ -132,10 +132,10 @@ def test_the_data_folder_is_one_that_can_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(dataset, "__file__", str(installed))
     (tmp_path / "site" / "datasets").mkdir(parents=True)  # another package of this name
     assert data_folder() == home / ".cache" / "minidiff"
-    (tmp_path / "site" / "datasets" / "README.md").write_text("ours")
+    (tmp_path / "site" / "datasets" / "README.md").write_text("ours", encoding="utf-8")
     assert data_folder() == tmp_path / "site" / "datasets" / "cache"
     (tmp_path / "site" / "datasets" / "cache").rmdir()
-    (tmp_path / "site" / "datasets" / "cache").write_text("in the way")
+    (tmp_path / "site" / "datasets" / "cache").write_text("in the way", encoding="utf-8")
     with pytest.warns(UserWarning, match="cache cannot be written: .*home.* is used, or what MINIDIFF_DATA names"):
         assert data_folder() == home / ".cache" / "minidiff"
     monkeypatch.setattr(os, "access", lambda path, mode: False)

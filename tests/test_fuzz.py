@@ -148,7 +148,7 @@ def test_folders(entries, part):
                     case "empty":
                         path.touch()
                     case "text":
-                        path.write_text("file,caption\n0.png,a cat\n")
+                        path.write_text("file,caption\n0.png,a cat\n", encoding="utf-8")
                     case "folder":
                         path.mkdir()
                     case "broken link":

@@ -1,3 +1,4 @@
+import itertools
 import json
 from dataclasses import asdict, replace
 
@@ -26,6 +27,32 @@ def test_same_seed_same_samples():
     assert not torch.equal(first, generate(model, 6, cond=labels, scale=2.0, steps=3, seed=1))
 
 
+@pytest.fixture
+def telling(generator):
+    """An untrained model of ten labels whose samples tell them: what is 0 in it would hide them."""
+    model, _ = conditional("diffusion")
+    for p in model.parameters():
+        if not p.any():
+            torch.nn.init.normal_(p, std=0.3, generator=generator)
+    return model
+
+
+def test_every_option_of_guidance_reaches_the_samples(telling):
+    ways = ({}, {"scale": 3.0}, {"scale": 3.0, "negative": 5}, {"scale": 3.0, "interval": (0.5, 1.0)})
+    found = [generate(telling, 2, cond=[1, 2], steps=4, **options) for options in ways]
+    assert all((a - b).abs().max() > 0.01 for a, b in itertools.combinations(found, 2))
+
+
+def test_parts_have_their_own_conditions_and_noise(telling):
+    cond = torch.tensor([1, 2, 1, 2, 3])
+    found = generate(telling, 5, cond=cond, batch=2, steps=2)
+    assert torch.equal(found[:2], generate(telling, 2, cond=cond[:2], batch=2, steps=2))
+    assert not torch.equal(found[:2], found[2:4])
+    cond[4] = 4
+    other = generate(telling, 5, cond=cond, batch=2, steps=2)
+    assert torch.equal(found[:4], other[:4]) and not torch.equal(found[4], other[4])
+
+
 def conditional(kind, spec="digits", **choices):
     """An untrained model of ten labels, or of captions; its config."""
     config, _ = configure(spec, model=kind, width=8 if kind != "ar" else 32, **choices)
@@ -36,7 +63,7 @@ def conditional(kind, spec="digits", **choices):
 def first_stage(tmp_path):
     """What a run on tokens reads of its autoencoder before training."""
     config, _ = configure("digits", model="vq", f=4, width=8, codes=8)
-    (tmp_path / "config.json").write_text(json.dumps(asdict(config)))
+    (tmp_path / "config.json").write_text(json.dumps(asdict(config)), encoding="utf-8")
     return tmp_path
 
 
@@ -155,7 +182,7 @@ def test_sheets_are_near_square(n, classes, found):
 
 def test_figures_and_the_demo_show_large_pictures(tmp_path, monkeypatch):
     first, _ = configure("shapes:1", model="vae", width=8)
-    (tmp_path / "config.json").write_text(json.dumps(asdict(first)))
+    (tmp_path / "config.json").write_text(json.dumps(asdict(first)), encoding="utf-8")
     model, config = conditional("diffusion", "shapes:1", depth=1, autoencoder=tmp_path)
     demo.draw_animation(model, tokenizer_of(config), tmp_path / "x.gif", 0, steps=1)
     with Image.open(tmp_path / "x.gif") as picture:

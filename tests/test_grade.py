@@ -65,7 +65,7 @@ def test_results_are_there_before_anything_is_read_and_after_each_exercise(tmp_p
     path, out, seen = save(tmp_path / "x.ipynb", RIGHT, "def solve(*a):\n    return 1"), tmp_path / "results.json", []
 
     def look():
-        seen.append(json.loads(out.read_text()))
+        seen.append(json.loads(out.read_text(encoding="utf-8")))
         check_gradescope(seen[-1])
 
     class Looking(here.Workers):
@@ -95,7 +95,7 @@ def test_the_same_seed_repeats_a_grading(tmp_path, capsys):
     path = save(tmp_path / "x.ipynb", WRONG)
     for name, seed in (("a", "5"), ("b", "5"), ("c", "6")):
         main(["grade", str(path), "--json", str(tmp_path / name), "--seed", seed, "--only", "02.1"])
-    a, b, c = ([t["output"] for t in json.loads((tmp_path / n).read_text())["tests"]] for n in "abc")
+    a, b, c = ([t["output"] for t in json.loads((tmp_path / n).read_text(encoding="utf-8"))["tests"]] for n in "abc")
     assert a == b != c
     seeds = set()
     for _ in range(2):
@@ -109,28 +109,28 @@ def test_an_earlier_results_json(tmp_path, capsys):
     main(["grade", str(path), "--json", str(out)])
     main(["grade", str(path), "--json", str(out)])
     assert f"{out} held an earlier grading, which is replaced" in capsys.readouterr().out
-    results = json.loads(out.read_text())
+    results = json.loads(out.read_text(encoding="utf-8"))
     results["extra_data"]["finished"] = False
     results["tests"][0]["output"] = "kept"
-    out.write_text(json.dumps(results))
+    out.write_text(json.dumps(results), encoding="utf-8")
     main(["grade", str(path), "--json", str(out)])  # goes on, with the same seed
-    assert json.loads(out.read_text())["tests"][0]["output"] == "kept"
-    (tmp_path / "mine.json").write_text("{}")
+    assert json.loads(out.read_text(encoding="utf-8"))["tests"][0]["output"] == "kept"
+    (tmp_path / "mine.json").write_text("{}", encoding="utf-8")
     refused(["grade", path, "--json", tmp_path / "mine.json"], "mine.json exists and is no grading's", capsys)
-    assert (tmp_path / "mine.json").read_text() == "{}"
+    assert (tmp_path / "mine.json").read_text(encoding="utf-8") == "{}"
 
 
 def test_a_folder_with_json_is_one_submission(tmp_path, capsys):
     save(tmp_path / "submission" / "x.ipynb", RIGHT)
     main(["grade", str(tmp_path / "submission"), "--json", str(tmp_path / "r.json"), "--only", "02.1"])
-    assert json.loads((tmp_path / "r.json").read_text())["score"] == 1
+    assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["score"] == 1
 
 
 def test_what_cannot_be_read_has_results_too(tmp_path, capsys):
-    (tmp_path / "x.ipynb").write_text("no json")
+    (tmp_path / "x.ipynb").write_text("no json", encoding="utf-8")
     path, out = tmp_path / "x.ipynb", tmp_path / "r.json"
     refused(["grade", path, "--json", out, "--only", "02"], "x.ipynb is no notebook", capsys)
-    results = json.loads(out.read_text())
+    results = json.loads(out.read_text(encoding="utf-8"))
     check_gradescope(results)
     assert results["score"] == 0 and len(results["tests"]) == 7 and "x.ipynb is no notebook" in results["output"]
     refused(["grade", save(tmp_path / "y.ipynb", "x = 1")], "defines none of the course's exercises", capsys)
@@ -143,7 +143,7 @@ def test_progress(tmp_path, capsys):
     folder = tmp_path / "student"
     save(folder / "02.ipynb", RIGHT, "def solve(*a):\n    raise NotImplementedError('exercise 02.2')")
     save(folder / "04.ipynb", "def forgets():\n    return 3")
-    (folder / "bad.ipynb").write_text("")
+    (folder / "bad.ipynb").write_text("", encoding="utf-8")
     main(["progress", str(folder)])
     said = capsys.readouterr().out
     assert "  02.1 v_target: right, 1 point\n  02.2 solve: not written yet (0 of 2 points)\n" in said

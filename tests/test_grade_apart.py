@@ -36,10 +36,10 @@ def test_a_lecture(tmp_path, capsys, monkeypatch):
     for name, solved in (("none", []), ("half", half), ("full", of_it)):
         nbformat.write(of_lecture(source, solved.__contains__), tmp_path / "hw" / f"{name}.ipynb")
     main(["grade", str(tmp_path / "hw"), "--jobs", "2", *SECONDS])
-    with open(tmp_path / "hw-grades.csv", newline="") as file:
+    with open(tmp_path / "hw-grades.csv", newline="", encoding="utf-8") as file:
         rows = {row["file"]: row for row in csv.DictReader(file)}
     for name, solved in (("none", []), ("half", half), ("full", of_it)):
-        results = json.loads((tmp_path / "hw-grades" / f"{name}.ipynb.json").read_text())
+        results = json.loads((tmp_path / "hw-grades" / f"{name}.ipynb.json").read_text(encoding="utf-8"))
         check_gradescope(results)
         assert {t["number"] for t in results["tests"] if t["status"] == "passed"} == set(solved)
         assert all("not written yet" in t["output"] for t in results["tests"] if t["status"] != "passed")
@@ -58,12 +58,12 @@ def test_answers_get_what_they_deserve(tmp_path):
     broken = "def best_guess(x_t, alpha, sigma, s)\n    return x_t"
     path, out = save(tmp_path / "x.ipynb", loop, exits, checks, broken, RIGHT), tmp_path / "r.json"
     main(["grade", str(path), "--json", str(out), "--only", "00.2 00.4 02.1 04.4", *SECONDS])
-    results = json.loads(out.read_text())
+    results = json.loads(out.read_text(encoding="utf-8"))
     keys = {t["number"]: t["tags"][0] for t in results["tests"]}
     assert results["score"] == 1 and keys["02.1"] == "right", results
     assert keys["00.2"] == "syntax" and keys["04.4"] == "died" and keys["00.4"] == "raised"
     main(["grade", str(path), "--json", str(tmp_path / "t.json"), "--only", "03.2", "--seconds", "2"])
-    assert json.loads((tmp_path / "t.json").read_text())["tests"][0]["tags"][0] == "time"
+    assert json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))["tests"][0]["tags"][0] == "time"
 
 
 KILLED = """
@@ -106,12 +106,12 @@ def test_a_killed_grader_leaves_no_process(tmp_path):
             time.sleep(0.1)
         assert not running(pid)
     main(["grade", str(tmp_path / "hw"), "--jobs", "2", *SECONDS])
-    found = [json.loads(path.read_text()) for path in (tmp_path / "hw-grades").glob("[!.]*.json")]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "hw-grades").glob("[!.]*.json")]
     assert [r["score"] for r in found] == [1] * 4 and len({r["extra_data"]["seed"] for r in found}) == 1
 
 
 def running(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")")[-1].split()[0] != "Z"
     except OSError:
         return False

@@ -83,7 +83,7 @@ def root(tmp_path_factory):
         for info in packed.infolist():
             path = Path(packed.extract(info, root / "source"))
             path.chmod(info.external_attr >> 16 & 0o777 or 0o644)
-    (root / "submission_metadata.json").write_text(json.dumps(METADATA))
+    (root / "submission_metadata.json").write_text(json.dumps(METADATA), encoding="utf-8")
     if wheels := os.environ.get("MINIDIFF_WHEELS"):
         environment = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels, "AUTOGRADER": str(root)}
         subprocess.run([str(root / "source" / "setup.sh")], env=os.environ | environment, check=True)
@@ -96,7 +96,7 @@ def borrowed(root: Path) -> None:
     """An environment with the package from the zip's wheel, and all else from here."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(root / "venv")], check=True)
     (packages,) = (root / "venv").glob("lib/*/site-packages")
-    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     (wheel,) = (root / "source").glob("*.whl")
     with zipfile.ZipFile(wheel) as package:
         package.extractall(packages)
@@ -114,7 +114,7 @@ def ran(root: Path, files: dict[str, bytes]) -> dict:
         [str(root / "source" / "run_autograder")], cwd="/", env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0 and [p.name for p in (root / "results").iterdir()] == ["results.json"], done.stderr
-    found = json.loads(results.read_text())
+    found = json.loads(results.read_text(encoding="utf-8"))
     fits(found, WHOLE)
     for test in found["tests"]:
         fits(test, TEST)

@@ -40,7 +40,7 @@ def running() -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/comm"):
         with contextlib.suppress(OSError):
-            found += [path.parent.name] if path.read_text().strip() == NAMED else []
+            found += [path.parent.name] if path.read_text(encoding="utf-8").strip() == NAMED else []
     return found
 
 
@@ -68,7 +68,7 @@ def graded(level: str, folder: Path, names: list[str] | None, seconds: int) -> N
     assert {path.name for path in folder.iterdir()} == {"class", "outside", "grades", "grades.csv", "grades.txt"}
     wrong = {}
     for name in before:
-        results = json.loads((folder / "grades" / f"{name}.json").read_text())
+        results = json.loads((folder / "grades" / f"{name}.json").read_text(encoding="utf-8"))
         wrong |= {(name, key): value for key, value in unlike(results, name, level).items()}
     assert not wrong
 

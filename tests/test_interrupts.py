@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import random
 import signal
 import subprocess
@@ -16,6 +17,9 @@ from minidiff.run import checkpoint, loop, parallel, progress
 from minidiff.run.cli import main
 from minidiff.run.loop import train_run
 from tests.test_runs import small
+
+if not hasattr(os, "fork"):
+    pytest.skip("needs fork and SIGKILL", allow_module_level=True)
 
 TRAIN = ["train", "--data", "eight_gaussians", "--width", "32", "--batch", "32", "--device", "cpu"]
 STEP = {module.__file__ for module in (train, optim, denoise, parallel)}  # where the lines of a step are

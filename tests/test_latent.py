@@ -191,7 +191,7 @@ def test_the_way_through(runs, tmp_path, capsys, quick_judge):
         assert fingerprint(model.autoencoder) == fingerprint(checkpoint.load(runs / first))
     main(["sample", str(tmp_path / "diffusion"), "--n", "4", "--label", "3", "--scale", "2"])
     main(["evaluate", str(runs / "vq"), "--n", "100"])
-    report = json.loads((runs / "vq" / "evaluation.json").read_text())
+    report = json.loads((runs / "vq" / "evaluation.json").read_text(encoding="utf-8"))
     assert report["pictures"] == 100 and 0 < report["codes in use, share"] <= 1
     assert "16, for 64 pixels" in capsys.readouterr().out
 

@@ -37,7 +37,8 @@ def test_notebook_runs(source, tmp_path):
     command = [sys.executable, "-m", "pytest", f"{source.stem}.ipynb", "-n", "0", "-p", "no:cacheprovider",
                "-W", "default", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600",
                f"--junitxml={tmp_path / 'cells.xml'}"]  # fmt: skip
-    environment = os.environ | {"MINIDIFF_MODE": "smoke"}
+    own = {f"{name}_DIR": str(tmp_path / name) for name in ("JUPYTER_CONFIG", "JUPYTER_RUNTIME")}  # none of the user's
+    environment = os.environ | own | {"IPYTHONDIR": str(tmp_path / "ipython"), "MINIDIFF_MODE": "smoke"}
     said = subprocess.run(command, cwd=LECTURES, env=environment, capture_output=True, text=True)
     cells = list(ElementTree.parse(tmp_path / "cells.xml").iter("testcase"))
     wrong = [f"{case.get('name')}: {part.text}" for case in cells for part in case]
@@ -52,7 +53,7 @@ def source(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "HERE", tmp_path)
     (tmp_path / "source").mkdir()
     for path in (LECTURES / "source" / "01_score_matching.py", LECTURES / "01_score_matching.ipynb"):
-        (tmp_path / path.relative_to(LECTURES)).write_text(path.read_text())
+        (tmp_path / path.relative_to(LECTURES)).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     (source,) = build.sources("01")
     assert build.agrees(source)
     return source
@@ -60,11 +61,11 @@ def source(tmp_path, monkeypatch):
 
 def test_a_changed_source_is_noticed(source):
     for old, new in (("# # Lecture 01", "# # The first lecture"), ('# %% alt="', '# %% alt="Drawn: ')):
-        source.write_text(source.read_text().replace(old, new, 1))
+        source.write_text(source.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
         assert not build.agrees(source)
         build.build_text(source)  # prose alone needs no execution
         assert build.agrees(source)
-    source.write_text(source.read_text() + "\n# %%\nprint(1)\n")
+    source.write_text(source.read_text(encoding="utf-8") + "\n# %%\nprint(1)\n", encoding="utf-8")
     assert not build.agrees(source)
     with pytest.raises(SystemExit, match="its code was edited too"):
         build.build_text(source)
@@ -73,7 +74,7 @@ def test_a_changed_source_is_noticed(source):
 def test_new_names_and_imports_are_taken_over_with_the_outputs(source, capsys):
     notebook = source.parents[1] / "01_score_matching.ipynb"
     outputs = [c.outputs for c in build.nbformat.read(notebook, 4).cells if c.cell_type == "code"]
-    edited = source.read_text()
+    edited = source.read_text(encoding="utf-8")
     for old, new in (
         (r"from experiments import claims", "from experiments import ledger"),
         (r"\bclaims\.(measure|ledger|mode|summary)", r"ledger.\1"),
@@ -83,19 +84,21 @@ def test_new_names_and_imports_are_taken_over_with_the_outputs(source, capsys):
     ):
         assert re.search(old, edited)
         edited = re.sub(old, new, edited)
-    source.write_text(edited)
+    source.write_text(edited, encoding="utf-8")
     with pytest.raises(SystemExit, match="its code was edited too"):
         build.build_text(source)
     assert build.sync_all([source]) == 0 and build.agrees(source)
     said = capsys.readouterr().out
     assert "code cell 2: claims.mode -> ledger.mode\n" in said and "fig -> figure" in said
-    assert "# The first lecture" in notebook.read_text()
+    assert "# The first lecture" in notebook.read_text(encoding="utf-8")
     assert outputs == [c.outputs for c in build.nbformat.read(notebook, 4).cells if c.cell_type == "code"]
-    before = notebook.read_text()
-    source.write_text(edited.replace("manual_seed(0)", "manual_seed(1)").replace("figure, ax =", "fig, ax =", 1))
-    assert edited != source.read_text() and build.sync_all([source]) == 1
+    before = notebook.read_text(encoding="utf-8")
+    source.write_text(
+        edited.replace("manual_seed(0)", "manual_seed(1)").replace("figure, ax =", "fig, ax =", 1), encoding="utf-8"
+    )
+    assert edited != source.read_text(encoding="utf-8") and build.sync_all([source]) == 1
     assert "01_score_matching is left as it was: code cell" in capsys.readouterr().err
-    assert notebook.read_text() == before
+    assert notebook.read_text(encoding="utf-8") == before
 
 
 IMPORT = "from minidiff import data\nfrom torch import sin, nn\nimport torch"
@@ -201,9 +204,9 @@ check.v_target(v_target)
 ])  # fmt: skip
 def test_an_exercise_that_is_not_whole_is_refused(old, new, message, tmp_path):
     source = tmp_path / "02_x.py"
-    source.write_text(EXERCISE)
+    source.write_text(EXERCISE, encoding="utf-8")
     (stub,) = [c for c in build.student(source).cells if "exercise" in c.metadata]
     assert stub.source.endswith('    raise NotImplementedError("exercise 02.1")')
-    source.write_text(EXERCISE.replace(old, new))
+    source.write_text(EXERCISE.replace(old, new), encoding="utf-8")
     with pytest.raises(ValueError, match=f"02_x.py: .*{message}"):
         build.student(source)

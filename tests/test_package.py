@@ -45,12 +45,12 @@ def installed(wheel, tmp_path_factory):
     """A function that runs command lines of the wheel in an empty folder, and the folder."""
     home = tmp_path_factory.mktemp("home")
     venv.create(home / "venv", symlinks=os.name != "nt")
-    paths = {"base": str(home / "venv"), "platbase": str(home / "venv")}
-    site = Path(sysconfig.get_path("purelib", "venv", paths))
+    python = home / "venv" / ("Scripts" if os.name == "nt" else "bin") / Path(sys.executable).name
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = Path(subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.strip())
     zipfile.ZipFile(wheel).extractall(site)  # all that installing a wheel without scripts is
     others = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
-    (site / "others.pth").write_text("\n".join(dict.fromkeys(others)) + "\n")  # torch and the like
-    python = Path(sysconfig.get_path("scripts", "venv", paths)) / Path(sys.executable).name
+    (site / "others.pth").write_text("\n".join(dict.fromkeys(others)) + "\n", encoding="utf-8")  # torch and the like
     folder = home / "empty"
     folder.mkdir()
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MINIDIFF_DATA")} | {"HOME": str(home)}

@@ -92,7 +92,7 @@ def two_ranks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     config, dataset = configure("eight_gaussians", width=16, batch=16)
     train_run(folder / "run", config, dataset, steps=3, device="cpu", progress=False)
-    (folder / "rank.py").write_text(RANK)
+    (folder / "rank.py").write_text(RANK, encoding="utf-8")
     new = ["train", *DATA, "--out", str(folder / "new"), "--steps", "4"]
     finished(torchrun(str(folder / "rank.py"), str(folder), str(folder / "run"), *new))
     return folder
@@ -116,7 +116,7 @@ def test_gradients_of_two_ranks_are_those_of_one(two_ranks, monkeypatch):
 def test_two_ranks_train_what_one_does_and_one_goes_on(two_ranks, tmp_path):
     """4 steps by two ranks, 4 more by one: the weights of 8 steps by one, whose batch has two parts."""
     two, one = two_ranks / "new", tmp_path / "one"
-    out = "".join((two_ranks / f"said-{rank}").read_text() for rank in (0, 1))
+    out = "".join((two_ranks / f"said-{rank}").read_text(encoding="utf-8") for rank in (0, 1))
     assert out.count("points/s") == 1 and "each of 2 ranks" in out  # the first rank speaks
     assert checkpoint.read_config(two).training.parts == 2
     config, dataset = configure("eight_gaussians", width=16, batch=16, parts=2)
@@ -145,13 +145,13 @@ main(sys.argv[2:])
 
 def test_a_killed_rank_ends_the_other_with_a_message(tmp_path):
     run = tmp_path / "run"
-    (tmp_path / "named.py").write_text(NAMED)
+    (tmp_path / "named.py").write_text(NAMED, encoding="utf-8")
     train = ["train", *DATA, "--out", str(run), "--save-every", "0.1", "--minutes", "60", "--no-compiled"]
     process = torchrun(str(tmp_path / "named.py"), str(tmp_path), *train)
     while step_of(run) == 0:  # it saves before the first step too
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.1)
-    ranks = [int((tmp_path / f"rank{i}").read_text()) for i in (0, 1)]
+    ranks = [int((tmp_path / f"rank{i}").read_text(encoding="utf-8")) for i in (0, 1)]
     os.kill(ranks[1], signal.SIGKILL)
     _, err = process.communicate(timeout=600)
     assert process.returncode != 0 and "minidiff: another rank has ended" in err
@@ -191,8 +191,8 @@ def test_codes_follow_the_vectors_of_all_ranks(two_ranks):
 def test_no_thread_of_the_connection_is_left(two_ranks):
     """At its end it is closed: a thread of it that is still there when Python ends can abort it."""
     for rank in (0, 1):
-        assert "gloo" in (two_ranks / f"threads-joined-{rank}").read_text()
-        assert "gloo" not in (two_ranks / f"threads-left-{rank}").read_text()
+        assert "gloo" in (two_ranks / f"threads-joined-{rank}").read_text(encoding="utf-8")
+        assert "gloo" not in (two_ranks / f"threads-left-{rank}").read_text(encoding="utf-8")
 
 
 def test_bad_parts():

@@ -24,9 +24,9 @@ CARD = ("data", "sampler", "steps", "network calls a sample", "scale", "weights"
 def test_each_has_weights_of_ten_megabytes_and_a_card(name):
     folder = pretrained.folder(name)
     assert (folder / "ema.safetensors").stat().st_size <= 10_000_000
-    card = json.loads((folder / "evaluation.json").read_text())
+    card = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     assert not [key for key in CARD if key not in card] and card["n"] >= 2048
-    text = (folder / "README.md").read_text()
+    text = (folder / "README.md").read_text(encoding="utf-8")
     assert all(word in text for word in ("Trained on", "minutes", "Limits"))
     config = checkpoint.read_config(folder)
     assert config.data in ("cifar10", "shapes:2")  # no path of somebody's machine
@@ -49,7 +49,7 @@ def test_ships_frogs_and_horses_in_one_command(tmp_path, monkeypatch, capsys):
 def test_the_card_of_the_shapes_reproduces():
     """On 200 other captions: within three standard errors of what the card says."""
     folder = pretrained.folder("shapes")
-    config, card = checkpoint.read_config(folder), json.loads((folder / "evaluation.json").read_text())
+    config, card = checkpoint.read_config(folder), json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     model, dataset = checkpoint.load(folder), data.load(config.data, "test", config.size)
     how = {name: card[name] for name in ("scale", "sampler", "steps")}
     found = prompt_accuracy(model, tokenizer_of(config), dataset, 200, seed=5, **how)
@@ -66,10 +66,14 @@ def test_shipping_a_run(tmp_path, monkeypatch):
     train_run(run, config, dataset, steps=2, device="cpu", progress=False)
     with pytest.raises(ValueError, match="no evaluation.json"):
         ship.ship(run, "tiny", "digits", "digits, 2 steps.", "All.")
-    (run / "evaluation.json").write_text(json.dumps({"run": "/home/me/run", "scale 1: precision": 0.5}))
+    (run / "evaluation.json").write_text(
+        json.dumps({"run": "/home/me/run", "scale 1: precision": 0.5}), encoding="utf-8"
+    )
     ship.ship(run, "tiny", "digits", "digits, 2 steps.", "All.")
-    assert "| scale 1: precision | 0.5 |" in (tmp_path / "shipped/tiny/README.md").read_text()
-    assert pretrained.names() == ["tiny"] and "/home" not in (tmp_path / "shipped/tiny/evaluation.json").read_text()
+    assert "| scale 1: precision | 0.5 |" in (tmp_path / "shipped/tiny/README.md").read_text(encoding="utf-8")
+    assert pretrained.names() == ["tiny"] and "/home" not in (tmp_path / "shipped/tiny/evaluation.json").read_text(
+        encoding="utf-8"
+    )
     ours, theirs = checkpoint.load(run), checkpoint.load(pretrained.folder("tiny"))
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)

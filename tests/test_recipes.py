@@ -1,4 +1,5 @@
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 
 from minidiff import data
 from minidiff.measure.nets import parameters
-from minidiff.run import loop
+from minidiff.run import loop, recipes
 from minidiff.run.checkpoint import new_model, read_config
 from minidiff.run.loop import train_run
 from minidiff.run.recipes import RECIPES, configure
@@ -28,7 +29,7 @@ def test_every_recipe_makes_a_config_and_a_net(name, colour):
     with torch.device("meta"):
         model = new_model(config, "meta")
     assert config.recipe == name and len(RECIPES[name].why) > 40
-    assert config.net == RECIPES[name].net | config.net and config.training == RECIPES[name].training
+    assert config.net == config.net | RECIPES[name].net and config.training == RECIPES[name].training
     assert 1e6 < parameters(model) < 2e8
 
 
@@ -38,6 +39,17 @@ def test_colour_photographs_are_trained_by_the_recipe_of_the_machine(colour):
     assert configure(colour, device="cpu", flip=False, width=32)[0].training.flip is False
     for spec, choices in (("digits", {}), ("shapes", {}), (colour, {"net": "cnn"}), (colour, {"model": "vae"})):
         assert configure(spec, **choices)[0].recipe is None
+
+
+@pytest.mark.parametrize("where, gigabytes, unet, dit", [
+    ("cpu", 0, "unet-laptop", "dit-laptop"), ("mps", 0, "unet-laptop", "dit-laptop"),
+    ("cuda", 8, "unet-minutes", "dit-8gb"), ("cuda", 24, "unet-minutes", "dit-24gb"),
+])  # fmt: skip
+def test_the_recipe_suits_the_machine(where, gigabytes, unet, dit, colour, monkeypatch):
+    monkeypatch.setattr(recipes, "pick", lambda name: torch.device(where))
+    memory = SimpleNamespace(total_memory=gigabytes * 1e9)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: memory)
+    assert [configure(colour, net=net)[0].recipe for net in (None, "unet", "dit")] == [unet, unet, dit]
 
 
 def test_latents_of_photographs_have_a_recipe(colour, tmp_path):
@@ -87,7 +99,7 @@ def test_compiling_changes_speed_alone(tmp_path, monkeypatch):
     config, dataset = configure("eight_gaussians", width=32, batch=32)
     for name, compiled in (("plain", False), ("compiled", True)):
         train_run(tmp_path / name, config, dataset, steps=20, device="cpu", compiled=compiled, progress=False)
-    a, b = ((tmp_path / name / "loss.csv").read_text().split(",")[-1] for name in ("plain", "compiled"))
+    a, b = ((tmp_path / name / "loss.csv").read_text(encoding="utf-8").split(",")[-1] for name in ("plain", "compiled"))
     assert float(a) == pytest.approx(float(b), rel=1e-3)
 
 

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from minidiff.run.folder import locked
 from minidiff.run.generate import generate
 from minidiff.run.loop import train_run
 from minidiff.run.recipes import configure
+from minidiff.train import rate
 from tests.test_cli import refused, snapshot
 
 
@@ -38,6 +40,9 @@ def test_a_run_holds_what_it_should(tmp_path):
     assert not ema.training
     differs = [not torch.equal(a, b) for a, b in zip(raw.parameters(), ema.parameters(), strict=True)]
     assert any(differs)
+    saved = torch.load(run / "state.pt", weights_only=True)
+    for model, name in ((raw, "model"), (ema, "ema")):
+        assert all(torch.equal(value, saved[name][key]) for key, value in model.state_dict().items()), name
 
 
 @pytest.mark.parametrize("net", [n for n in NETS if n != "mlp"])
@@ -59,6 +64,16 @@ def test_resuming_is_not_stopping(tmp_path):
     train_run(tmp_path / "halves", config, dataset, steps=24, **options)
     for name in ("model.safetensors", "ema.safetensors", "loss.csv"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "halves" / name).read_bytes(), name
+
+
+class Evil:
+    """As a pickle it makes a file when it is loaded."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
 
 
 def test_bad_runs(tmp_path):
@@ -89,11 +104,11 @@ def test_bad_runs(tmp_path):
         ({"training": {"batch": 8.5}}, "wrong type: batch is 8.5"),
         ({"version": 3}, "of version 3"),
     ):
-        (run / "config.json").write_text(json.dumps(raw | change))
+        (run / "config.json").write_text(json.dumps(raw | change), encoding="utf-8")
         refuse(words, checkpoint.read_config, run)
-    (run / "config.json").write_text(json.dumps({k: v for k, v in raw.items() if k != "shape"}))
+    (run / "config.json").write_text(json.dumps({k: v for k, v in raw.items() if k != "shape"}), encoding="utf-8")
     refuse("lacks the key 'shape'", checkpoint.read_config, run)
-    (run / "config.json").write_text("{")
+    (run / "config.json").write_text("{", encoding="utf-8")
     refuse("is not JSON", checkpoint.read_config, run)
     (run / "config.json").write_bytes(good["config.json"])
     for part in (good["ema.safetensors"][:1000], b"", b"foreign"):
@@ -102,7 +117,10 @@ def test_bad_runs(tmp_path):
     for part in (good["state.pt"][:1000], b"", b"foreign"):
         (run / "state.pt").write_bytes(part)
         refuse("is damaged", checkpoint.resume, run)
-    (run / "config.json").write_text(json.dumps(raw | {"net": raw["net"] | {"width": 64}}))
+    torch.save({"step": Evil(tmp_path / "evil")}, run / "state.pt")
+    refuse("is damaged", checkpoint.resume, run)
+    assert not (tmp_path / "evil").exists()
+    (run / "config.json").write_text(json.dumps(raw | {"net": raw["net"] | {"width": 64}}), encoding="utf-8")
     (run / "ema.safetensors").write_bytes(good["ema.safetensors"])
     refuse("does not hold this run's weights", checkpoint.load, run)
 
@@ -133,6 +151,65 @@ def test_configure_finds_what_suits_the_data(name):
     config, dataset = configure(name)
     assert config.net["name"] == ("mlp" if name == "spirals" else "unet") and config.classes == dataset.classes
     assert config.diffusion.sigma_data == pytest.approx(data.std(dataset), abs=1e-4)
+
+
+def clock(monkeypatch):
+    """loop's time, in seconds: a list whose entry is what it is now."""
+    now = [0.0]
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_saving_takes_a_twentieth_of_the_time_and_pictures_are_drawn_ever_less(monkeypatch):
+    now = clock(monkeypatch)
+    timer = loop.Clock(None, 2.0, save_every=10.0)
+
+    def due_after(seconds):
+        now[0] += seconds
+        return timer.read()[1]
+
+    def saving(seconds):
+        return timer.save(SimpleNamespace(save=lambda: due_after(seconds)))
+
+    assert timer.read() == (0.0, False)
+    assert not due_after(9) and due_after(1) and timer.read()[0] == 10 / 120
+    drawn = [saving(3.0)]
+    assert not due_after(59) and due_after(1)
+    drawn += [saving(0.25) for _ in range(16)]
+    assert [i for i, drawing in enumerate(drawn, 1) if drawing] == [1, 4, 16]
+    assert not due_after(9) and due_after(1)
+
+
+def test_a_run_by_minutes_cools_down_and_logs_the_mean_of_20_losses(tmp_path, monkeypatch):
+    """By a clock that is a second later after each step."""
+    now, factors, losses, real = clock(monkeypatch), [], [], loop.train
+    config, dataset = configure("eight_gaussians", width=16, batch=8, cooldown=0.5)
+
+    def spy(model, batches, steps, *, state, lr, **options):
+        for step in real(model, batches, steps, state=state, lr=lr, **options):
+            factors.append(state.optimizer.param_groups[0]["lr"] / lr / rate(step.step - 1, 100))
+            losses.append(step.loss.item())
+            now[0] += 1
+            yield step
+
+    monkeypatch.setattr(loop, "train", spy)
+    train_run(tmp_path, config, dataset, minutes=0.75, save_every=1e9, device="cpu", progress=False)
+    assert factors == pytest.approx([min(1.0, 2 * (1 - i / 45)) for i in range(45)])
+    rows = checkpoint.read_losses(tmp_path)
+    assert rows == [(20, pytest.approx(sum(losses[:20]) / 20)), (40, pytest.approx(sum(losses[20:40]) / 20))]
+
+
+def test_compiling_helps_where_it_saves_more_than_it_takes(monkeypatch):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setattr(loop.shutil, "which", lambda name: name == "g++")
+    monkeypatch.setattr(loop.importlib.util, "find_spec", lambda name: name == "triton")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 0))
+    found = [loop.compiling_helps(*case) for case in ((cpu, 15), (cpu, 14), (cpu, None), (gpu, 5), (gpu, 4))]
+    assert found == [True, False, False, True, False]
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (6, 1))
+    assert not loop.compiling_helps(gpu, 60)
+    monkeypatch.setattr(loop.shutil, "which", lambda name: None)
+    assert not loop.compiling_helps(cpu, 60)
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +262,7 @@ def test_files_that_are_not_a_run_are_not_replaced(copied, capsys, finished):
     "name, text", [("config.json", '{"data": "eig'), ("loss.csv", "step,loss\n20"), ("loss.csv", "")]
 )
 def test_half_a_file_is_not_gone_on_from(name, text, copied, capsys):
-    (copied / name).write_text(text)
+    (copied / name).write_text(text, encoding="utf-8")
     refused(capsys, [*RESUME, 30, "--out", copied], str(copied / name), copied)
 
 
@@ -318,7 +395,7 @@ def folder_of(path, n=12, captions=False):
         Image.fromarray(pixels).save(into / f"{i:03}.png")
     if captions:
         rows = "".join(f"{i:03}.png,picture {i}\n" for i in range(n))
-        (path / "captions.csv").write_text("file,caption\n" + rows)
+        (path / "captions.csv").write_text("file,caption\n" + rows, encoding="utf-8")
     return f"folder:{path}"
 
 
@@ -343,7 +420,10 @@ def change_picture(path):
 
 def change_caption(path):
     listed = path / "captions.csv"
-    listed.write_text(listed.read_text().replace("picture 3\n", "another\n").replace("picture 4\n", "another\n"))
+    listed.write_text(
+        listed.read_text(encoding="utf-8").replace("picture 3\n", "another\n").replace("picture 4\n", "another\n"),
+        encoding="utf-8",
+    )
 
 
 @pytest.mark.parametrize("change", [add_pictures, change_label, change_picture, change_caption])
@@ -369,9 +449,9 @@ def test_data_that_moved_are_the_same(tmp_path, capsys):
 
 def test_a_run_from_before_fingerprints_goes_on(copied, tmp_path, capsys):
     spec, out = trained_on(folder_of(tmp_path / "data"), tmp_path / "run")
-    config = json.loads((out / "config.json").read_text())
+    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
     known = config.pop("fingerprint")
-    (out / "config.json").write_text(json.dumps(config))
+    (out / "config.json").write_text(json.dumps(config), encoding="utf-8")
     other = folder_of(tmp_path / "other")
     refused(capsys, [*RESUME, 4, "--data", other, "--out", out], f"was made with data {spec}", out)
     main([*RESUME, "4", "--out", str(out)])

@@ -6,6 +6,9 @@ import inspect
 from pathlib import Path
 
 import pytest
+from same import KINDS
+
+from tests.test_cli import arrived
 
 HERE = Path(__file__).parent
 SCRIPTS = sorted((*HERE.glob("bench/*.py"), *HERE.glob("gpu/*.py")), key=str)
@@ -56,6 +59,11 @@ def misfits(source: str) -> list[str]:
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_calls_fit(path):
     assert misfits(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_runs_that_are_compared_are_options_of_train(kind, monkeypatch):
+    arrived(monkeypatch, "train", *KINDS[kind], "--out", "x")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_commands_and_options_exist(capsys):
             cli.main([name, "--help"])
     known = set(re.findall(r"--[a-z]+", capsys.readouterr().out))
     scripts = [LECTURES / "build.py", LECTURES.parent / "site" / "build.py"]
-    known |= {option for script in scripts for option in re.findall(r"--[a-z]+", script.read_text())}
+    known |= {option for script in scripts for option in re.findall(r"--[a-z]+", script.read_text(encoding="utf-8"))}
     known |= {"--seed", "--force", "--help", "--index"}  # of variants.py, nbgrader, python and pip
     assert set(re.findall(r"-m minidiff (\w+)", TEXT)) == {"grade"}
     assert len(re.findall(r"--[a-z]+", TEXT)) > 15 and not set(re.findall(r"(?<!-)--[a-z]+", TEXT)) - known
@@ -78,7 +78,7 @@ def test_each_student_has_questions_of_their_own(names, tmp_path):
 def test_lists_that_cannot_be_used(names, tmp_path, capsys):
     for text, out, message in (("Ada\nAda\n", "x.csv", "a student a line, each once"), ("", "x.csv", "each once"),
                                ("Ada\n", "names.txt", "is there already")):  # fmt: skip
-        names.write_text(text)
+        names.write_text(text, encoding="utf-8")
         with pytest.raises(SystemExit, match="2"):
             asked(names, tmp_path / out)
         assert message in capsys.readouterr().err

@@ -121,6 +121,13 @@ def test_sample_prompts(run, tmp_path, capsys):
     assert checkpoint.read_config(run).text.prompts[0] in capsys.readouterr().out
 
 
+def test_without_a_prompt_the_runs_eight_are_drawn_in_order(run, tmp_path, monkeypatch):
+    given, config = [], checkpoint.read_config(run)
+    monkeypatch.setattr(generate, "generate", lambda _, n, *, cond, **__: given.append(cond) or torch.zeros(n, 3, 4, 4))
+    main(["sample", str(run), "--n", "16", "--out", str(tmp_path / "x.png")])
+    assert torch.equal(given[0], tokenizer_of(config)(config.text.prompts).repeat_interleave(2, 0))
+
+
 def test_unknown_words_are_named_on_one_line(run, tmp_path):
     with pytest.warns(UserWarning, match="hexagon"):
         main(
@@ -171,7 +178,7 @@ def folder(path, rows, pictures):
     for i, name in enumerate(pictures):
         (path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (16, 16), (20 * i, 100, 0)).save(path / name)
-    with open(path / "captions.csv", "w", newline="") as f:
+    with open(path / "captions.csv", "w", newline="", encoding="utf-8") as f:
         csv.writer(f).writerows([("file", "caption"), *rows])
     return f"folder:{path}"
 
@@ -318,6 +325,7 @@ def test_columns_that_are_not_read_are_said(tmp_path):
         assert told(write_captions(tmp_path, text)) == SAME
 
 
+@pytest.mark.usefixtures("names_in_any_script")
 def test_names_and_words_are_the_same_in_both_ways_to_write_a_letter(tmp_path):
     names = ["caf\u00e9.png" if i else "cafe\u0301 1.png" for i in range(2)] + NAMES[2:]
     rows = [(name, "un caf\u00e9" if i % 2 else "un cafe\u0301") for i, name in enumerate(names)]
@@ -400,8 +408,10 @@ def clip(tmp_path_factory):
         *"abcdefghijklmnopqrstuvwxyz",
         *(c + "</w>" for c in "abcdefghijklmnopqrstuvwxyz"),
     ]
-    (path / "vocab.json").write_text(json.dumps({w: i for i, w in enumerate([*words[2:], *words[:2]])}))
-    (path / "merges.txt").write_text("#version: 0.2\n")
+    (path / "vocab.json").write_text(
+        json.dumps({w: i for i, w in enumerate([*words[2:], *words[:2]])}), encoding="utf-8"
+    )
+    (path / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
     tokenizer = transformers.CLIPTokenizer(str(path / "vocab.json"), str(path / "merges.txt"), model_max_length=20)
     tokenizer.save_pretrained(path)
     with torch.random.fork_rng():
@@ -417,7 +427,7 @@ def clip(tmp_path_factory):
 def test_clip_conditions_a_run(clip, tmp_path):
     out = tmp_path / "run"
     main(["train", "--data", "shapes:1", "--width", "16", "--steps", "2", "--text-encoder", f"clip:{clip}",
-          "--way", "tokens", "--out", str(out)])  # fmt: skip
+          "--text-mode", "tokens", "--out", str(out)])  # fmt: skip
     config = checkpoint.read_config(out)
     assert config.text.text_encoder == f"clip:{clip}" and config.text.words == []
     model = checkpoint.load(out)
@@ -484,8 +494,10 @@ def test_clip_without_transformers(monkeypatch, tmp_path):
         ClipTokenizer(str(tmp_path / "other"))
 
 
-def test_sliders_draw_and_say_what_is_wrong(run):
-    """Each control draws anew; too long a prompt is said in the picture's place."""
+def test_sliders_draw_and_say_what_is_wrong(run, monkeypatch):
+    """Each control draws anew, by what it says; too long a prompt is said in the picture's place."""
+    drawn = []
+    monkeypatch.setattr(play, "generate", lambda *a, **given: drawn.append(given) or generate.generate(*a, **given))
     config = checkpoint.read_config(run)
     model, tokenizer = checkpoint.load(run), tokenizer_of(config)
     box = play.sliders(model, tokenizer)
@@ -496,13 +508,17 @@ def test_sliders_draw_and_say_what_is_wrong(run):
         before = picture.value
         controls[name].value = value
         assert picture.value[:4] == b"\x89PNG" and picture.value != before and message.value == ""
+    given = drawn[-1]
+    assert (given["scale"], given["steps"], given["seed"]) == (5.0, 2, 3)
+    for tokens, words in ((given["cond"][-1], "a blue cross"), (given["negative"], "red")):
+        assert torch.equal(tokens, tokenizer([words])[0])
     controls["prompt"].value = "red " * 30
     assert "limit of this model is 16" in message.value
 
 
 def test_evaluate_reports_attributes_and_chance(run, quick_judge):
     main(["evaluate", str(run), "--n", "20", "--few", "--steps", "2"])
-    report = json.loads((run / "evaluation.json").read_text())
+    report = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     for start in (
         "scale 1: shape as asked",
         "scale 2: relation as asked",
