@@ -116,7 +116,8 @@ def test_usage():
 
 @pytest.mark.parametrize("codes", [None, 64])
 def test_digits_come_back(codes):
-    """300 steps: better than 17 dB at a quarter of the positions, and most of the codes in use."""
+    """300 steps: better than 17 dB at a quarter of the positions, and most of the codes in use. Of five seeds the worst
+    has 20.0 dB with codes and 21.2 without, and all codes in use."""
     digits = data.load("digits")
     torch.manual_seed(0)
     net = Autoencoder(digits.shape, 2, 4, 16, codes)

@@ -334,7 +334,7 @@ def test_demo_does_not_train_what_is_not_its_own(copied, capsys):
 
 def test_what_others_write_into_a_run_is_not_deleted(copied, finished):
     for name in (".tmp-7-sample.png", ".tmp-7-state.pt"):
-        (copied / name).write_text("half")
+        (copied / name).write_text("half", encoding="utf-8")
     train_run(copied, *finished[1:], steps=26, device="cpu", progress=False)
     assert [p.name for p in copied.glob(".tmp-*")] == [".tmp-7-sample.png"]
 

@@ -12,7 +12,8 @@ def test_statistics_are_means_and_deviations(generator):
 
 
 def test_training_repeats_and_moves_the_style():
-    """After seconds of training a temple in the style of a flower has statistics nearer the flower's."""
+    """After seconds of training a temple in the style of a flower has statistics nearer the flower's: of five seeds the
+    worst leaves .12 of the way."""
     photos = data.load("photos")
     content, look = photos.at(torch.arange(32)), photos.at(10_000 + torch.arange(32))
     net = style.train_autoencoder(photos, 60, batch=8)
@@ -21,5 +22,5 @@ def test_training_repeats_and_moves_the_style():
     a, b = (style.statistics(net.encode(x)) for x in (content, look))
     moved = style.statistics(net.encode(style.transfer(net, content, look)))
     kept = style.statistics(net.encode(style.transfer(net, content, look, strength=0.0)))
-    assert (moved - b).norm() < 0.6 * (a - b).norm()
+    assert (moved - b).norm() < 0.3 * (a - b).norm()
     assert (kept - a).norm() < (kept - b).norm()
