@@ -157,7 +157,7 @@ def test_captions_in_capitals_where_case_does_not_count(tmp_path, monkeypatch):
     for i in range(12):
         Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(tmp_path / f"{i}.png")
     listed = tmp_path / "Captions.CSV"
-    listed.write_text("file,caption\n" + "".join(f"{i}.png,picture {i}\n" for i in range(12)))
+    listed.write_text("file,caption\n" + "".join(f"{i}.png,picture {i}\n" for i in range(12)), encoding="utf-8")
     is_file, opened = Path.is_file, open
     found = {tmp_path / "captions.csv": listed}
     monkeypatch.setattr(Path, "is_file", lambda p: is_file(found.get(p, p)))
