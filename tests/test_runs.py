@@ -208,6 +208,9 @@ def test_compiling_helps_where_it_saves_more_than_it_takes(monkeypatch):
     assert found == [True, False, False, True, False]
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (6, 1))
     assert not loop.compiling_helps(gpu, 60)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 0))
+    monkeypatch.setattr(loop.importlib.util, "find_spec", lambda name: None)
+    assert not loop.compiling_helps(gpu, 60)
     monkeypatch.setattr(loop.shutil, "which", lambda name: None)
     assert not loop.compiling_helps(cpu, 60)
 
