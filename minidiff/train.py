@@ -93,10 +93,10 @@ def train(
 ) -> Iterator[Step]:
     """Train until `steps` in all, yielding a Step after each optimizer and EMA step.
 
-    batches gives x0 (B, ...) or (x0, labels or None), one for each part of a step; check(x0), of a new state's first
-    step, raises ValueError for data out of range, and so does a loss or gradient that is not finite, looked for every
-    `check_every` steps, as that waits for a GPU: save weights at those alone. The learning rate is lr * rate(step,
-    warmup) * fall(step). Nothing but `fall` may depend on `steps`: N and then N more, with one `state`, are 2N.
+    batches gives x0 (B, ...) or (x0, labels or None), one for each part of a step. The first step of a new state raises
+    ValueError for data that check(x0) refuses. So does a loss or gradient that is not finite: it is looked for every
+    `check_every` steps, as that waits for a GPU, so save weights at those. The learning rate is lr * rate(step, warmup)
+    * fall(step). Nothing but `fall` may depend on `steps`: N and then N more, with one `state`, are 2N.
     """
     state = state or new_state(model)
     if state.model is not model:

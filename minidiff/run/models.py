@@ -30,9 +30,13 @@ def gan(make, generator, shape, classes, text, *, width: int = 64):
     return make(shape, classes, text, width, generator)
 
 
+def gains_by_critic(f: int, critic: bool) -> bool:
+    """Whether a VAE learns from a critic: at f of 1 or 2 so little is lost that |x - y| alone reconstructs better."""
+    return critic and f > 2
+
+
 def vae(shape, classes, text, *, f: int = 4, dim: int = 4, width: int = 32, critic: bool = True):
-    # at f of 1 or 2 so little is lost that |x - y| alone reconstructs better: no critic
-    return Autoencoder(shape, f, dim, width, **({} if critic and f > 2 else {"adversarial": 0.0}))
+    return Autoencoder(shape, f, dim, width, **({} if gains_by_critic(f, critic) else {"adversarial": 0.0}))
 
 
 def vq(shape, classes, text, *, f: int = 4, dim: int = 8, codes: int = 256, width: int = 32):
@@ -52,6 +56,7 @@ MODELS = {  # kind -> its nets by name
     "ar": {"causal": causal},
 }
 AUTOENCODERS = ("vae", "vq")
+CRITICS = ("gan", "stacked_gan", "vq")  # kinds that learn from one, whatever their options
 
 
 class DiffusionModel(Denoiser):

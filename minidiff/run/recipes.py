@@ -13,7 +13,7 @@ from ..nets import default_width
 from ..stages.latent import STD
 from . import checkpoint, pretrained
 from .config import Config, Diffusion, Text, Training, laid_over, one_of, values
-from .models import AUTOENCODERS, MODELS, build, check_autoencoder
+from .models import AUTOENCODERS, CRITICS, MODELS, build, check_autoencoder, gains_by_critic
 
 
 class Recipe(NamedTuple):
@@ -146,8 +146,9 @@ def _checked(config: Config, dataset: data.Data) -> Config:
     """The config, if its flip fits the data and its optimizer the model."""
     if config.training.flip and (len(config.shape) != 3 or dataset.captioned or config.autoencoder is not None):
         raise ValueError("--flip mirrors pictures: not points or latents, nor what captions say is left or right")
-    plays = config.model in ("gan", "stacked_gan", "vq") or config.net.get("critic", False) and config.net["f"] > 2
-    if config.training.optimizer == "muon" and plays:
+    net = config.net
+    judged = gains_by_critic(net["f"], net["critic"]) if config.model == "vae" else config.model in CRITICS
+    if config.training.optimizer == "muon" and judged:
         raise ValueError(
             "--optimizer muon is not for models that learn from a critic, whose ends it would take for inner layers"
         )
