@@ -67,7 +67,7 @@ def autoencoder(f: int, seed: int, smoke: bool, codes=None) -> Autoencoder:
     net = seeded(lambda: Autoencoder(digits.shape, f, 8 if codes else 4, wide(32), codes), seed)
     net.use(perceptual.distance(teacher.requires_grad_(False).maps))
     return fit_denoiser(
-        net.to(device(), memory_format=torch.channels_last),
+        net.to(device()),
         lambda g: digits.batch(32, g)[0],
         2 if smoke else AE_STEPS,
         seed,

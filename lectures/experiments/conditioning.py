@@ -80,8 +80,7 @@ def adagn_or_addition(smoke: bool) -> Outcome:
 
     def error(seed, how):
         model = Denoiser(net(how, seed), VP(), "edm", data.std(train_set))
-        model = model.to(device(), memory_format=torch.channels_last)
-        model = fit(model, lambda g: train_set.batch(64, g), steps, seed, warmup=50, p_uncond=0.0)
+        model = fit(model.to(device()), lambda g: train_set.batch(64, g), steps, seed, warmup=50, p_uncond=0.0)
         return denoising_error(model, x0, LEVELS, labels, torch.Generator().manual_seed(0)).cpu()
 
     errors = torch.stack(in_parallel(error, range(seeds), WIDTHS)).unflatten(0, (seeds, 2))

@@ -18,7 +18,7 @@ from .tools import Outcome, device, fit, in_parallel, named, patch, pictures, ra
 
 RATES = (0.02, 0.1, 0.2, 0.5)
 SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)
-STEPS = {False: 1600, True: 800}  # of an MLP, of a U-Net
+STEPS = {False: 1000, True: 800}  # of an MLP, of a U-Net
 
 
 class Flat(MLP):

@@ -69,7 +69,7 @@ def amounts(smoke: bool) -> tuple[int, int, int]:
 def network(digits, width: int, seed: int) -> Denoiser:
     """A U-Net, untrained."""
     net = build("unet", digits.shape, len(digits.classes), seed, width=wide(width), patch=patch(digits))
-    return Denoiser(net, VP(), "edm", data.std(digits)).to(device())
+    return Denoiser(net, VP(), "edm", data.std(digits)).to(device(), memory_format=torch.channels_last)
 
 
 def strong_and_early(digits, steps: int, seed: int) -> dict:

@@ -29,7 +29,8 @@ from .compressed import CODES, autoencoder, classifiers, held_out, prior_of
 from .tools import Outcome, device, in_parallel, interval, named, repeats, seeded
 
 PARTS = (2, 3, 5, 10)  # of the mixture: as many as suit the latents put aside
-MOST, EVERY, PATIENCE = 6000, 200, 5  # steps, and between two looks; looks without a better one
+MOST = 6000  # steps
+LOOKS, PATIENCE = 40, 5  # at the error in so many steps, and how many without a better one end the training
 
 
 @torch.no_grad()
@@ -53,7 +54,7 @@ def to_a_plateau(model, draw, error, most: int, seed: int, **options):
     state, least, kept, since = new_state(model, seed), math.inf, None, 0
     batches = (draw(state.generator) for _ in range(most))
     for step in train(model, batches, most, state=state, check=None, **options):
-        if step.step % EVERY and step.step != most:
+        if step.step % max(1, most // LOOKS) and step.step != most:
             continue
         now, since = error(step.ema), since + 1
         if now < least:

@@ -169,7 +169,7 @@ def one_or_five(smoke: bool) -> Outcome:
 
     def trained_on(low, high, steps, seed):
         net = seeded(lambda: CNN(x0.shape[1], None, tools.wide(32), 8), seed)
-        model = Denoiser(net, VP(), "edm", data.std(train_set)).to(tools.device(), memory_format=torch.channels_last)
+        model = Denoiser(net, VP(), "edm", data.std(train_set)).to(tools.device())
         draw = lambda g: train_set.batch(64, g)[0]  # noqa: E731
         return fit(model, draw, steps, seed, times=band_times(low, high), warmup=50)
 

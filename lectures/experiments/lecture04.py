@@ -155,7 +155,7 @@ def ncsn(steps: int, seed: int, train_set) -> Denoiser:
         return schedule.time(-2 * levels.log()).to(index.device)[index]
 
     net = seeded(lambda: NCSN(train_set.shape[0], None, wide(32)), seed)
-    model = Denoiser(net, VE(), "score", data.std(train_set)).to(device(), memory_format=torch.channels_last)
+    model = Denoiser(net, VE(), "score", data.std(train_set)).to(device())
     draw = lambda g: train_set.batch(64, g)[0]  # noqa: E731
     return fit(model, draw, steps, seed, times=times, weight=snr_weight, warmup=50)
 

@@ -121,7 +121,7 @@ def detail(smoke: bool) -> dict:
 
     def learned(seed, name):
         net = seeded(nets[name], seed)
-        model = Denoiser(net, VP(), "x0", data.std(train_set)).to(tools.device(), memory_format=torch.channels_last)
+        model = Denoiser(net, VP(), "x0", data.std(train_set)).to(tools.device())
         times = band_times(DETAIL[0], 2 * DETAIL[-1])
         draw = lambda g: train_set.batch(batch, g)[0]  # noqa: E731
         model = fit(model, draw, steps, seed, times=times, weight=snr_weight, warmup=50, lr=2e-3)

@@ -68,6 +68,7 @@ def guided_samples(gamma: float, narrow: Tensor, wide: Tensor, n: int, seed: int
     return {"ODE": ode @ axes, "SDE": sde @ axes, "sharpened": moved @ axes}
 
 
+POINTS = 25_000
 ONE = (torch.tensor([1.0], dtype=torch.float64), torch.tensor([2.0], dtype=torch.float64))
 EIGHT = (torch.linspace(0.5, 1.5, 8, dtype=torch.float64), torch.linspace(0.5, 1.5, 8, dtype=torch.float64) + 1)
 
@@ -75,7 +76,7 @@ EIGHT = (torch.linspace(0.5, 1.5, 8, dtype=torch.float64), torch.linspace(0.5, 1
 @functools.cache
 def simulated(smoke: bool) -> list[dict]:
     """For each case and seed: the dimension, gamma, and variances (D,) found and derived, by sampler."""
-    n, seeds = (2_000, 2) if smoke else (50_000, 3)
+    n, seeds = (2_000, 2) if smoke else (POINTS, 3)
 
     def row(case, gamma, seed):
         narrow, wide = case
@@ -93,7 +94,7 @@ def what_guidance_samples(smoke: bool) -> Outcome:
     mean, low, high = interval(ratios)
     return Outcome(
         mean, low, high,
-        data=f"x | c ~ N(0, 1), x ~ N(0, 2), exact scores, sigma from 80, {2_000 if smoke else 50_000:,} samples",
+        data=f"x | c ~ N(0, 1), x ~ N(0, 2), exact scores, sigma from 80, {2_000 if smoke else POINTS:,} samples",
         seeds=len(rows),
         notes=f"variance at gamma 3: by ODE (heun) {found['ODE']:.4f}, by SDE (ddim, eta 1) {found['SDE']:.4f}, "
         f"the ODE's samples after Langevin moves at sigma .05 {found['sharpened']:.4f}; the sharpened density has .5",
@@ -156,7 +157,7 @@ WHY = 'slide "Why do we need CFG?"'
 INF = float("inf")
 STOPPED = "nets of 500 steps were far from done, and gamma below 1 was not tried"
 LONG = "on two cores the lecture took fourteen minutes: now "
-FEWER = LONG + "50,000 points and not 100,000"
+FEWER = LONG + "25,000 points and not 100,000"
 TREES = LONG + "the largest net is 96 wide and not 128, with 4,000 steps of training and not 5,000, 20 calls and not 32"
 BETWEEN = "the best of a few gammas is one for all seeds, an interval of no width: now a parabola lies between them"
 CLAIMS = [
@@ -207,7 +208,7 @@ CLAIMS = [
           "only the unconditional net was guided, up to scale 5; ADM's table guides a conditional one"),
     Claim("7.15", "Dropping one label in ten is enough; one in two is worse", "Ho and Salimans 2022, section 4.2",
           "a hundredth or more worse at the best gamma", "least distance at rate .5 over that at .1", (1.01, INF),
-          dropped.half_is_worse, (1.0, INF), LONG + "1,600 steps of training and not 3,000"),
+          dropped.half_is_worse, (1.0, INF), LONG + "1,000 steps of training and not 3,000"),
     Claim("7.16", "The less a network has learned, the more guidance is best", "seen once, on photographs",
           "by .25 or more", "best gamma after a third of the steps minus that at the end", (0.25, INF),
           guided_digits.early_needs_more, (1e-9, INF), BETWEEN),

@@ -77,7 +77,7 @@ def pair(shape, classes: int, seed: int = 0, encoder=None, spread: float = 1.0) 
         "one": seeded(lambda: GAN(shape, classes, width=wide(WIDTH), r1=R1), seed),
     }
     models["stacked"].use(encoder.requires_grad_(False).to(device()), spread)
-    return {k: m.to(device(), memory_format=torch.channels_last) for k, m in models.items()}
+    return {k: m.to(device()) for k, m in models.items()}
 
 
 def costs(shape=Shapes.shape, classes: int = CLASSES) -> dict[str, int]:

@@ -192,6 +192,7 @@ def bench_results(name: str) -> dict:
 def fit(model: nn.Module, draw, steps: int, seed: int, **options) -> nn.Module:
     """The EMA of a model trained for `steps` on draw(generator) -> x0 or (x0, labels); options are train's. A Denoiser
     is trained on lognormal times, unless others are given."""
+    model = model.to(memory_format=torch.channels_last)  # a tenth faster where there are convolutions
     state = new_state(model, seed)
     batches = (draw(state.generator) for _ in range(steps))
     usual = {"check_every": 50} | ({"times": lognormal_times} if isinstance(model, Denoiser) else {})

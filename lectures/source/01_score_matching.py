@@ -190,7 +190,7 @@ x = x0 + sigma * eps
 for name, fn in {"true score": noisy.score, "-2x": lambda x: -2 * x, "zero": lambda x: 0 * x}.items():
     j = score_matching.explicit(fn, x, noisy.score(x)).mean()
     values = ism(fn, x).mean(), ssm(fn, x, v).mean(), dsm(fn, x0, eps, sigma).mean()
-    print(f"{name:>10}: explicit {j:5.2f}; less it: implicit, sliced, denoising", *(f"{value - j:+.2f}" for value in values))
+    print(f"{name:>10}: explicit {j:5.2f}; minus it: implicit, sliced, denoising", *(f"{value - j:+.2f}" for value in values))
 
 # %% [markdown]
 # Read down the columns: each loss differs from the explicit one by the *same constant for every score*, up to sampling noise. What differs by a constant has the same minimiser. So a network can be trained by any of them:
@@ -300,7 +300,7 @@ ema, optimizer, losses = copy.deepcopy(net), torch.optim.Adam(net.parameters(), 
 for step in range(20 if SMOKE else 2000):
     x0 = mixture.sample(512, generator)
     eps, level = torch.randn(x0.shape, generator=generator), torch.rand(512, 1, generator=generator)
-    sigma = 0.02 * 100**level  # from 0.02 to 2, each scale as often
+    sigma = 0.02 * 100**level  # from 0.02 to 2, uniform in log sigma
     out = net((x0 + sigma * eps) / (sigma**2 + 0.5**2).sqrt(), sigma[:, 0].log() / 4)
     loss = (out - eps).square().mean()
     optimizer.zero_grad()

@@ -364,7 +364,7 @@ for name, x in {"none is a copy": plain, "one in ten is": torch.cat([plain[:900]
     print(f"plain samples, {name}: ratio of medians {ratio:.2f}, share of suspects {(standing_out(x, planted) < limit).float().mean():.2f}")
 
 # %% [markdown]
-# The ratio of medians calls plain samples near, and does not see real copies. The share does. Now the shipped model, 500 guided samples a seed, and the control: nets trained equally long on few and many digits (in `gpu` mode CIFAR-10).
+# The ratio of medians calls plain samples near, and does not see real copies. The share does. Now the shipped model, 300 guided samples a seed, and the control: nets trained equally long on few and many digits (in `gpu` mode CIFAR-10).
 
 # %% alt="Eight samples that stand out most, each with its three nearest training pictures."
 found = claims.measure("9.3")
