@@ -21,7 +21,7 @@
 # - measure what guidance buys and costs: precision, recall, distance;
 # - choose a scale, and say which scales your data cannot tell apart.
 #
-# **Before:** lectures 01, 02, exercise 03.3. **Time:** two and a half hours with the exercises; it runs 10 to 20 minutes on two cores. **Papers:**
+# **Before:** lectures 01, 02, exercise 03.3. **Time:** two and a half hours with the exercises; it runs some ten minutes on two cores. **Papers:**
 # [classifier guidance (ADM)](https://arxiv.org/abs/2105.05233), [classifier-free guidance](https://arxiv.org/abs/2207.12598), [CFG is a predictor-corrector](https://arxiv.org/abs/2408.09000) (Bradley and Nakkiran),
 # [what does guidance do?](https://arxiv.org/abs/2409.13074) (Chidambaram et al.), [interval](https://arxiv.org/abs/2404.07724), [autoguidance](https://arxiv.org/abs/2406.02507) (Karras et al.),
 # [precision and recall](https://arxiv.org/abs/1904.06991).
