@@ -109,7 +109,7 @@ class Autoencoder(nn.Module):
     """Pictures (B, C, H, H) of `shape` (C, H, H) to latents (B, *latent_shape) and back.
 
     Latents are real numbers in `dim` channels at H / f or, with `codes`, indices (B, H / f, H / f) into a codebook of
-    so many vectors of `dim`. The loss is |x - y| + PERCEPTUAL * the perceptual distance, if one is in `use`, + the
+    so many vectors of `dim`. The loss is |x - y| + PERCEPTUAL * the perceptual distance, if there is one, + the
     bottleneck's + `adversarial` * the generator's against a critic of patches; with 0 there is no critic. Raises
     ValueError for pictures that cannot be divided by f.
     """
@@ -127,18 +127,14 @@ class Autoencoder(nn.Module):
         self.bottleneck = KL() if codes is None else Codebook(codes, dim)
         self.decoder = Decoder(channels, dim, f, width)
         self.critic = PatchCritic(channels, width) if adversarial else None
-        self.use(None)
+        self.perceptual = None  # a distance (x, y) -> (B,) to train with, if there is one
 
     def prepare(self, data, device):
         """It is trained on the data. If there is a critic it is so with a perceptual distance, of the features of a
         classifier trained here on the data, where LPIPS takes VGG's."""
         if self.critic is not None:
-            self.use(perceptual.distance(classifier.for_data(data, device, seed=1).requires_grad_(False).maps))
+            self.perceptual = perceptual.distance(classifier.for_data(data, device, seed=1).requires_grad_(False).maps)
         return data
-
-    def use(self, distance) -> None:
-        """Train with this perceptual distance, (x, y) -> (B,), or None."""
-        self.perceptual = distance
 
     def loss(self, x0: Tensor, cond=None, *, generator=None) -> Tensor:
         """The sum of the autoencoder's loss and its critic's, (B,); the condition is not used."""
