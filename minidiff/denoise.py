@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .schedules import Schedule, expand
-from .text import condition, whole_numbers
+from .text import condition, numbers, one_of
 
 
 class Prediction(NamedTuple):
@@ -62,30 +62,27 @@ def coefficients(prediction: str, schedule: Schedule, t: Tensor, sigma_data: flo
     The determinant is not 0 for 0 < t < 1; at the ends "x0" loses eps (sigma = 0), "eps" and "score" lose x0
     (alpha = 0), "v" and "edm" lose nothing, nor does "flow" on the linear path.
     """
-    if prediction not in _TARGETS:
-        raise ValueError(f"unknown prediction {prediction!r}: choose from {', '.join(PREDICTIONS)}")
+    one_of("prediction", prediction, PREDICTIONS)
     return _TARGETS[prediction](*schedule(t), *schedule.rates(t), sigma_data)
 
 
 def normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Standard normal noise like x, drawn on the generator's device so that a CPU seed serves every device."""
-    device = generator.device if generator is not None else x.device
-    noise = torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype)
+    noise = torch.randn(x.shape, generator=generator, device=device_of(generator, x), dtype=x.dtype)
     return noise.to(x.device, non_blocking=x.is_cuda)
 
 
-def numbers(x) -> Tensor:
-    """x as a tensor of floats: an array or a list is welcome.
+def device_of(generator, like: Tensor | None = None) -> torch.device | None:
+    """Where it draws, and so where what it draws is; without a generator where `like` is, if that is given."""
+    if generator is not None:
+        return generator.device
+    return None if like is None else like.device
 
-    Raises ValueError for whole numbers: pictures of 256 levels are not what a model works on.
-    """
-    try:
-        x = torch.as_tensor(x)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"expected numbers ({error})") from None
-    if not x.is_floating_point():
-        raise ValueError(f"expected floats, pictures in [-1, 1], got {x.dtype}: convert them first")
-    return x
+
+def inputs(x_t, t) -> tuple[Tensor, Tensor]:
+    """What a Model is called with: x_t as floats (see `numbers`), and t of their type, where they are."""
+    x_t = numbers(x_t)
+    return x_t, torch.as_tensor(t).to(x_t)
 
 
 # --- the times drawn in training: (n, schedule, generator) -> (n,), clipped to the range that sampling visits ---
@@ -93,9 +90,8 @@ def numbers(x) -> Tensor:
 
 def uniform_times(n: int, schedule: Schedule, generator=None) -> Tensor:
     """Uniform on the schedule's own clock (Ho et al. 2020)."""
-    return schedule.t_min + (schedule.t_max - schedule.t_min) * torch.rand(
-        n, generator=generator, device=device_of(generator)
-    )
+    u = torch.rand(n, generator=generator, device=device_of(generator))
+    return schedule.t_min + (schedule.t_max - schedule.t_min) * u
 
 
 def logit_normal_times(n: int, schedule: Schedule, generator=None, mean: float = 0.0, std: float = 1.0) -> Tensor:
@@ -123,11 +119,6 @@ TIMES = {
 }
 
 
-def device_of(generator) -> torch.device | None:
-    """Where it draws, and so where what it draws is."""
-    return generator.device if generator is not None else None
-
-
 class Denoiser(nn.Module):
     """A network made into a Model.
 
@@ -139,8 +130,7 @@ class Denoiser(nn.Module):
 
     def __init__(self, net: nn.Module, schedule: Schedule, prediction: str = "v", sigma_data: float = 0.5):
         super().__init__()
-        if prediction not in PREDICTIONS:
-            raise ValueError(f"unknown prediction {prediction!r}: choose from {', '.join(PREDICTIONS)}")
+        one_of("prediction", prediction, PREDICTIONS)
         if not sigma_data > 0:
             raise ValueError(f"sigma_data is the data's standard deviation and must be positive, got {sigma_data}")
         self.net, self.schedule, self.prediction, self.sigma_data = net, schedule, prediction, sigma_data
@@ -151,13 +141,15 @@ class Denoiser(nn.Module):
 
     def given(self, cond, x: Tensor) -> Tensor | None:
         """The condition as the network takes it, for each of x (see `condition`)."""
-        if cond is not None and self.null is None:
+        if cond is None:
+            return None
+        if self.null is None:
             raise ValueError("a condition was given to an unconditional net: leave cond out, or build it with classes")
         if getattr(self.net, "text", None) is not None or not isinstance(self.null, int):
             return condition(cond, x, tokens=True)
-        ours = hasattr(self.net, "emb")  # of another net the shape of cond tells labels from tokens
-        tokens = not ours and cond is not None and whole_numbers(cond).ndim == 2
-        return condition(cond, x, most=self.null if ours else None, tokens=tokens)
+        if hasattr(self.net, "emb"):
+            return condition(cond, x, self.null)
+        return condition(cond, x, tokens=None)  # of another net we know no more
 
     def output(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """The network's raw output at x_t (B, ...) and t (B,) or (): of x_t's type, computed in that of the weights."""
@@ -169,8 +161,7 @@ class Denoiser(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
         """x0 and eps as predicted from x_t (B, ...), at t (B,) or () with t > 0."""
-        x_t = numbers(x_t)
-        t = torch.as_tensor(t).to(x_t)
+        x_t, t = inputs(x_t, t)
         out = self.output(x_t, t, cond)
         a, b = coefficients(self.prediction, self.schedule, t, self.sigma_data)
         alpha, sigma, a, b = (expand(c, x_t) for c in (*self.schedule(t), a, b))
@@ -198,24 +189,21 @@ class Denoiser(nn.Module):
         return weight(self.schedule.log_snr(t)) * (sigma / (alpha * b - sigma * a)) ** 2 * error
 
     def _drop(self, cond, p_uncond, generator):
-        if cond is None or p_uncond == 0 or self.null is None:
+        if cond is None or p_uncond == 0:
             return cond
-        device = generator.device if generator is not None else cond.device
-        drop = torch.rand(len(cond), generator=generator, device=device).to(cond.device) < p_uncond
+        drop = torch.rand(len(cond), generator=generator, device=device_of(generator, cond)).to(cond.device) < p_uncond
         return torch.where(drop.reshape(-1, *[1] * (cond.ndim - 1)), self.null, cond)  # a number, or a row of tokens
 
 
 def score(model, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
     """grad log p_t(x_t) = -eps / sigma_t, shaped like x_t (Vincent 2011)."""
-    x_t = numbers(x_t)
-    t = torch.as_tensor(t).to(x_t)
+    x_t, t = inputs(x_t, t)
     return -model(x_t, t, cond).eps / expand(model.schedule(t)[1], x_t)
 
 
 def velocity(model, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
     """dx/dt of the probability-flow ODE: alpha' * x0 + sigma' * eps, shaped like x_t (Lipman et al. 2023)."""
-    x_t = numbers(x_t)
-    t = torch.as_tensor(t).to(x_t)
+    x_t, t = inputs(x_t, t)
     x0, eps = model(x_t, t, cond)
     d_alpha, d_sigma = model.schedule.rates(t)
     return expand(d_alpha, x_t) * x0 + expand(d_sigma, x_t) * eps

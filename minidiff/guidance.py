@@ -6,13 +6,14 @@ With a classifier the difference is its gradient (Dhariwal and Nichol 2021). The
 """
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from .denoise import Prediction, numbers
+from .denoise import Prediction, inputs
 from .schedules import expand
-from .text import check_labels, condition, whole_numbers
+from .text import check_labels, condition
 
 
 class Guided:
@@ -34,15 +35,11 @@ class Guided:
         self.schedule, self.null = model.schedule, getattr(model, "null", None)
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
-        x_t = numbers(x_t)
-        t = torch.as_tensor(t).to(x_t)
+        x_t, t = inputs(x_t, t)
         if self.negative is not None and cond is None:
             raise ValueError("a negative condition is the other end of a condition: give that as well")
-        if cond is not None and hasattr(self.model, "given"):
-            cond = self.model.given(cond, x_t)
-        elif cond is not None:
-            cond = whole_numbers(cond).to(x_t.device)
-            cond = cond.expand(len(x_t)) if cond.ndim == 0 else cond
+        given = getattr(self.model, "given", partial(condition, tokens=None))
+        cond = given(cond, x_t)
         if self.scale == 1 or (cond is None and self.weak is None):
             return self.model(x_t, t, cond)
         on = None if self.low <= 0 and self.high >= 1 else (t >= self.low) & (t <= self.high)
@@ -90,9 +87,8 @@ class ClassifierGuided:
         self.schedule, self.null = model.schedule, getattr(model, "null", None)
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
-        x_t = numbers(x_t)
+        x_t, t = inputs(x_t, t)
         cond = condition(cond, x_t, self.null)
-        t = torch.as_tensor(t).to(x_t)
         found = self.model(x_t, t, None if self.null is None else cond)
         if cond is None or self.scale == 0:
             return found
@@ -106,9 +102,3 @@ class ClassifierGuided:
             gradient = torch.autograd.grad((known * chosen).sum(), x)[0]
         alpha, sigma = self.schedule(t)
         return Prediction.from_eps(found.eps - self.scale * expand(sigma, x_t) * gradient, x_t, alpha, sigma)
-
-
-def during(times: Tensor, first: int, last: int) -> tuple[float, float]:
-    """The interval that holds the steps `first` to `last` of a grid of falling times, counted from 0, and no other."""
-    between = [1.0, *times.unfold(0, 2, 1).mean(1).tolist()]
-    return between[last + 1], between[first]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .device import native_bf16
+from .text import one_of
 
 # layers with these names are AdamW's: inputs, outputs and embeddings; a new net must use them (critics and GANs do not,
 # and recipes refuse Muon for them)
@@ -15,8 +16,7 @@ ENDS = ("enter", "leave", "emb", "text", "embed", "label", "places", "words")
 def new_optimizer(model: nn.Module, name: str = "adamw", betas: tuple[float, float] = (0.9, 0.99)):
     """The optimizer `name` for a model's parameters, without decay, its learning rate 0 until it is set. Raises
     ValueError for an unknown name."""
-    if name not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {name!r}: choose from {', '.join(OPTIMIZERS)}")
+    one_of("optimizer", name, OPTIMIZERS)
     fused = next(model.parameters()).device.type in ("cpu", "cuda")
     groups = [{"params": list(model.parameters())}]
     if name == "muon":

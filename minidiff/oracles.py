@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from .denoise import Prediction, normal_like, numbers
+from .denoise import Prediction, device_of, inputs, normal_like
 from .schedules import Schedule, expand
 from .text import condition
 
@@ -53,7 +53,7 @@ class GaussianMixture:
 
     def sample_labelled(self, n: int, generator=None) -> tuple[Tensor, Tensor]:
         """n samples (n, D) and their classes (n,)."""
-        where = self.weights.device if generator is None else generator.device
+        where = device_of(generator, self.weights)
         k = torch.multinomial(self.weights.to(where), n, replacement=True, generator=generator).to(self.weights.device)
         z = normal_like(self.means[k], generator) * self.variances[k].clamp(min=0).sqrt()
         return self.means[k] + torch.einsum("nij,nj->ni", self.axes[k], z), self.labels[k]
@@ -69,8 +69,8 @@ class GaussianMixture:
         return GaussianMixture(self.weights, alpha * self.means, covariances, self.labels)
 
     def _components(self, x, alpha, sigma):
-        """log of weight times density of each component at x under noise, (B, K); x in its axes; its variances."""
-        alpha, sigma = (torch.as_tensor(v).to(x).reshape(-1, 1, 1) for v in (alpha, sigma))
+        """log of weight times density of each component at x under noise, (B, K); x in its axes; its variances.
+        alpha, sigma are numbers or (B, 1, 1)."""
         z = torch.einsum("kij,bki->bkj", self.axes, x[:, None] - alpha * self.means)
         variances = alpha**2 * self.variances + sigma**2
         log_density = -0.5 * (z**2 / variances + variances.log() + math.log(2 * math.pi)).sum(-1)
@@ -82,14 +82,14 @@ class GaussianMixture:
         cond (B,) restricts each row to the components of its class; a class that no component has (the null) or
         None restricts to nothing.
         """
+        alpha, sigma = (torch.as_tensor(v).to(x_t).reshape(-1, 1, 1) for v in (alpha, sigma))
         logits, z, variances = self._components(x_t, alpha, sigma)
         if cond is not None:
             mine = self.labels == cond[:, None]
             logits = logits.masked_fill(~mine & mine.any(1, keepdim=True), -torch.inf)
-        alpha, sigma = (torch.as_tensor(v).to(x_t).reshape(-1, 1, 1) for v in (alpha, sigma))
-        back = torch.softmax(logits, 1)[..., None] * z / variances
-        x0 = torch.softmax(logits, 1) @ self.means
-        x0 = x0 + torch.einsum("kij,bkj->bi", self.axes, alpha * self.variances * back)
+        share = torch.softmax(logits, 1)
+        back = share[..., None] * z / variances
+        x0 = share @ self.means + torch.einsum("kij,bkj->bi", self.axes, alpha * self.variances * back)
         return Prediction(x0, torch.einsum("kij,bkj->bi", self.axes, sigma * back))
 
     def posterior_mean(self, x_t: Tensor, alpha, sigma) -> Tensor:
@@ -114,11 +114,10 @@ class MixtureDenoiser:
         self.null = int(mixture.labels.max()) + 1
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
-        x_t, mixture = numbers(x_t), self.mixture
+        (x_t, t), mixture = inputs(x_t, t), self.mixture
         if mixture.means.dtype != x_t.dtype or mixture.means.device != x_t.device:
             mixture = mixture.to(x_t)  # not kept: in float32 the next call in float64 would be rounded
-        cond = condition(cond, x_t, self.null)
-        return mixture.denoise(x_t, *self.schedule(torch.as_tensor(t).to(x_t)), cond)
+        return mixture.denoise(x_t, *self.schedule(t), condition(cond, x_t, self.null))
 
 
 class EmpiricalDenoiser:
@@ -133,8 +132,8 @@ class EmpiricalDenoiser:
         self.null = None if labels is None else int(labels.max()) + 1
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
-        x_t = numbers(x_t)
-        alpha, sigma = self.schedule(torch.as_tensor(t).to(x_t))
+        x_t, t = inputs(x_t, t)
+        alpha, sigma = self.schedule(t)
         points, x = self.data.to(x_t).flatten(1), x_t.flatten(1)
         a, s = expand(alpha, x), expand(sigma, x)
         # |x - a p|^2 without the term that is the same for every point, which the softmax does not see

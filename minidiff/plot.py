@@ -39,14 +39,14 @@ def to_uint8(x: Tensor) -> np.ndarray:
     return ((x.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy(force=True)
 
 
-def tile(x: Tensor, columns: int, gap: int = 1) -> np.ndarray:
-    """Pictures (N, C, H, W) in [-1, 1] as one, uint8 (H', W', 3 or 1), row by row with white gaps."""
+def tile(x: Tensor, columns: int) -> np.ndarray:
+    """Pictures (N, C, H, W) in [-1, 1] as one, uint8 (H', W', 3 or 1), row by row with white gaps of a pixel."""
     pictures = to_uint8(x)
     n, height, width, channels = pictures.shape
     rows = -(-n // columns)
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8)
+    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), 255, np.uint8)
     for i, picture in enumerate(pictures):
-        top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
+        top, left = (i // columns) * (height + 1), (i % columns) * (width + 1)
         sheet[top : top + height, left : left + width] = picture
     return sheet
 
@@ -112,13 +112,13 @@ def density(mixture, ax=None, title: str | None = None, limit: float = 1.2, n: i
     return _frame(ax, limit, title)
 
 
-def score_field(fn, ax=None, title: str | None = None, limit: float = 1.2, n: int = 21, colour=COLOURS[1]):
+def score_field(fn, ax=None, title: str | None = None, limit: float = 1.2, n: int = 21):
     """Arrows of fn(x) (N, 2) -> (N, 2) on a lattice, all of one length: the directions of a score."""
     ax = _axes(ax)
     x = lattice(limit, n)
     arrows = fn(x).detach()  # fn may be a derivative: gradients stay on
     arrows = arrows / arrows.norm(dim=1, keepdim=True).clamp(min=1e-12)
-    ax.quiver(*x.T.numpy(), *arrows.T.numpy(force=True), color=colour, angles="xy", scale=1.3 * n, width=0.004)
+    ax.quiver(*x.T.numpy(), *arrows.T.numpy(force=True), color=COLOURS[1], angles="xy", scale=1.3 * n, width=0.004)
     return _frame(ax, limit, title)
 
 

@@ -10,23 +10,23 @@ dy/dn = eps on every path: the schedule bends the clock, not the trajectory.
 """
 
 import math
+from collections import deque
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from .denoise import normal_like, numbers, score, velocity
+from .denoise import normal_like, score, velocity
 from .schedules import Schedule
+from .text import numbers, one_of, tensor_of
 
 
 def last(iterator: Iterator[Tensor]) -> Tensor:
     """The final x of a sampler."""
-    x = None
-    for x in iterator:  # noqa: B007
-        pass
-    if x is None:
+    found = deque(iterator, maxlen=1)
+    if not found:
         raise ValueError("the sampler took no step: its times need at least two entries")
-    return x
+    return found[0]
 
 
 def start(model, shape: tuple[int, ...], generator=None, device="cpu") -> Tensor:
@@ -190,10 +190,7 @@ def checked(times, schedule: Schedule, dtype: torch.dtype, least: int = 2) -> Te
     Raises ValueError unless they are at least `least` finite numbers between 0 and 1 at which, 0 aside, the schedule
     has both data and noise.
     """
-    try:
-        times = torch.as_tensor(times).detach().cpu().to(dtype)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"times must be a vector of numbers ({error})") from None
+    times = tensor_of(times, "times must be a vector of numbers").detach().cpu().to(dtype)
     if times.ndim != 1 or len(times) < least:
         raise ValueError(f"times must be a vector of at least {least} entries, got shape {tuple(times.shape)}")
     if bad := [t for t in times.tolist() if not 0 <= t <= 1]:
@@ -225,11 +222,8 @@ def _pairs(times, x, schedule):
 
 SAMPLERS = {"ddim": ddim, "euler": euler, "heun": heun, "dpmpp_2m": dpmpp_2m, "unipc": unipc, "langevin": langevin}
 
-
-CALLS = {
-    "heun": lambda steps: 2 * steps - 1,
-    "langevin": lambda steps: 12 * steps + 1,
-}  # of the model; else a step each
+# how many calls of the model so many steps take; of the others a step each
+CALLS = {"heun": lambda steps: 2 * steps - 1, "langevin": lambda steps: 12 * steps + 1}
 
 
 def whole(name: str, value, least: int = 1, bits: int = 63) -> int:
@@ -244,8 +238,7 @@ def whole(name: str, value, least: int = 1, bits: int = 63) -> int:
 
 def check_sampling(sampler: str, steps: int, scale: float = 1.0) -> int:
     """The steps. Raises ValueError for an unknown sampler, and for a bad number of steps or guidance scale."""
-    if sampler not in SAMPLERS:
-        raise ValueError(f"unknown sampler {sampler!r}: choose from {', '.join(SAMPLERS)}")
+    one_of("sampler", sampler, SAMPLERS)
     if not (math.isfinite(scale) and scale >= 0):
         raise ValueError(f"scale must be a number of at least 0 (1 is no guidance), got {scale}")
     return whole("steps", steps)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .denoise import normal_like, numbers
+from .denoise import normal_like
+from .text import numbers
 
 
 def explicit(fn: Callable, x: Tensor, target: Tensor) -> Tensor:

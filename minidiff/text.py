@@ -1,4 +1,4 @@
-"""Conditions: labels, and texts as the numbers of their words.
+"""What users give, checked: names, numbers, and conditions: labels, and texts as the numbers of their words.
 
 Labels are a LongTensor (B,), tokens (B, length); an empty prompt is the null condition. The encoders, which make
 vectors of tokens, are in nets/text.py.
@@ -13,23 +13,47 @@ import torch
 from torch import Tensor
 
 INNER = "_'-\u200c\u200d"  # of a word; the last two join the letters of Indian and Persian ones, or do not
-TEXT_MODES = (
-    "pooled",
-    "tokens",
-    "cross",
-)  # in which a net takes in the encoded text; the last two have the pooled as well
+# in which a net takes in the encoded text; the last two have the pooled as well
+TEXT_MODES = ("pooled", "tokens", "cross")
 
 
-def condition(cond, x: Tensor, most: int | None = None, tokens: bool = False) -> Tensor | None:
-    """The condition for each of x (B, ...), where x is: labels (B,) of 0 to `most`, or tokens (B, L).
+def one_of(what: str, value, known) -> None:
+    """Raise ValueError unless the value is known."""
+    if value not in known:
+        raise ValueError(f"unknown {what} {value!r}: choose from {', '.join(known)}")
+
+
+def tensor_of(x, what: str = "expected numbers") -> Tensor:
+    """x, a tensor, an array or lists, as a tensor. Raises ValueError that begins with `what` for anything else."""
+    try:
+        return torch.as_tensor(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{what} ({error})") from None
+
+
+def numbers(x) -> Tensor:
+    """x as a tensor of floats: an array or a list is welcome.
+
+    Raises ValueError for whole numbers: pictures of 256 levels are not what a model works on.
+    """
+    x = tensor_of(x)
+    if not x.is_floating_point():
+        raise ValueError(f"expected floats, pictures in [-1, 1], got {x.dtype}: convert them first")
+    return x
+
+
+def condition(cond, x: Tensor, most: int | None = None, tokens: bool | None = False) -> Tensor | None:
+    """The condition for each of x (B, ...), where x is: labels (B,) of 0 to `most`, or tokens (B, L); if `tokens` is
+    None its shape says which.
 
     A list, an array, one for all, and labels (B, 1) are welcome. Raises ValueError for anything else. Labels that are
     on a GPU already are not looked at, as that would wait for it.
     """
     if cond is None:
         return None
-    what, ndim = ("tokens (B, L)", 2) if tokens else ("labels (B,)", 1)
     cond = whole_numbers(cond)
+    tokens = cond.ndim == 2 if tokens is None else tokens
+    what, ndim = ("tokens (B, L)", 2) if tokens else ("labels (B,)", 1)
     if not tokens and cond.ndim == 2 and cond.shape[1] == 1:
         cond = cond[:, 0]
     cond = cond[None] if cond.ndim == ndim - 1 else cond
@@ -42,10 +66,7 @@ def condition(cond, x: Tensor, most: int | None = None, tokens: bool = False) ->
 
 def whole_numbers(cond) -> Tensor:
     """Labels or tokens as a tensor of whole numbers, or ValueError."""
-    try:
-        cond = torch.as_tensor(cond)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"expected labels or tokens, whole numbers ({error})") from None
+    cond = tensor_of(cond, "expected labels or tokens, whole numbers")
     if cond.is_complex() or (cond.is_floating_point() and (cond % 1 != 0).any()):
         raise ValueError(f"expected labels or tokens, whole numbers, got {str(cond.tolist())[:60]}")
     return cond.long()

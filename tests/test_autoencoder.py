@@ -5,8 +5,8 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from minidiff import data
+from minidiff.measure import classifier
 from minidiff.measure.metrics import psnr
-from minidiff.stages import perceptual
 from minidiff.stages.autoencoder import FACTORS, KL, Autoencoder
 from minidiff.stages.vq import Codebook, usage
 from minidiff.train import new_state, train
@@ -132,10 +132,12 @@ def test_digits_come_back(codes):
 
 def test_perceptual_distance_grows_with_damage(generator, monkeypatch, tmp_path):
     monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path))  # other tests' classifiers are trained
-    untrained = perceptual.classifier.Classifier(1, 8, 10).eval()
-    monkeypatch.setattr(perceptual.classifier, "fit", lambda train, **_: untrained)
-    distance = perceptual.distance_for(data.load("digits"))
-    x = data.load("digits").batch(16, generator)[0]
+    untrained = classifier.Classifier(1, 8, 10).eval()
+    monkeypatch.setattr(classifier, "fit", lambda train, **_: untrained)
+    net, digits = Autoencoder((1, 8, 8), 4, 4, 16), data.load("digits")
+    assert net.perceptual is None and net.prepare(digits, "cpu") is digits
+    distance = net.perceptual
+    x = digits.batch(16, generator)[0]
     noise = torch.randn(x.shape, generator=generator)
     found = [distance(x, x + s * noise).mean().item() for s in (0.0, 0.1, 0.5)]
     assert found[0] == 0 and found[0] < found[1] < found[2] < 4

@@ -265,7 +265,7 @@ def test_torchvision_layouts(name, size, shape, monkeypatch):
             self.data = raw if name == "cifar10" else torch.from_numpy(raw[..., 0])
             self.targets, self.classes = [0, 1, 2, 0, 1], ["a", "b", "c"]
 
-    monkeypatch.setattr(torchvision.datasets, images.TORCHVISION[name][0], Stand)
+    monkeypatch.setattr(torchvision.datasets, images.TORCHVISION[name], Stand)
     loaded = data.load(name)
     assert loaded.shape == shape and (loaded.pictures[:, 0, 0] == 9).all() and (loaded.pictures[:, 0, 1] == 0).all()
 

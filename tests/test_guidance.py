@@ -5,12 +5,14 @@ from experiments.noisy import fit_noisy
 from minidiff import data
 from minidiff.data.toys import eight_gaussians
 from minidiff.denoise import Denoiser, Prediction
-from minidiff.guidance import ClassifierGuided, Guided, during
+from minidiff.guidance import ClassifierGuided, Guided
 from minidiff.nets import build
 from minidiff.oracles import MixtureDenoiser
 from minidiff.samplers import dpmpp_2m, last, run_sampler, start
 from minidiff.schedules import VP
 from minidiff.text import Tokenizer
+
+from .bench.window import during
 
 
 @pytest.fixture

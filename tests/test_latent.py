@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from minidiff import data
 from minidiff.data.shapes.dataset import FIXED
+from minidiff.measure import classifier
 from minidiff.nets import build
 from minidiff.run import checkpoint
 from minidiff.run.cli import main
@@ -17,7 +18,7 @@ from minidiff.run.generate import generate
 from minidiff.run.loop import train_run
 from minidiff.run.models import DiffusionModel
 from minidiff.run.recipes import configure
-from minidiff.stages import GAN, Autoencoder, Causal, Latent, latents_of, perceptual
+from minidiff.stages import GAN, Autoencoder, Causal, Latent, latents_of
 from minidiff.stages.latent import fingerprint
 from minidiff.stages.priors import Gaussian, Mixture, fit
 from tests.test_cli import refused
@@ -170,7 +171,8 @@ def test_the_autoencoder_rests_while_the_prior_trains(vq, digits):
 def test_only_what_must_invent_has_a_critic(digits, monkeypatch):
     """A vae of f = 2 learns from |x - y| alone: no critic, and no classifier is trained for it to look through."""
     asked = []
-    monkeypatch.setattr(perceptual, "distance_for", lambda train, device: asked.append(train) or (lambda x, y: 0.0))
+    judge = classifier.Classifier(1, 8, 10)
+    monkeypatch.setattr(classifier, "for_data", lambda train, device, seed: asked.append(train) or judge)
     for kind, f, critic in (("vae", 1, False), ("vae", 2, False), ("vae", 4, True), ("vq", 2, True)):
         config, _ = configure("digits", model=kind, f=f, width=16)
         model = checkpoint.new_model(config)

@@ -65,7 +65,7 @@ def autoencoder(f: int, seed: int, smoke: bool, codes=None) -> Autoencoder:
     """One trained for some seconds."""
     digits, _, teacher = classifiers(smoke)
     net = seeded(lambda: Autoencoder(digits.shape, f, 8 if codes else 4, wide(32), codes), seed)
-    net.use(perceptual.distance(teacher.requires_grad_(False).maps))
+    net.perceptual = perceptual.distance(teacher.requires_grad_(False).maps)
     return fit_denoiser(
         net.to(device()),
         lambda g: digits.batch(32, g)[0],

@@ -6,7 +6,7 @@ import os
 import posixpath
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 from unicodedata import category, normalize
@@ -85,22 +85,24 @@ def _parts(root: Path) -> tuple[Path, Path | None]:
 
 
 def _pictures(folder: Path) -> tuple[dict[str, Path], list[Path]]:
-    """name -> path of each picture in a folder and in all folders in it, sorted; and the paths of other files.
-
-    Names are relative to the folder and composed (NFC), as two systems write the same letter in two ways.
-    """
-    pictures, others = {}, []
-    for p in _files(folder):
-        name = normalize("NFC", p.relative_to(folder).as_posix())
-        if not _is_picture(p):
-            others.append(p)
-        elif name in pictures:
-            raise ValueError(f"{p}: there are two of this name, which differ in how letters are encoded: rename one")
-        else:
-            pictures[name] = p
+    """name -> path of each picture in a folder and in all folders in it, sorted; and the paths of other files."""
+    found = [(p, _is_picture(p)) for p in _files(folder)]
+    pictures = _by_name(folder, (p for p, is_picture in found if is_picture))
     if not pictures:
         raise ValueError(f"folder {folder} has no pictures in it: expected PATH/class/picture ({' '.join(SUFFIXES)})")
-    return pictures, others
+    return pictures, [p for p, is_picture in found if not is_picture]
+
+
+def _by_name(folder: Path, paths: Iterable[Path]) -> dict[str, Path]:
+    """name -> path. Names are relative to the folder and composed (NFC), as two systems write the same letter in two
+    ways."""
+    found = {}
+    for p in paths:
+        name = normalize("NFC", p.relative_to(folder).as_posix())
+        if name in found:
+            raise ValueError(f"{p}: there are two of this name, which differ in how letters are encoded: rename one")
+        found[name] = p
+    return found
 
 
 def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
@@ -134,13 +136,8 @@ def _warn_left_out(root: Path, others: list[Path]) -> None:
 
 
 def _class_folders(root: Path) -> dict[str, Path]:
-    """class -> its folder, names composed as those of pictures are."""
-    found = {}
-    for p in filter(Path.is_dir, _entries(root)):
-        if (name := normalize("NFC", p.name)) in found:
-            raise ValueError(f"{p}: there are two of this name, which differ in how letters are encoded: rename one")
-        found[name] = p
-    return found
+    """class -> its folder."""
+    return _by_name(root, filter(Path.is_dir, _entries(root)))
 
 
 def _labels(root: Path, pictures: dict[str, Path], classes: list[str]) -> Tensor:

@@ -13,7 +13,7 @@ from ..text import vocabulary_of
 from ..train import check_pictures
 from .dataset import Data, data_folder
 
-TORCHVISION = {"cifar10": ("CIFAR10", 32), "mnist": ("MNIST", 28), "fashion_mnist": ("FashionMNIST", 28)}
+TORCHVISION = {"cifar10": "CIFAR10", "mnist": "MNIST", "fashion_mnist": "FashionMNIST"}  # its names there
 
 
 @dataclass
@@ -155,9 +155,8 @@ def from_torchvision(name: str, part: str, size: None) -> Images:
     """CIFAR-10, MNIST or Fashion-MNIST with the split that they come with; downloaded once."""
     import torchvision
 
-    cls, side = TORCHVISION[name]
     try:
-        raw = getattr(torchvision.datasets, cls)(data_folder(), train=part == "train", download=True)
+        raw = getattr(torchvision.datasets, TORCHVISION[name])(data_folder(), train=part == "train", download=True)
     except Exception as error:  # no network, or files that are broken in one of many ways
         if out_of_memory(error):
             raise
@@ -166,5 +165,6 @@ def from_torchvision(name: str, part: str, size: None) -> Images:
             f"{name} could not be downloaded or read ({reason}); without a network use digits, a toy, folder:PATH or "
             f"npz:PATH, or put torchvision's files into {data_folder()}"
         ) from None
-    pictures = torch.as_tensor(raw.data).reshape(len(raw.data), side, side, -1).permute(0, 3, 1, 2).contiguous()
+    x = torch.as_tensor(raw.data)  # (N, H, W), or (N, H, W, C)
+    pictures = x.reshape(*x.shape[:3], -1).permute(0, 3, 1, 2).contiguous()
     return Images(name, pictures, torch.as_tensor(raw.targets).long(), list(raw.classes))

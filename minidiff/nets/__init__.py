@@ -8,6 +8,7 @@ import inspect
 from torch import nn
 
 from ..device import seeded
+from ..text import one_of
 from . import cnn, mlp, transformer, unet
 from .cnn import CNN, NCSN
 from .mlp import MLP
@@ -48,8 +49,7 @@ def build(
     The initial weights depend on `seed` alone; the global random state is left as it was. Raises ValueError for an
     unknown net or option, and for a net that does not fit the data.
     """
-    if name not in NETS:
-        raise ValueError(f"unknown net {name!r}: choose from {', '.join(NETS)}")
+    one_of("net", name, NETS)
     if name == "mlp" and len(shape) != 1:
         raise ValueError(f"net mlp takes points (D,), and this data has shape {tuple(shape)}: use unet")
     if name != "mlp" and (len(shape) != 3 or shape[1] != shape[2]):

@@ -3,20 +3,12 @@
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, elu, interpolate, silu
 
+from ..text import one_of
 from .fast import GroupNorm
-from .layers import CondInstanceNormPlus, ConditionedNet, Embedding, Modulated, PixelAttention, groups, set_zero
+from .layers import CondInstanceNormPlus, ConditionedNet, Modulated, PixelAttention, set_zero
 
-NORMS = ("group", "none")
+NORMS = {"group": GroupNorm, "none": nn.Identity}  # over space: of groups of channels, or none at all
 CONDITIONING = ("modulate", "add", "channel", "none")
-
-
-def norm_of(kind: str, channels: int, affine: bool) -> nn.Module:
-    """A normalisation over space: of groups of channels, or none at all."""
-    if kind == "group":
-        return GroupNorm(groups(channels), channels, affine=affine)
-    if kind == "none":
-        return nn.Identity()
-    raise ValueError(f"unknown norm {kind!r}: choose from {', '.join(NORMS)}")
 
 
 class Block(nn.Module):
@@ -32,13 +24,14 @@ class Block(nn.Module):
         text_mode="pooled",
     ):  # fmt: skip
         super().__init__()
+        one_of("norm", norm, NORMS)
         self.resample = resample
-        self.norm_in = norm_of(norm, c_in, True)
+        self.norm_in = NORMS[norm](c_in)
         self.conv_in = nn.Conv2d(c_in, c_out, 3, padding=1)
         if conditioning == "modulate":
-            self.norm_out = Modulated(norm_of(norm, c_out, False), c_out, emb_dim, zero=True)
+            self.norm_out = Modulated(NORMS[norm](c_out, affine=False), c_out, emb_dim, zero=True)
         else:
-            self.norm_out = norm_of(norm, c_out, True)
+            self.norm_out = NORMS[norm](c_out)
         self.add = nn.Linear(emb_dim, c_out) if conditioning == "add" else None
         self.conv_out = set_zero(nn.Conv2d(c_out, c_out, 3, padding=1))
         self.skip = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
@@ -86,7 +79,7 @@ class CNN(ConditionedNet):
         return self.leave(silu(h))
 
 
-class NCSN(nn.Module):
+class NCSN(ConditionedNet):
     """A small noise-conditional score network (Song and Ermon 2019, appendix A.1, without the RefineNet).
 
     x (B, C, H, W), c_noise (B,), cond (B,) or None -> (B, C, H, W). Full resolution, dilated convolutions, and before
@@ -95,16 +88,14 @@ class NCSN(nn.Module):
     """
 
     def __init__(self, channels, classes=None, width=64, dilations=(1, 2, 4)):
-        super().__init__()
-        self.emb = Embedding(4 * width, classes)
-        self.null = self.emb.null
+        super().__init__("modulate", CONDITIONING, 4 * width, classes)
         self.enter = nn.Conv2d(channels, width, 3, padding=1)
         self.blocks = nn.ModuleList(DilatedBlock(width, 4 * width, d) for d in dilations)
         self.norm = CondInstanceNormPlus(width, 4 * width)
         self.leave = set_zero(nn.Conv2d(width, channels, 3, padding=1))
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Tensor | None = None) -> Tensor:
-        emb = silu(self.emb(c_noise, cond))
+        x, emb, _ = self.conditioned(x, c_noise, cond)
         h = self.enter(x)
         for block in self.blocks:
             h = block(h, emb)

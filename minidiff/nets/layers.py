@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from ..text import TEXT_MODES
+from ..text import TEXT_MODES, one_of
 from .fast import GroupNorm, attend
 
 
@@ -48,18 +48,18 @@ class Embedding(nn.Module):
         self.noise = nn.Sequential(features, nn.Linear(features.dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.label = nn.Embedding(classes + 1, dim) if classes else None
         self.text = nn.Linear(text_dim, dim) if text_dim else None
-        self.null = classes if classes else None
 
     def forward(self, c_noise: Tensor, cond: Tensor | None) -> Tensor:
         emb = self.noise(c_noise)
         if self.label is not None:
-            cond = torch.full((len(emb),), self.null, device=emb.device) if cond is None else cond
+            null = self.label.num_embeddings - 1
+            cond = torch.full((len(emb),), null, device=emb.device) if cond is None else cond
             emb = emb + self.label(cond)
         return emb if self.text is None else emb + self.text(cond)
 
 
 class ConditionedNet(nn.Module):
-    """The base of the nets for pictures: how the noise level and the condition come in.
+    """The base of the nets: how the noise level and the condition come in.
 
     `conditioning` is one of `known`: "channel", the noise level as one more channel of the picture; "none"; or a way
     to use the embedding (B, emb_dim) of level and condition, which is the net's. The condition is a label below
@@ -70,10 +70,8 @@ class ConditionedNet(nn.Module):
     def __init__(self, conditioning, known, emb_dim, classes=None, text=None, text_mode="cross", features=None):
         super().__init__()
         embedded = conditioning not in ("channel", "none")
-        if conditioning not in known:
-            raise ValueError(f"unknown conditioning {conditioning!r}: choose from {', '.join(known)}")
-        if text_mode not in TEXT_MODES:
-            raise ValueError(f"unknown text_mode {text_mode!r}: choose from {', '.join(TEXT_MODES)}")
+        one_of("conditioning", conditioning, known)
+        one_of("text_mode", text_mode, TEXT_MODES)
         if (classes or text) and not embedded:
             raise ValueError(f"conditioning {conditioning!r} has no place for labels or captions: choose another")
         self.conditioning, self.text, self.text_mode = conditioning, text, text_mode
@@ -215,13 +213,13 @@ class PixelAttention(nn.Module):
 
     def __init__(self, channels: int, context: int | None = None, text_mode: str = "pooled"):
         super().__init__()
-        self.norm = GroupNorm(groups(channels), channels)
+        self.norm = GroupNorm(channels)
         self.with_words = context is not None and text_mode == "tokens"
         self.attention = Attention(channels, heads_of(channels), context if self.with_words else None)
         set_zero(self.attention.project)
         self.cross = None
         if context is not None and text_mode == "cross":
-            self.norm_cross = GroupNorm(groups(channels), channels)
+            self.norm_cross = GroupNorm(channels)
             self.cross = CrossAttention(channels, heads_of(channels), context)
             set_zero(self.cross.project)
 
@@ -265,11 +263,3 @@ def set_zero(layer: nn.Module) -> nn.Module:
     for p in layer.parameters():
         nn.init.zeros_(p)
     return layer
-
-
-def groups(channels: int) -> int:
-    """The number of groups for group norm: at most 32, of at least 16 channels each, and a divisor of the channels.
-
-    Other nets have groups of 4 channels upwards; on a CPU those make the norm up to ten times slower.
-    """
-    return math.gcd(channels, min(32, max(1, channels // 16)))

@@ -3,25 +3,24 @@
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from .layers import Embedding, Modulated, set_zero
+from .layers import ConditionedNet, Modulated, set_zero
 
 
-class MLP(nn.Module):
+class MLP(ConditionedNet):
     """x (B, dim), c_noise (B,), cond (B,) or None -> (B, dim).
 
     `depth` residual blocks of `width`, each a modulated layer norm (adaLN) and two linear layers.
     """
 
     def __init__(self, dim: int, classes: int | None = None, width: int = 128, depth: int = 3):
-        super().__init__()
-        self.emb = Embedding(width, classes)
-        self.null = self.emb.null
+        super().__init__("modulate", ("modulate",), width, classes)
         self.enter = nn.Linear(dim, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
         self.leave = set_zero(nn.Linear(width, dim))
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Tensor | None = None) -> Tensor:
-        h, emb = self.enter(x), silu(self.emb(c_noise, cond))
+        x, emb, _ = self.conditioned(x, c_noise, cond)
+        h = self.enter(x)
         for block in self.blocks:
             h = block(h, emb)
         return self.leave(silu(h))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..denoise import Prediction
-from ..schedules import VP, expand
+from ..schedules import VP
 from .layers import Fourier
 from .transformer import DiT
 
@@ -103,8 +103,7 @@ class OfficialModel:
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Prediction:
         t = torch.as_tensor(t).to(x_t)
-        alpha, sigma = (expand(v, x_t) for v in self.schedule(t))
         number = np.interp(-self.schedule.log_snr(t).numpy(force=True), -self.levels, np.arange(1000.0))
         number = torch.as_tensor(number).to(x_t).expand(len(x_t))
         eps = self.net(x_t, number, cond)[:, : x_t.shape[1]]
-        return Prediction((x_t - sigma * eps) / alpha, eps)
+        return Prediction.from_eps(eps, x_t, *self.schedule(t))

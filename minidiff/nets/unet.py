@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
 
-from .cnn import CONDITIONING, Block, norm_of, resize
+from .cnn import CONDITIONING, Block, resize
+from .fast import GroupNorm
 from .layers import ConditionedNet, positions, set_zero
 
 PLACE = 16  # features of a pixel's position, which a U-Net for text takes in
@@ -57,7 +58,7 @@ class UNet(ConditionedNet):
                 now = out
             if level > 0:
                 self.up.append(Resized(now, "up"))
-        self.norm = norm_of("group", now, True)
+        self.norm = GroupNorm(now)
         self.leave = set_zero(nn.Conv2d(now, channels, 3, padding=1))
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Tensor | None = None) -> Tensor:

@@ -12,17 +12,11 @@ from typing import get_args, get_origin, get_type_hints
 from ..denoise import PREDICTIONS, TIMES, WEIGHTINGS
 from ..optim import OPTIMIZERS
 from ..schedules import SCHEDULES
-from ..text import TEXT_MODES
+from ..text import TEXT_MODES, one_of
 from .models import MODELS
 from .options import option
 
 VERSION = 2  # of config.json; version 1 had no number in it, and no sections
-
-
-def one_of(what: str, value, known) -> None:
-    """Raise ValueError unless the value is known."""
-    if value not in known:
-        raise ValueError(f"unknown {what} {value!r}: choose from {', '.join(known)}")
 
 
 @dataclass

@@ -12,7 +12,9 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
 
 from ..denoise import normal_like
 from ..device import autocast, to_device
-from ..nets.cnn import Block, norm_of, resize
+from ..measure import classifier
+from ..nets.cnn import Block, resize
+from ..nets.fast import GroupNorm
 from . import perceptual
 from .gan import PatchCritic, adversarial_losses
 from .vq import Codebook
@@ -21,9 +23,9 @@ FACTORS = (1, 2, 4, 8)
 PERCEPTUAL = 0.2  # the weight of a perceptual distance beside |x - y|
 
 
-def plain(c_in: int, c_out: int) -> Block:
+def plain(width: int) -> Block:
     """A residual block without a condition."""
-    return Block(c_in, c_out, 0, conditioning="none")
+    return Block(width, width, 0, conditioning="none")
 
 
 class Encoder(nn.Module):
@@ -38,11 +40,10 @@ class Encoder(nn.Module):
         self.patch, widths = patch_and_widths(f, width)
         self.enter = nn.Conv2d(channels * self.patch**2, width, 3, padding=1)
         self.levels = nn.ModuleList(
-            nn.ModuleList([plain(now, now), nn.Conv2d(now, then, 3, stride=2, padding=1)])
-            for now, then in pairwise(widths)
+            nn.ModuleList([plain(now), nn.Conv2d(now, then, 3, stride=2, padding=1)]) for now, then in pairwise(widths)
         )
         now = widths[-1]
-        self.last, self.norm, self.leave = plain(now, now), norm_of("group", now, True), nn.Conv2d(now, out, 1)
+        self.last, self.norm, self.leave = plain(now), GroupNorm(now), nn.Conv2d(now, out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.enter(pixel_unshuffle(x, self.patch))
@@ -58,11 +59,11 @@ class Decoder(nn.Module):
         super().__init__()
         self.patch, widths = patch_and_widths(f, width)
         widths = widths[::-1]
-        self.enter, self.first = nn.Conv2d(latent, widths[0], 3, padding=1), plain(widths[0], widths[0])
+        self.enter, self.first = nn.Conv2d(latent, widths[0], 3, padding=1), plain(widths[0])
         self.levels = nn.ModuleList(
-            nn.ModuleList([nn.Conv2d(now, then, 3, padding=1), plain(then, then)]) for now, then in pairwise(widths)
+            nn.ModuleList([nn.Conv2d(now, then, 3, padding=1), plain(then)]) for now, then in pairwise(widths)
         )
-        self.norm = norm_of("group", width, True)
+        self.norm = GroupNorm(width)
         self.leave = nn.Conv2d(width, channels * self.patch**2, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -108,7 +109,7 @@ class Autoencoder(nn.Module):
     """Pictures (B, C, H, H) of `shape` (C, H, H) to latents (B, *latent_shape) and back.
 
     Latents are real numbers in `dim` channels at H / f or, with `codes`, indices (B, H / f, H / f) into a codebook of
-    so many vectors of `dim`. The loss is |x - y| + PERCEPTUAL * the perceptual distance, if one is in `use`, + the
+    so many vectors of `dim`. The loss is |x - y| + PERCEPTUAL * the perceptual distance, if there is one, + the
     bottleneck's + `adversarial` * the generator's against a critic of patches; with 0 there is no critic. Raises
     ValueError for pictures that cannot be divided by f.
     """
@@ -126,17 +127,14 @@ class Autoencoder(nn.Module):
         self.bottleneck = KL() if codes is None else Codebook(codes, dim)
         self.decoder = Decoder(channels, dim, f, width)
         self.critic = PatchCritic(channels, width) if adversarial else None
-        self.use(None)
+        self.perceptual = None  # a distance (x, y) -> (B,) to train with, if there is one
 
     def prepare(self, data, device):
-        """It is trained on the data, with their perceptual distance if there is a critic."""
+        """It is trained on the data. If there is a critic it is so with a perceptual distance, of the features of a
+        classifier trained here on the data, where LPIPS takes VGG's."""
         if self.critic is not None:
-            self.use(perceptual.distance_for(data, device))
+            self.perceptual = perceptual.distance(classifier.for_data(data, device, seed=1).requires_grad_(False).maps)
         return data
-
-    def use(self, distance) -> None:
-        """Train with this perceptual distance, (x, y) -> (B,), or None."""
-        self.perceptual = distance
 
     def loss(self, x0: Tensor, cond=None, *, generator=None) -> Tensor:
         """The sum of the autoencoder's loss and its critic's, (B,); the condition is not used."""

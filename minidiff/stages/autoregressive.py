@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ..denoise import device_of
 from ..nets.fast import attend
 from ..nets.layers import Attention, TransformerBlock, heads_of, split_heads
 from .gan import required_condition
@@ -98,8 +99,8 @@ class Causal(nn.Module):
 
 def pick(logits: Tensor, generator=None) -> Tensor:
     """An index (B, 1) drawn from softmax(logits (B, K)): where the cumulative probability passes a uniform draw."""
-    where = generator.device if generator is not None else logits.device
-    u = torch.rand(len(logits), 1, generator=generator, device=where).to(logits, non_blocking=logits.is_cuda)
+    u = torch.rand(len(logits), 1, generator=generator, device=device_of(generator, logits))
+    u = u.to(logits, non_blocking=logits.is_cuda)
     return (logits.softmax(1).cumsum(1) <= u).sum(1, keepdim=True).clamp(max=logits.shape[1] - 1)
 
 

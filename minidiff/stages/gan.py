@@ -15,8 +15,8 @@ from torch.nn.functional import leaky_relu, softplus
 from ..denoise import normal_like
 from ..nets.cnn import resize
 from ..nets.fast import GroupNorm
-from ..nets.layers import Modulated, groups
-from ..text import check_labels, condition
+from ..nets.layers import Modulated
+from ..text import check_labels, condition, one_of
 
 NOISE = 64  # dimensions of z
 HIDDEN = 128  # features of a critic before its last layer
@@ -84,9 +84,9 @@ class DCGAN(nn.Module):
         self.side, halved = pyramid(shape[-1], width)
         widths = halved[::-1] or [width]
         self.enter = nn.Linear(NOISE + cond_dim, widths[0] * self.side**2)
-        layers = [GroupNorm(groups(widths[0]), widths[0]), nn.ReLU()]
+        layers = [GroupNorm(widths[0]), nn.ReLU()]
         for now, then in pairwise(widths):
-            layers += [nn.ConvTranspose2d(now, then, 4, 2, 1), GroupNorm(groups(then), then), nn.ReLU()]
+            layers += [nn.ConvTranspose2d(now, then, 4, 2, 1), GroupNorm(then), nn.ReLU()]
         self.body = nn.Sequential(*layers, to_picture(width, shape[0], bool(halved)))
 
     def forward(self, z: Tensor, cond: Tensor) -> Tensor:
@@ -136,8 +136,7 @@ GENERATORS = {"dcgan": DCGAN, "style": StyleGenerator}  # of pictures
 
 def new_generator(name: str, shape, cond_dim: int, width: int) -> nn.Module:
     """The generator `name` of pictures (C, H, W), or a PointGenerator of points (D,)."""
-    if name not in GENERATORS:
-        raise ValueError(f"unknown generator {name!r}: choose from {', '.join(GENERATORS)}")
+    one_of("generator", name, GENERATORS)
     return (PointGenerator if len(shape) == 1 else GENERATORS[name])(shape, cond_dim, width)
 
 

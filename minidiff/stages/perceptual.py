@@ -5,15 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..data import Data
-from ..measure import classifier
-
-
-def distance_for(train: Data, device="cpu") -> Callable[[Tensor, Tensor], Tensor]:
-    """The perceptual distance (x, y) -> (B,) for a data set: of the features of a classifier trained here on it, where
-    LPIPS takes VGG's."""
-    return distance(classifier.for_data(train, device, seed=1).requires_grad_(False).maps)
-
 
 def distance(maps: Callable[[Tensor], list[Tensor]]) -> Callable[[Tensor, Tensor], Tensor]:
     """(x, y) -> (B,), 0 to 4: the squared difference of the unit vectors of their feature maps (B, c, h, w), averaged

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..denoise import normal_like
+from ..denoise import device_of, normal_like
 from ..train import new_state, train
 from .autoencoder import Autoencoder
 from .latent import Latent, Latents
@@ -91,7 +91,7 @@ class Mixture(nn.Module):
 
     def sample(self, n: int, cond=None, generator=None) -> Tensor:
         """(n, *shape); the condition is not used."""
-        where = self.weights.device if generator is None else generator.device
+        where = device_of(generator, self.weights)
         k = torch.multinomial(self.weights.to(where), n, replacement=True, generator=generator).to(self.means.device)
         x = normal_like(self.means[k], generator)
         for part, (mean, root) in enumerate(zip(self.means, self.roots, strict=True)):
@@ -108,7 +108,7 @@ def fit(
     """
     generator = torch.Generator().manual_seed(seed)
     if hasattr(prior, "fit"):
-        prior.fit(latents.at(torch.arange(len(latents.pictures))), generator)
+        prior.fit(latents.at(torch.arange(len(latents))), generator)
     else:
         state = new_state(prior, seed)
         batches = (latents.batch(64, state.generator)[0] for _ in range(steps))

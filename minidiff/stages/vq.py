@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ..denoise import device_of
 from ..device import averaged, of_first_rank
 
 
@@ -63,8 +64,7 @@ class Codebook(nn.Module):
     def revive(self, flat: Tensor, generator=None) -> None:
         """Put dead codes onto random vectors of the first rank's batch, with the share of an average code."""
         share = len(flat) / self.codes
-        where = generator.device if generator is not None else flat.device
-        index = torch.randint(len(flat), (self.codes,), generator=generator, device=where)
+        index = torch.randint(len(flat), (self.codes,), generator=generator, device=device_of(generator, flat))
         chosen = of_first_rank(flat[index.to(flat.device, non_blocking=flat.is_cuda)])
         dead = self.counts < share / 30  # not as an index, which would wait for a GPU
         self.counts.masked_fill_(dead, share)

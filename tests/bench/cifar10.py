@@ -20,10 +20,10 @@ import matplotlib.pyplot as plt
 import torch
 from experiments.lecture09 import steps_of
 from torch import Tensor
+from window import during
 
 from minidiff import data, plot
 from minidiff.device import pick, replacing
-from minidiff.guidance import during
 from minidiff.measure import classifier
 from minidiff.measure.report import distances
 from minidiff.run import checkpoint, pretrained

@@ -31,11 +31,11 @@ import peers
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from window import during
 
 from minidiff import data, plot
 from minidiff.denoise import Prediction, normal_like
 from minidiff.device import autocast, pick, replacing, to_device
-from minidiff.guidance import during
 from minidiff.measure import classifier
 from minidiff.measure.nets import parameters
 from minidiff.measure.report import distances
