@@ -1,7 +1,7 @@
 """The commands of `python -m minidiff`: a dataclass each, whose fields are its options and whose run() does it."""
 
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..grade.commands import Grade, Progress
@@ -68,15 +68,10 @@ class Train:
         None, "compile a diffusion model's net; by default where that saves time within --minutes"
     )
     save_every: float = option(10.0, "seconds between checkpoints")
-    asked: dict = field(default_factory=dict)  # the options of a config's sections and of its net
 
     def __init__(self, **given):
-        own = {f.name: f.default for f in fields(Train)} | {"asked": {}}
-        for name, value in (own | given).items():
-            if name in own:
-                setattr(self, name, value)
-            else:
-                self.asked[name] = value
+        own = {f.name: given.pop(f.name, f.default) for f in fields(Train)}
+        vars(self).update(own, asked=given)  # the rest are options of a config's sections and of its net
 
     @classmethod
     def add_options(cls, parser) -> None:

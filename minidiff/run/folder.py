@@ -1,10 +1,9 @@
 """A run's folder: what is there, whether the data are still those of the run, and one process at a time."""
 
 import errno
-import json
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from .. import data
@@ -51,7 +50,7 @@ def load_data(config: Config, part: str = "train") -> data.Data:
 
 def check_same(out: Path, run: Config, config: Config) -> None:
     """Raise ValueError if a run was made with another config than one that is to go on with it."""
-    was, now = (json.loads(json.dumps(values(c), default=asdict)) for c in (run, config))
+    was, now = values(run), values(config)
     for name in was:  # load_data has compared the data; the ranks share the parts
         if name not in ("data", "fingerprint", "size", "parts") and was[name] != now.get(name):
             raise ValueError(f"{out} was made with {name} {was[name]}, not {now.get(name)}: choose another folder")

@@ -1,6 +1,5 @@
 """What a new run is by default: a whole Config by the data and by the machine, on which what was asked for is laid."""
 
-import inspect
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from ..device import pick
 from ..nets import default_width
 from ..stages.latent import STD
 from . import checkpoint, pretrained
-from .config import Config, Diffusion, Text, Training, laid_over, one_of, values
+from .config import Config, Diffusion, Text, Training, laid_over, net_options, one_of, values
 from .models import AUTOENCODERS, CRITICS, MODELS, build, check_autoencoder, gains_by_critic
 
 
@@ -178,9 +177,7 @@ def _diffusion(about: dict, dataset, net, recipe, first, device, sigma_data) -> 
 def _net(model: str, net: str, width: int | None) -> dict:
     """A net's name, and the defaults of its constructor where they do not depend on the data."""
     one_of("net", net, MODELS[model])
-    keywords = inspect.signature(MODELS[model][net]).parameters.values()
-    options = {p.name: p.default for p in keywords if p.kind is p.KEYWORD_ONLY and p.default is not None}
-    options.pop("text_mode", None)  # is the text's
+    options = {name: p.default for name, p in net_options(model, net).items() if p.default is not None}
     return {"name": net} | options | ({} if width is None else {"width": width})
 
 
