@@ -79,7 +79,7 @@ def read_config(run: Path) -> Config:
     path = run / "config.json"
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is not JSON ({error})") from None
     try:
         return from_json(raw)
@@ -105,7 +105,8 @@ def load(run: str | Path, ema: bool = True, device="cpu") -> nn.Module:
 
 def start(config: Config, device="cpu") -> tuple[Config, State]:
     """The state of a new run, this rank's, and the config with as many parts as the ranks can share."""
-    config = _shared(config)
+    if config.training.parts % parallel.ranks():
+        config = replace(config, training=replace(config.training, parts=parallel.ranks()))
     return config, new_state(new_model(config, device), config.seed, _mine(config), config.training.optimizer)
 
 
@@ -174,13 +175,6 @@ def _step_of(path: Path) -> int:
             return int((f.metadata() or {}).get("step", 0))
     except (FileNotFoundError, SafetensorError):
         return 0
-
-
-def _shared(config: Config) -> Config:
-    """With as many parts as the ranks can share."""
-    if config.training.parts % parallel.ranks() == 0:
-        return config
-    return replace(config, training=replace(config.training, parts=parallel.ranks()))
 
 
 def _mine(config: Config) -> range:

@@ -105,7 +105,11 @@ def train_run(
     for name, value in (("steps", steps), ("minutes", minutes), ("save_every", save_every)):
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be more than 0, got {value}")
-    with parallel.joined(device) as where, _enough_memory(out), _alone(out):
+    with (
+        parallel.joined(device) as where,
+        _enough_memory(out),
+        locked(out) if parallel.rank() == 0 else nullcontext(),  # the ranks share the folder
+    ):
         if compiled:
             check_compiling(config, where)
         run = _start_or_resume(out, config, autoencoder, where)
@@ -139,11 +143,6 @@ def _enough_memory(out: Path):
             f"out of memory ({' '.join(str(error).split())[:120]}): begin with a smaller --batch, or cut it with "
             f"--parts{onward}"
         ) from None
-
-
-def _alone(out: Path):
-    """Hold the run's folder; the ranks share it."""
-    return locked(out) if parallel.rank() == 0 else nullcontext()
 
 
 def _train(run: Run, material, clock: Clock, shown: bool, stops: list) -> str:
