@@ -153,8 +153,9 @@ class Denoiser(nn.Module):
         """The condition as the network takes it, for each of x (see `condition`)."""
         if cond is not None and self.null is None:
             raise ValueError("a condition was given to an unconditional net: leave cond out, or build it with classes")
-        if getattr(self.net, "text", None) is not None or not isinstance(self.null, int):
-            return condition(cond, x, tokens=True)
+        text = getattr(self.net, "text", None)
+        if text is not None or not isinstance(self.null, int):
+            return condition(cond, x, tokens=True, length=getattr(text, "length", None))
         ours = hasattr(self.net, "emb")  # of another net the shape of cond tells labels from tokens
         tokens = not ours and cond is not None and whole_numbers(cond).ndim == 2
         return condition(cond, x, most=self.null if ours else None, tokens=tokens)

@@ -20,8 +20,10 @@ TEXT_MODES = (
 )  # in which a net takes in the encoded text; the last two have the pooled as well
 
 
-def condition(cond, x: Tensor, most: int | None = None, tokens: bool = False) -> Tensor | None:
-    """The condition for each of x (B, ...), where x is: labels (B,) of 0 to `most`, or tokens (B, L).
+def condition(
+    cond, x: Tensor, most: int | None = None, tokens: bool = False, length: int | None = None
+) -> Tensor | None:
+    """The condition for each of x (B, ...), where x is: labels (B,) of 0 to `most`, or tokens (B, L), L `length`.
 
     A list, an array, one for all, and labels (B, 1) are welcome. Raises ValueError for anything else. Labels that are
     on a GPU already are not looked at, as that would wait for it.
@@ -35,6 +37,8 @@ def condition(cond, x: Tensor, most: int | None = None, tokens: bool = False) ->
     cond = cond[None] if cond.ndim == ndim - 1 else cond
     if cond.ndim != ndim or len(cond) not in (1, len(x)):
         raise ValueError(f"expected {what} for {len(x)} samples, got shape {tuple(cond.shape)}")
+    if length is not None and cond.shape[1] != length:
+        raise ValueError(f"this model reads {length} tokens a caption, and got {cond.shape[1]}")
     if cond.device.type == "cpu" and not tokens:
         check_labels(cond, most)
     return cond.to(x.device, non_blocking=x.is_cuda).expand(len(x), *cond.shape[1:])
