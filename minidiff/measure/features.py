@@ -7,7 +7,6 @@ probabilities an Inception score. So the names of the measures come with the fea
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +59,7 @@ def inception(device) -> nn.Module:
         raise ValueError("FID needs Inception: pip install -e '.[fid]', or compare by --features classifier") from None
     try:
         net = FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"])
-    except (URLError, OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:
         if out_of_memory(error):
             raise
         raise ValueError(

@@ -1,6 +1,5 @@
 """A run's folder: what is there, whether the data are still those of the run, and one process at a time."""
 
-import errno
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -92,10 +91,10 @@ def locked(folder: Path):
     try:
         try:
             lock(handle, *how)
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise ValueError(f"another process trains in {folder}: wait until it ends, or choose another") from None
-            # else a network's file system, which has no locks
+        except (BlockingIOError, PermissionError):
+            raise ValueError(f"another process trains in {folder}: wait until it ends, or choose another") from None
+        except OSError:
+            pass  # a network's file system, which has no locks
         yield
     finally:
         os.close(handle)

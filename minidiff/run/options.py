@@ -50,12 +50,8 @@ def add_option(parser: ArgumentParser, name: str, hint, default, about: str, rea
         about += f" (default {'no' if default is False else default})"
     elif "default" not in about and metavar is None:
         about += " (default none)"
-    settings = {"help": about, "default": SUPPRESS}
-    if kind is not bool:
-        settings["type"] = read or (whole if kind is int else kind)
+    how = {"action": BooleanOptionalAction} if kind is bool else {"type": read or (whole if kind is int else kind)}
     if metavar is not None:
-        parser.add_argument(name, **settings | {"nargs": "?", "default": default, "metavar": metavar})
-        return
-    if kind is bool:
-        settings["action"] = BooleanOptionalAction
-    parser.add_argument(f"--{name.replace('_', '-')}", **settings)
+        parser.add_argument(name, help=about, nargs="?", default=default, metavar=metavar, **how)
+    else:
+        parser.add_argument(f"--{name.replace('_', '-')}", help=about, default=SUPPRESS, **how)

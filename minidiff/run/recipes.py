@@ -124,7 +124,6 @@ def configure_from(spec: str, start_from: str, **asked) -> tuple[Config, data.Da
     choices of that run but for those of MAY_CHANGE that are asked for. Raises ValueError for others, and for data of
     another shape or with other labels."""
     was = checkpoint.read_config(pretrained.find(start_from))
-    asked = {k: v for k, v in asked.items() if v is not None}
     for name, value in asked.items():
         if name not in MAY_CHANGE and value != (found := values(was).get(name)):
             raise ValueError(f"{start_from}, to start from, has {name} {found}, not {value}: leave it out")
