@@ -34,7 +34,7 @@ def load_data(config: Config, part: str = "train") -> data.Data:
     kind, _, path = config.data.partition(":")
     if kind in ("folder", "npz") and not Path(path).expanduser().exists():
         raise ValueError(f"{path}, the run's data, does not exist: if it has moved, say where to by --data {kind}:PATH")
-    dataset = data.load(config.data, part, config.shape[-1] if data.sizable(config.data) else None)
+    dataset = data.load(config.data, part, data.size_for(config.data, config.shape))
     then = (config.shape, config.classes)
     now = (tuple(dataset.shape), list(dataset.classes) if config.classes else [])
     if then != now:
