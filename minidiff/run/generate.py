@@ -74,13 +74,12 @@ def generate(model: nn.Module, n: int, *, shape=None, cond=None, seed: int = 0, 
     n, batch, seed = whole("n", n), whole("batch", batch), whole("seed", seed, 0, 64)
     sample = model.sample if shape is None else partial(from_noise, model, shape)
     options = _known(from_noise if hasattr(model, "schedule") else getattr(model, "prior", model).sample, options)
-    given = getattr(model, "given", condition)  # on the CPU, where labels are looked at
     if cond is not None:
-        cond = given(cond, torch.empty(n))
+        cond = _given(model, cond, n)
     if options.get("negative") is not None:
         if cond is None:
             raise ValueError("a negative condition is the other end of a condition: give that as well")
-        options["negative"] = given(options["negative"], torch.empty(1))[0]
+        options["negative"] = _given(model, options["negative"], 1)[0]
     device, generator, found = next(model.parameters()).device, torch.Generator().manual_seed(seed), None
     for i in range(0, n, batch):
         given = None if cond is None else cond[i : i + batch].to(device)
@@ -89,6 +88,16 @@ def generate(model: nn.Module, n: int, *, shape=None, cond=None, seed: int = 0, 
             found = part.new_empty((n, *part.shape[1:]))
         found[i : i + batch] = part
     return found
+
+
+def _given(model, cond, n: int) -> Tensor:
+    """The condition for each of n samples as the model takes it, on the CPU, where labels are looked at."""
+    model = getattr(model, "prior", model)
+    if hasattr(model, "given"):
+        return model.given(cond, torch.empty(n))
+    if getattr(model, "null", None) is None:
+        raise ValueError("a condition was given to a model that was trained without labels and captions: leave it out")
+    return condition(cond, torch.empty(n))
 
 
 def _known(sample: Callable, options: dict) -> dict:

@@ -22,6 +22,7 @@ from .checkpoint import Run
 from .config import Config
 from .folder import check_same, locked, open_run
 from .models import tokenizer_of
+from .options import check_positive
 from .progress import draw_samples
 
 LOG_EVERY = 20  # steps a row of loss.csv
@@ -81,8 +82,7 @@ def train_run(
     another process trains there, or if it cannot compile; and MemoryError. Then too the last checkpoint is whole.
     """
     for name, value in (("steps", steps), ("minutes", minutes), ("save_every", save_every)):
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be more than 0, got {value}")
+        check_positive(name, value)
     with parallel.joined(device) as where, _enough_memory(out), _alone(out):
         if compiled:
             check_compiling(config, where)

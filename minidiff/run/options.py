@@ -31,6 +31,12 @@ def seed(text: str) -> int:
 seed.__name__ = whole.__name__ = "int"  # in the message about a value that is no number
 
 
+def check_positive(name: str, value) -> None:
+    """Raise ValueError unless a number, if it is given at all, is more than 0."""
+    if value is not None and not value > 0:
+        raise ValueError(f"{name} must be more than 0, got {value}")
+
+
 def add_options(parser: ArgumentParser, cls: type, by_default: str = "") -> None:
     """Every field of the dataclass with an `about` as an option. `by_default` replaces the default in --help."""
     hints = get_type_hints(cls)
