@@ -145,8 +145,9 @@ class Denoiser(nn.Module):
             return None
         if self.null is None:
             raise ValueError("a condition was given to an unconditional net: leave cond out, or build it with classes")
-        if getattr(self.net, "text", None) is not None or not isinstance(self.null, int):
-            return condition(cond, x, tokens=True)
+        text = getattr(self.net, "text", None)
+        if text is not None or not isinstance(self.null, int):
+            return condition(cond, x, tokens=True, length=getattr(text, "length", None))
         if hasattr(self.net, "emb"):
             return condition(cond, x, self.null)
         return condition(cond, x, tokens=None)  # of another net we know no more

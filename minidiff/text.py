@@ -42,9 +42,11 @@ def numbers(x) -> Tensor:
     return x
 
 
-def condition(cond, x: Tensor, most: int | None = None, tokens: bool | None = False) -> Tensor | None:
-    """The condition for each of x (B, ...), where x is: labels (B,) of 0 to `most`, or tokens (B, L); if `tokens` is
-    None its shape says which.
+def condition(
+    cond, x: Tensor, most: int | None = None, tokens: bool | None = False, length: int | None = None
+) -> Tensor | None:
+    """The condition for each of x (B, ...), where x is: labels (B,) of 0 to `most`, or tokens (B, L), L `length`; if
+    `tokens` is None its shape says which.
 
     A list, an array, one for all, and labels (B, 1) are welcome. Raises ValueError for anything else. Labels that are
     on a GPU already are not looked at, as that would wait for it.
@@ -59,6 +61,8 @@ def condition(cond, x: Tensor, most: int | None = None, tokens: bool | None = Fa
     cond = cond[None] if cond.ndim == ndim - 1 else cond
     if cond.ndim != ndim or len(cond) not in (1, len(x)):
         raise ValueError(f"expected {what} for {len(x)} samples, got shape {tuple(cond.shape)}")
+    if length is not None and cond.shape[1] != length:
+        raise ValueError(f"this model reads {length} tokens a caption, and got {cond.shape[1]}")
     if cond.device.type == "cpu" and not tokens:
         check_labels(cond, most)
     return cond.to(x.device, non_blocking=x.is_cuda).expand(len(x), *cond.shape[1:])

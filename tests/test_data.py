@@ -52,8 +52,8 @@ def test_a_new_data_set_costs_one_entry(monkeypatch):
 
     monkeypatch.setitem(data.SOURCES, "line", data.Source(lambda spec, part, size: Line()))
     loaded = data.load("line")
-    assert data.std(loaded) > 0.5 and not loaded.captioned and loaded.mixture is None and not data.sizable("line")
-    assert loaded.to("cpu") is loaded and loaded.fingerprint() is None
+    assert data.std(loaded) > 0.5 and not loaded.captioned and loaded.mixture is None
+    assert loaded.to("cpu") is loaded and loaded.fingerprint() is None and data.size_for("line", (2,)) is None
     x, cond = next(data.batches(loaded, 3))
     assert x.shape == (3, 2) and cond is None
     refuse("unknown data 'line:3'", data.load, "line:3")

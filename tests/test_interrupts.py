@@ -67,7 +67,7 @@ def interrupt_at_lines(tmp_path, monkeypatch, optimizer, times=None):
         with pytest.raises(KeyboardInterrupt), at_lines(lambda number, at=at: interrupt(number, at)):
             train_run(tmp_path / "often", config, dataset, **options)
     assert signal.getsignal(signal.SIGINT) is before
-    steps = checkpoint.resume(tmp_path / "often")[1].step + 1
+    steps = checkpoint.resume(tmp_path / "often").state.step + 1
     for name in ("often", "never"):
         train_run(tmp_path / name, config, dataset, steps=steps, **options)
     for name in ("model.safetensors", "ema.safetensors", "loss.csv"):
@@ -105,7 +105,7 @@ def test_saving_and_drawing_are_not_interrupted(where, tmp_path, monkeypatch):
         train_run(tmp_path, config, dataset, steps=50, device="cpu", progress=False)
     finally:
         signal.signal(signal.SIGTERM, before)
-    step = checkpoint.resume(tmp_path)[1].step
+    step = checkpoint.resume(tmp_path).state.step
     assert came == [1] and (step == 50 if where == "drawing" else step < 50)
     assert (tmp_path / "samples" / f"step_{step:07d}.png").exists() and not list(tmp_path.glob(".tmp-*"))
 
@@ -122,7 +122,7 @@ def test_ctrl_c_that_breaks_a_step_is_no_other_error(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(denoise.Denoiser, "loss", broken)
         train_run(tmp_path, config, dataset, steps=9, device="cpu", progress=False)
-    assert checkpoint.resume(tmp_path)[1].step == 5
+    assert checkpoint.resume(tmp_path).state.step == 5
 
 
 def test_a_signal_that_is_ignored_stays_so(tmp_path):
@@ -134,7 +134,7 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
             train_run(tmp_path, config, dataset, steps=3, device="cpu", progress=False)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert checkpoint.resume(tmp_path)[1].step == 3
+    assert checkpoint.resume(tmp_path).state.step == 3
 
 
 # Trains as often as it is told to die, and then to the end. It dies in the middle of its fifth write of the state or of

@@ -43,7 +43,7 @@ def threads(when):
 
 
 with parallel.joined("cpu"):
-    config, state = checkpoint.start(config)
+    state = checkpoint.start(None, config).state
     list(train(state.model, data.batches(dataset, 8, state.generators), 3, clip=1e9, state=state))
     if parallel.rank() == 0:
         torch.save([p.grad for p in state.model.parameters()] + list(state.model.parameters()), out + "/two.pt")
@@ -101,7 +101,7 @@ def two_ranks(tmp_path_factory):
 def test_gradients_of_two_ranks_are_those_of_one(two_ranks, monkeypatch):
     monkeypatch.setattr("minidiff.device.native_bf16", lambda _: False)
     config, dataset = configure("digits", width=16, batch=16, parts=2)
-    config, state = checkpoint.start(config)
+    state = checkpoint.start(None, config).state
     list(train(state.model, data.batches(dataset, 8, state.generators), 3, clip=1e9, state=state))
     ours = [p.grad for p in state.model.parameters()] + list(state.model.parameters())
     theirs = torch.load(two_ranks / "two.pt")
@@ -128,9 +128,9 @@ def test_two_ranks_train_what_one_does_and_one_goes_on(two_ranks, tmp_path):
 
 
 def test_a_run_of_one_goes_on_with_two_ranks(two_ranks):
-    config, state, _, _ = checkpoint.resume(two_ranks / "run")
-    assert config.training.parts == 2 and state.step == 6
-    first, second = (g.get_state() for g in state.generators)
+    run = checkpoint.resume(two_ranks / "run")
+    assert run.config.training.parts == 2 and run.state.step == 6
+    first, second = (g.get_state() for g in run.state.generators)
     assert not torch.equal(first, second)
 
 
@@ -158,8 +158,9 @@ def test_a_killed_rank_ends_the_other_with_a_message(tmp_path):
     for pid in ranks:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-    config, state, _, _ = checkpoint.resume(run)  # the last checkpoint is whole
-    train_run(run, config, data.load("eight_gaussians"), steps=state.step + 2, device="cpu", progress=False)
+    last = checkpoint.resume(run)  # the last checkpoint is whole
+    steps = last.state.step + 2
+    train_run(run, last.config, data.load("eight_gaussians"), steps=steps, device="cpu", progress=False)
 
 
 def test_parts_are_an_average(generator):

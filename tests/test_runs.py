@@ -169,7 +169,8 @@ def test_saving_takes_a_twentieth_of_the_time_and_pictures_are_drawn_ever_less(m
         return timer.read()[1]
 
     def saving(seconds):
-        return timer.save(SimpleNamespace(save=lambda: due_after(seconds)))
+        monkeypatch.setattr(checkpoint, "save", lambda _: due_after(seconds))
+        return timer.save(None)
 
     assert timer.read() == (0.0, False)
     assert not due_after(9) and due_after(1) and timer.read()[0] == 10 / 120
@@ -326,7 +327,7 @@ def test_out_of_memory_is_said_and_costs_nothing(place, error, copied, capsys, m
         monkeypatch.setattr(denoise.Denoiser, "loss", fail)
     refused(capsys, command, "out of memory (")
     monkeypatch.undo()
-    assert checkpoint.resume(copied)[1].step == (30 if place == "drawing" else 25)
+    assert checkpoint.resume(copied).state.step == (30 if place == "drawing" else 25)
 
 
 def test_demo_does_not_train_what_is_not_its_own(copied, capsys):

@@ -453,9 +453,9 @@ def test_a_clip_encoder_knows_its_length(monkeypatch):
     monkeypatch.setattr(encoders, "load_clip", lambda path: (None, model))
     encoder = encoders.ClipEncoder("somewhere", torch.tensor([5, 6, 6]))
     reader = Denoiser(UNet(3, 16, None, 16, text=encoder), VP())
-    assert generate.checked_condition(reader, [[5, 1, 6], [5, 6, 6]], 2).shape == (2, 3)
+    assert reader.given([[5, 1, 6], [5, 6, 6]], torch.empty(2)).shape == (2, 3)
     with pytest.raises(ValueError, match="reads 3 tokens a caption, and got 2"):
-        generate.checked_condition(reader, [[5, 6]], 2)
+        generate.generate(reader, 2, shape=(3, 16, 16), cond=[[5, 6]])
 
 
 def test_clips_padding_is_told_by_the_tokenizer(monkeypatch):

@@ -62,10 +62,10 @@ def load(spec: str, part: str = "train", size: int | None = None) -> Data:
     raise ValueError(" ".join(said.splitlines()))  # names of files may have line breaks
 
 
-def sizable(spec: str) -> bool:
-    """Whether a size can be asked for."""
-    name = spec.partition(":")[0]
-    return name in SOURCES and SOURCES[name].sizable
+def size_for(spec: str, shape: tuple[int, ...]) -> int | None:
+    """The size to ask for to have pictures of `shape`; None where none can be asked for."""
+    source = SOURCES.get(spec.partition(":")[0])
+    return shape[-1] if source is not None and source.sizable else None
 
 
 def batches(data: Data, size: int, generator=None, tokenizer=None, flip: bool = False):

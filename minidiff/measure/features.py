@@ -7,7 +7,6 @@ probabilities an Inception score. So the names of the measures come with the fea
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from .. import plot
 from ..data import Data
 from ..device import out_of_memory
+from ..text import one_of
 from . import classifier
 
 
@@ -35,11 +35,10 @@ class Features(NamedTuple):
 def features_for(name: str, train: Data, device) -> Features:
     """The features `name`, "classifier" or "inception", for pictures like those of `train`. Raises ValueError for an
     unknown name, and if Inception cannot be loaded."""
+    one_of("features", name, ("classifier", "inception"))
     if name == "inception":
         compute = partial(extract, inception(device))
         return Features("Inception-v3 of torch-fidelity", compute, "FID", "KID", "Inception score", own_classes=False)
-    if name != "classifier":
-        raise ValueError(f"unknown features {name!r}: choose from classifier, inception")
     labelled = classifier.labelled(train)
     return Features(
         "a classifier trained here on the training pictures",
@@ -60,7 +59,7 @@ def inception(device) -> nn.Module:
         raise ValueError("FID needs Inception: pip install -e '.[fid]', or compare by --features classifier") from None
     try:
         net = FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"])
-    except (URLError, OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:
         if out_of_memory(error):
             raise
         raise ValueError(

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..denoise import normal_like, numbers
 from ..samplers import checked
 from ..score_matching import exact_trace, hutchinson_trace
+from ..text import tensor_of
 
 
 def wasserstein2(a: Tensor, b: Tensor) -> float:
@@ -163,10 +164,7 @@ def bits_per_dim(model, pictures: Tensor, times: Tensor, cond=None, generator=No
 
 def _finite(x) -> Tensor:
     """Numbers of any kind (tensor, array, lists) as float64 on the CPU. Raises ValueError unless all are finite."""
-    try:
-        x = torch.as_tensor(x).detach().cpu().double()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"expected numbers ({error})") from None
+    x = tensor_of(x).detach().cpu().double()
     if not x.isfinite().all():
         raise ValueError(f"{int((~x.isfinite()).sum())} of {x.numel()} numbers to be compared are not finite")
     return x

@@ -123,12 +123,6 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
     return (logits.argmax(1) == labels).float().mean().item()
 
 
-def check_held_out(held_out) -> None:
-    """Raise ValueError for less than ten held-out pictures for each class, on average."""
-    if len(held_out) < 10 * max(1, len(held_out.classes)):
-        raise ValueError(f"{held_out.name}: {len(held_out)} held-out pictures are too few to measure by: ten a class")
-
-
 def of_pictures(draw, features: Features, train, held_out, n: int, scales, tokenizer=None) -> dict:
     """n samples at each guidance scale, equally many of each class or of the held-out captions, against real pictures.
 

@@ -11,7 +11,7 @@ samples/                picture grids as training went
 
 import csv
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -34,26 +34,38 @@ def new_model(config: Config, device="cpu") -> nn.Module:
     return build(config).to(device, memory_format=memory_format)
 
 
-def save(run: Path, config: Config, state: State, losses: list[tuple[int, float]], recent: list[float]) -> None:
+@dataclass
+class Run:
+    """A run that is being trained: its folder, and what `save` writes into it."""
+
+    out: Path
+    config: Config
+    state: State
+    rows: list[tuple[int, float]]  # (step, loss), of loss.csv
+    recent: list[float]  # losses since the last of them
+
+
+def save(run: Run) -> None:
     """Write the run's files, each whole or not at all; a kill at any moment leaves a run that resumes exactly. All
     ranks call it, the first writes.
 
-    losses: the rows of loss.csv; recent: the losses since its last row. state.pt is the truth, so rows are written
-    before it (resuming drops rows beyond its step) and the weight files after it (resuming writes them again).
+    state.pt is the truth, so rows are written before it (resuming drops rows beyond its step) and the weight files
+    after it (resuming writes them again).
     """
+    out, state = run.out, run.state
     streams = parallel.gather([g.get_state() for g in state.generators])
     if parallel.rank() > 0:
         return
-    run.mkdir(parents=True, exist_ok=True)
-    with replacing(run / "config.json") as f:
-        f.write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
-    with replacing(run / "loss.csv") as f:
-        f.write_text("step,loss\n" + "".join(f"{step},{loss!r}\n" for step, loss in losses), encoding="utf-8")
-    with replacing(run / "state.pt") as f:
+    out.mkdir(parents=True, exist_ok=True)
+    with replacing(out / "config.json") as f:
+        f.write_text(json.dumps(asdict(run.config), indent=2) + "\n", encoding="utf-8")
+    with replacing(out / "loss.csv") as f:
+        f.write_text("step,loss\n" + "".join(f"{step},{loss!r}\n" for step, loss in run.rows), encoding="utf-8")
+    with replacing(out / "state.pt") as f:
         torch.save(
             {
                 "step": state.step,
-                "recent": recent,
+                "recent": run.recent,
                 "model": state.model.state_dict(),
                 "ema": state.ema.state_dict(),
                 "optimizer": state.optimizer.state_dict(),
@@ -62,7 +74,7 @@ def save(run: Path, config: Config, state: State, losses: list[tuple[int, float]
             f,
         )
     for name, model in (("model", state.model), ("ema", state.ema)):
-        with replacing(run / f"{name}.safetensors") as f:
+        with replacing(out / f"{name}.safetensors") as f:
             save_file({k: v.contiguous() for k, v in model.state_dict().items()}, f, {"step": str(state.step)})
 
 
@@ -79,7 +91,7 @@ def read_config(run: Path) -> Config:
     path = run / "config.json"
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is not JSON ({error})") from None
     try:
         return from_json(raw)
@@ -103,37 +115,39 @@ def load(run: str | Path, ema: bool = True, device="cpu") -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def start(config: Config, device="cpu") -> tuple[Config, State]:
-    """The state of a new run, this rank's, and the config with as many parts as the ranks can share."""
-    config = _shared(config)
-    return config, new_state(new_model(config, device), config.seed, _mine(config), config.training.optimizer)
+def start(out: Path, config: Config, device="cpu") -> Run:
+    """A new run, its state this rank's, its config with as many parts as the ranks can share."""
+    if config.training.parts % parallel.ranks():
+        config = replace(config, training=replace(config.training, parts=parallel.ranks()))
+    state = new_state(new_model(config, device), config.seed, _mine(config), config.training.optimizer)
+    return Run(out, config, state, [], [])
 
 
-def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, float]], list[float]]:
-    """Config, state, loss rows and recent losses of a run, to go on training exactly as if it had never stopped.
+def resume(out: Path, device="cpu") -> Run:
+    """The run at `out`, to go on training exactly as if it had never stopped.
 
     With a number of ranks that does not divide its parts, they are made anew: as good, but not the same. A run that
     stopped before its first save starts over. Raises ValueError for a damaged file, and if the files are of different
     steps or state.pt is missing, as after a copy that was cut: going on would replace what is there by less.
     """
-    was = read_config(run)
-    config, state = start(was, device)
-    path = run / "state.pt"
+    was = read_config(out)
+    run = start(out, was, device)
+    config, state, path = run.config, run.state, out / "state.pt"
     if not path.exists():
-        if kept := _beside_state(run):
+        if kept := _beside_state(out):
             raise ValueError(
-                f"{run} has {kept} but no state.pt to go on from: copy that too, or begin a new run with the weights "
-                f"of this one, by --start-from {run}"
+                f"{out} has {kept} but no state.pt to go on from: copy that too, or begin a new run with the weights "
+                f"of this one, by --start-from {out}"
             )
         if config.autoencoder is not None and config.start_from is None:  # its weights are in no file of the run yet
-            raise ValueError(f"{run} stopped before it had saved its autoencoder: remove it and train it anew")
-        return config, state, [], []
+            raise ValueError(f"{out} stopped before it had saved its autoencoder: remove it and train it anew")
+        return run
     try:
         saved = torch.load(path, map_location=device, weights_only=True)
         state.model.load_state_dict(saved["model"])
         state.ema.load_state_dict(saved["ema"])
         state.optimizer.load_state_dict(saved["optimizer"])
-        state.step, recent = int(saved["step"]), list(saved["recent"])
+        state.step, run.recent = int(saved["step"]), list(saved["recent"])
         if config.training.parts == was.training.parts:
             for part, generator in zip(_mine(config), state.generators, strict=True):
                 generator.set_state(saved["generators"][part].cpu())
@@ -144,10 +158,11 @@ def resume(run: Path, device="cpu") -> tuple[Config, State, list[tuple[int, floa
             raise
         raise ValueError(
             f"{path} is damaged or of another model ({_first_line(error)}): copy it again, or begin a new run with the "
-            f"weights of this one, by --start-from {run}"
+            f"weights of this one, by --start-from {out}"
         ) from None
-    _check_weights(run, state.step)
-    return config, state, read_losses(run, state.step), recent
+    _check_weights(out, state.step)
+    run.rows = [row for row in read_losses(out) if row[0] <= state.step]
+    return run
 
 
 def _beside_state(run: Path) -> str | None:
@@ -176,20 +191,13 @@ def _step_of(path: Path) -> int:
         return 0
 
 
-def _shared(config: Config) -> Config:
-    """With as many parts as the ranks can share."""
-    if config.training.parts % parallel.ranks() == 0:
-        return config
-    return replace(config, training=replace(config.training, parts=parallel.ranks()))
-
-
 def _mine(config: Config) -> range:
     """The parts that this rank computes."""
     return range(parallel.rank(), config.training.parts, parallel.ranks())
 
 
-def read_losses(run: Path, upto: int | None = None) -> list[tuple[int, float]]:
-    """The rows (step, loss) of loss.csv, up to a step."""
+def read_losses(run: Path) -> list[tuple[int, float]]:
+    """The rows (step, loss) of loss.csv."""
     path = run / "loss.csv"
     if not path.exists():
         return []
@@ -198,10 +206,9 @@ def read_losses(run: Path, upto: int | None = None) -> list[tuple[int, float]]:
             reader = csv.DictReader(f)
             if reader.fieldnames != ["step", "loss"]:
                 raise ValueError
-            rows = [(int(r["step"]), float(r["loss"])) for r in reader]
+            return [(int(r["step"]), float(r["loss"])) for r in reader]
     except (KeyError, TypeError, ValueError, csv.Error):
         raise ValueError(f"{path} is damaged: expected rows of step,loss; repair it, or move it away") from None
-    return [r for r in rows if upto is None or r[0] <= upto]
 
 
 def trained_for(run: Path) -> str:

@@ -34,13 +34,17 @@ def main(argv: list[str] | None = None, commands: dict[str, type] = COMMANDS, pr
         _mute(sys.stdout, sys.stderr)
         sys.exit(PIPE)
     except KeyboardInterrupt:
-        sys.exit(_say("stopped", STOPPED))
+        said, status = "stopped", STOPPED
     except Exception as error:
         from ..device import out_of_memory
 
         if not isinstance(error, ValueError | OSError) and not out_of_memory(error):
             raise
-        sys.exit(_say(_reason(error, out_of_memory(error)), 2))
+        said, status = _reason(error, out_of_memory(error)), 2
+    else:
+        return
+    print("minidiff:", said, file=sys.stderr)
+    sys.exit(status)
 
 
 def _parse(argv, known, prog):
@@ -65,11 +69,6 @@ def _reason(error: Exception, lack: bool) -> str:
         message = f"out of memory ({message[:120]}): fewer at a time need less, say a smaller --n or --batch"
     rank = int(os.environ["RANK"]) if is_torchelastic_launched() else 0
     return f"rank {rank}: {message}" if rank else message
-
-
-def _say(message: str, status: int) -> int:
-    print("minidiff:", message, file=sys.stderr)
-    return status
 
 
 def _flush() -> None:

@@ -1,21 +1,16 @@
 """The commands of `python -m minidiff`: a dataclass each, whose fields are its options and whose run() does it."""
 
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..grade.commands import Grade, Progress
-from .options import add_option, add_options, option, seed
+from .options import add_option, add_options, check_positive, option, seed
 
 # what a command needs is imported when it runs, so that --help and a misspelt option answer at once
 
 DEVICES = "auto, cpu, cuda or mps"
 SAMPLERS = "ddim, euler, heun, dpmpp_2m, unipc (the best in less than 10 steps) or langevin"
-
-
-def _positive(name: str, value) -> None:
-    if value is not None and not value > 0:
-        raise ValueError(f"--{name} must be more than 0, got {value}")
 
 
 @dataclass
@@ -31,8 +26,8 @@ class Demo:
     def run(self):
         from ..demo import demo
 
-        _positive("minutes", self.minutes)
-        _positive("n", self.n)
+        check_positive("--minutes", self.minutes)
+        check_positive("--n", self.n)
         demo(self.out, self.minutes, self.seed, self.device, self.n)
 
 
@@ -68,15 +63,10 @@ class Train:
         None, "compile a diffusion model's net; by default where that saves time within --minutes"
     )
     save_every: float = option(10.0, "seconds between checkpoints")
-    asked: dict = field(default_factory=dict)  # the options of a config's sections and of its net
 
     def __init__(self, **given):
-        own = {f.name: f.default for f in fields(Train)} | {"asked": {}}
-        for name, value in (own | given).items():
-            if name in own:
-                setattr(self, name, value)
-            else:
-                self.asked[name] = value
+        own = {f.name: given.pop(f.name, f.default) for f in fields(Train)}
+        vars(self).update(own, asked=given)  # the rest are options of a config's sections and of its net
 
     @classmethod
     def add_options(cls, parser) -> None:
@@ -95,7 +85,7 @@ class Train:
         from .loop import train_run
 
         for name in ("steps", "minutes"):
-            _positive(name, getattr(self, name))
+            check_positive(f"--{name}", getattr(self, name))
         if self.steps is not None and self.minutes is not None:
             raise ValueError("give --steps or --minutes, not both")
         if self.start_from is not None and self.autoencoder is not None:
@@ -236,7 +226,7 @@ class Evaluate:
     def run(self):
         from .evaluate import evaluate, in_words, write_card
 
-        _positive("n", self.n)
+        check_positive("--n", self.n)
         run = _run_of(self)
         out = self.out or (Path(f"{self.pretrained}-evaluation") if self.pretrained else run)
         if out.exists() and not out.is_dir():
@@ -271,7 +261,7 @@ class Doctor:
         from . import checkpoint
         from .recipes import configure
 
-        _positive("steps", self.steps)
+        check_positive("--steps", self.steps)
         check_sampling(self.sampler, self.steps)
         asked = {"net": self.net, "schedule": self.schedule, "prediction": self.prediction}
         config, dataset = configure(self.data, device=self.device, **asked)

@@ -5,7 +5,7 @@ are options of `train` by their own names, and so is every keyword of the net's 
 """
 
 import inspect
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from types import UnionType
 from typing import get_args, get_origin, get_type_hints
 
@@ -103,7 +103,8 @@ class Config:
         for needs, name in (("diffusion", "diffusion"), ("ar", "autoencoder")):
             if self.model == needs and getattr(self, name) is None:
                 raise ValueError(f"a model of kind {needs} needs its section {name}")
-        for name, kind in net_options(self.model, self.net["name"]).items():
+        for name, keyword in net_options(self.model, self.net["name"]).items():
+            kind = _plain(keyword.annotation)
             if name in self.net and not isinstance(self.net[name], kind):
                 raise ValueError(f"{name} is of the wrong type: {self.net[name]!r} is no {kind.__name__}")
             if kind is int and self.net.get(name, 1) < 1:
@@ -115,10 +116,10 @@ class Config:
 SECTIONS = {"training": Training, "diffusion": Diffusion, "text": Text}
 
 
-def net_options(model: str, net: str) -> dict[str, type]:
-    """The options of a net: the keywords of its constructor -> their types."""
-    keywords = [p for p in inspect.signature(MODELS[model][net]).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    return {p.name: _plain(p.annotation) for p in keywords if p.name != "text_mode"}  # that is the text's
+def net_options(model: str, net: str) -> dict[str, inspect.Parameter]:
+    """The options of a net, by name: the keywords of its constructor, but for text_mode, which is the text's."""
+    known = inspect.signature(MODELS[model][net]).parameters
+    return {name: p for name, p in known.items() if p.kind is p.KEYWORD_ONLY and name != "text_mode"}
 
 
 def _plain(hint):
@@ -131,20 +132,18 @@ def every_net_option() -> dict[str, tuple[type, str]]:
     found = {}
     for model, nets in MODELS.items():
         for net in nets:
-            for name, kind in net_options(model, net).items():
-                found.setdefault(name, (kind, []))[1].append(net)
+            for name, keyword in net_options(model, net).items():
+                found.setdefault(name, (_plain(keyword.annotation), []))[1].append(net)
     return {name: (kind, "of net " + ", ".join(dict.fromkeys(nets))) for name, (kind, nets) in found.items()}
 
 
 def values(config: Config) -> dict[str, object]:
-    """All fields of the config, its sections and its net, by name."""
-    found = {f.name: getattr(config, f.name) for f in fields(config)}
-    for name in (*SECTIONS, "net"):
-        section = found.pop(name)
-        if is_dataclass(section):
-            found |= {f.name: getattr(section, f.name) for f in fields(section)}
-    options = dict(config.net)
-    return found | {"net": options.pop("name")} | options
+    """All fields of the config, its sections and its net, by name; the autoencoder's config as a dictionary."""
+    found = asdict(config)
+    for section in SECTIONS:
+        found |= found.pop(section) or {}
+    net = found.pop("net")
+    return found | {"net": net.pop("name")} | net
 
 
 def laid_over(config: Config, given: dict[str, object]) -> Config:

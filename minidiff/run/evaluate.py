@@ -84,8 +84,8 @@ def evaluate_pictures(
                 f"{n} samples are too few: of less than {ENOUGH} a Frechet distance tells of their number more than of "
                 f"the model; give --n {ENOUGH} or more, or add --few to have it all the same"
             )
-    if not dataset.objects:
-        report.check_held_out(held_out)
+    if not dataset.objects and len(held_out) < 10 * max(1, len(held_out.classes)):  # on average
+        raise ValueError(f"{held_out.name}: {len(held_out)} held-out pictures are too few to measure by: ten a class")
     features = features_for(features_of, dataset, next(model.parameters()).device)
     found["features"] = features.what
     drawn = partial(draw, work, model, n, **options)

@@ -1,10 +1,8 @@
 """A run's folder: what is there, whether the data are still those of the run, and one process at a time."""
 
-import errno
-import json
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from .. import data
@@ -36,7 +34,7 @@ def load_data(config: Config, part: str = "train") -> data.Data:
     kind, _, path = config.data.partition(":")
     if kind in ("folder", "npz") and not Path(path).expanduser().exists():
         raise ValueError(f"{path}, the run's data, does not exist: if it has moved, say where to by --data {kind}:PATH")
-    dataset = data.load(config.data, part, config.shape[-1] if data.sizable(config.data) else None)
+    dataset = data.load(config.data, part, data.size_for(config.data, config.shape))
     then = (config.shape, config.classes)
     now = (tuple(dataset.shape), list(dataset.classes) if config.classes else [])
     if then != now:
@@ -51,7 +49,7 @@ def load_data(config: Config, part: str = "train") -> data.Data:
 
 def check_same(out: Path, run: Config, config: Config) -> None:
     """Raise ValueError if a run was made with another config than one that is to go on with it."""
-    was, now = (json.loads(json.dumps(values(c), default=asdict)) for c in (run, config))
+    was, now = values(run), values(config)
     for name in was:  # load_data has compared the data; the ranks share the parts
         if name not in ("data", "fingerprint", "size", "parts") and was[name] != now.get(name):
             raise ValueError(f"{out} was made with {name} {was[name]}, not {now.get(name)}: choose another folder")
@@ -93,10 +91,10 @@ def locked(folder: Path):
     try:
         try:
             lock(handle, *how)
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise ValueError(f"another process trains in {folder}: wait until it ends, or choose another") from None
-            # else a network's file system, which has no locks
+        except (BlockingIOError, PermissionError):
+            raise ValueError(f"another process trains in {folder}: wait until it ends, or choose another") from None
+        except OSError:
+            pass  # a network's file system, which has no locks
         yield
     finally:
         os.close(handle)

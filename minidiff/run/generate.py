@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from .. import plot
 from ..device import autocast, replacing, to_device
 from ..guidance import Guided
-from ..nets.text import ClipEncoder, TextEncoder
 from ..samplers import check_sampling, last, run_sampler, start, whole
-from ..text import check_labels, condition
+from ..text import condition
 
 
 def parse_label(label: str, classes: list[str]) -> int:
@@ -34,26 +33,6 @@ def parse_label(label: str, classes: list[str]) -> int:
     if label.isdecimal() and int(label) < len(classes) and not any(c.isdigit() for c in classes):
         return int(label)
     raise ValueError(f"label {label!r} is unknown or out of range: choose from {', '.join(classes)}, or none")
-
-
-def checked_condition(model: nn.Module, cond, n: int | None = None) -> Tensor:
-    """Conditions as the model takes them, int64: labels (n,) or tokens (n, L); without n that for all, () or (L,).
-
-    Labels may come as numbers of any type, as (n, 1), or as one for all. Raises ValueError for what the model was not
-    trained with: labels or captions at all, labels out of range, the null label of a model that has none.
-    """
-    reader = next((m for m in model.modules() if isinstance(m, TextEncoder | ClipEncoder)), None)
-    tables = (getattr(m, "embed" if m is reader else "label", None) for m in model.modules())
-    table = next((t for t in tables if isinstance(t, nn.Embedding)), None)
-    null = getattr(model, "null", None)
-    if table is None and reader is None and null is None:
-        raise ValueError("a condition was given to a model that was trained without labels and captions: leave it out")
-    found = condition(cond, torch.empty(n or 1), tokens=reader is not None)
-    if reader is not None and found.shape[1] != reader.length:
-        raise ValueError(f"this model reads {reader.length} tokens a caption, and got {found.shape[1]}")
-    if table is not None:
-        check_labels(found, table.num_embeddings - 1, ", and it has no null condition" if null is None else "")
-    return found if n is not None else found[0]
 
 
 def check_scale(config, scale: float) -> None:
@@ -94,13 +73,13 @@ def generate(model: nn.Module, n: int, *, shape=None, cond=None, seed: int = 0, 
     """
     n, batch, seed = whole("n", n), whole("batch", batch), whole("seed", seed, 0, 64)
     sample = model.sample if shape is None else partial(from_noise, model, shape)
-    options = _known(from_noise if shape is not None else getattr(model, "prior", model).sample, options)
+    options = _known(from_noise if hasattr(model, "schedule") else getattr(model, "prior", model).sample, options)
     if cond is not None:
-        cond = checked_condition(model, cond, n)
+        cond = _given(model, cond, n)
     if options.get("negative") is not None:
         if cond is None:
             raise ValueError("a negative condition is the other end of a condition: give that as well")
-        options["negative"] = checked_condition(model, options["negative"])
+        options["negative"] = _given(model, options["negative"], 1)[0]
     device, generator, found = next(model.parameters()).device, torch.Generator().manual_seed(seed), None
     for i in range(0, n, batch):
         given = None if cond is None else cond[i : i + batch].to(device)
@@ -109,6 +88,16 @@ def generate(model: nn.Module, n: int, *, shape=None, cond=None, seed: int = 0, 
             found = part.new_empty((n, *part.shape[1:]))
         found[i : i + batch] = part
     return found
+
+
+def _given(model, cond, n: int) -> Tensor:
+    """The condition for each of n samples as the model takes it, on the CPU, where labels are looked at."""
+    model = getattr(model, "prior", model)
+    if hasattr(model, "given"):
+        return model.given(cond, torch.empty(n))
+    if getattr(model, "null", None) is None:
+        raise ValueError("a condition was given to a model that was trained without labels and captions: leave it out")
+    return condition(cond, torch.empty(n))
 
 
 def _known(sample: Callable, options: dict) -> dict:

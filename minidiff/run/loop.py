@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,35 +18,14 @@ from ..denoise import Denoiser
 from ..device import out_of_memory, tuned
 from ..train import State, train
 from . import checkpoint, parallel, pretrained
+from .checkpoint import Run
 from .config import Config
 from .folder import check_same, locked, open_run
 from .models import tokenizer_of
+from .options import check_positive
 from .progress import draw_samples
 
 LOG_EVERY = 20  # steps a row of loss.csv
-
-
-@dataclass
-class Run:
-    """A run that is being trained: its folder, and what `checkpoint` writes into it."""
-
-    out: Path
-    config: Config
-    state: State
-    rows: list[tuple[int, float]]  # of loss.csv
-    recent: list[float]  # losses since the last of them
-
-    def save(self) -> None:
-        checkpoint.save(self.out, self.config, self.state, self.rows, self.recent)
-
-    def log(self, losses: list[float]) -> float:
-        """Take in the losses of the last steps; the mean since the last row of loss.csv."""
-        self.recent += losses
-        mean = sum(self.recent) / len(self.recent)
-        if self.state.step % LOG_EVERY == 0:
-            self.rows.append((self.state.step, mean))
-            self.recent.clear()
-        return mean
 
 
 class Clock:
@@ -68,7 +47,7 @@ class Clock:
     def save(self, run: Run) -> bool:
         """Save, and say whether this is the first, 4th, 16th, ... time: then pictures are drawn."""
         began = time.monotonic()
-        run.save()
+        checkpoint.save(run)
         self.saved, self.saves = time.monotonic(), self.saves + 1
         self.took = self.saved - began
         return self.saves in (4**k for k in range(32))
@@ -103,8 +82,7 @@ def train_run(
     another process trains there, or if it cannot compile; and MemoryError. Then too the last checkpoint is whole.
     """
     for name, value in (("steps", steps), ("minutes", minutes), ("save_every", save_every)):
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be more than 0, got {value}")
+        check_positive(name, value)
     with parallel.joined(device) as where, _enough_memory(out), _alone(out):
         if compiled:
             check_compiling(config, where)
@@ -114,11 +92,11 @@ def train_run(
         with parallel.first():
             material = _prepare(run.state, dataset, where)
         with tuned(where), parallel.deferred() as stops:
-            run.save()
+            checkpoint.save(run)
             if compiling_helps(where, minutes) if compiled is None else compiled:
                 compile_net(run.state.model)
             status = _train(run, material, Clock(steps, minutes, save_every), progress and parallel.rank() == 0, stops)
-            run.save()
+            checkpoint.save(run)
             if parallel.rank() == 0:
                 draw_samples(run, material)
                 if progress:
@@ -162,7 +140,7 @@ def _train(run: Run, material, clock: Clock, shown: bool, stops: list) -> str:
             # all ranks go by the same clock, or they would stop at different steps
             *losses, clock.done, due, stop = parallel.mean([*map(float, unread), *clock.read(), bool(stops)])
             unread.clear()
-            loss = run.log(losses)
+            loss = log(run, losses)
             if step.step % LOG_EVERY == 0:
                 bar.set_postfix_str(_status(run, clock, loss, first), refresh=False)
             if due:
@@ -180,6 +158,16 @@ def _train(run: Run, material, clock: Clock, shown: bool, stops: list) -> str:
     if state.step == first:
         return f"at step {first} already, so nothing was left to do"
     return f"step {state.step}, {_status(run, clock, loss, first)}"
+
+
+def log(run: Run, losses: list[float]) -> float:
+    """Take in the losses of the last steps; the mean since the last row of loss.csv."""
+    run.recent += losses
+    mean = sum(run.recent) / len(run.recent)
+    if run.state.step % LOG_EVERY == 0:
+        run.rows.append((run.state.step, mean))
+        run.recent.clear()
+    return mean
 
 
 def _steps(run: Run, material, clock: Clock, every: int):
@@ -236,14 +224,13 @@ def compile_net(model: torch.nn.Module) -> None:
 
 def _start_or_resume(out: Path, config: Config, autoencoder: Path | None, device) -> Run:
     """The run as it is to be trained, its config as the ranks share it."""
-    resumed, rows, recent = open_run(out, resume=True), [], []
-    if resumed:
-        found, state, rows, recent = checkpoint.resume(out, device)
-        check_same(out, found, config)
-        config = replace(found, data=config.data, fingerprint=config.fingerprint)
+    if resumed := open_run(out, resume=True):
+        run = checkpoint.resume(out, device)
+        check_same(out, run.config, config)
+        run.config = replace(run.config, data=config.data, fingerprint=config.fingerprint)
     else:
-        config, state = checkpoint.start(config, device)
-    models = state.model, state.ema
+        run = checkpoint.start(out, config, device)
+    models = run.state.model, run.state.ema
     if config.start_from is not None and not (out / "state.pt").exists():
         weights = checkpoint.load(pretrained.find(config.start_from), device=device).state_dict()
         for model in models:
@@ -259,7 +246,7 @@ def _start_or_resume(out: Path, config: Config, autoencoder: Path | None, device
         for name in checkpoint.FILES:
             for leftover in out.glob(f".tmp-*-{name}"):  # of a save that was killed
                 leftover.unlink()
-    return Run(out, config, state, rows, recent)
+    return run
 
 
 def _prepare(state: State, dataset: data.Data, device):

@@ -74,12 +74,8 @@ class DiffusionModel(Denoiser):
         chosen = {"times": self.times, "p_uncond": self.p_uncond, "weight": self.weight}
         return super().loss(x0, cond, **(chosen | options))
 
-    def sample(
-        self, n: int, cond: Tensor | None = None, generator=None,
-        scale=1.0, interval=(0.0, 1.0), negative=None, sampler="dpmpp_2m", steps=20,
-    ) -> Tensor:  # fmt: skip
-        """n samples (n, *shape): see from_noise."""
-        options = {"scale": scale, "interval": interval, "negative": negative, "sampler": sampler, "steps": steps}
+    def sample(self, n: int, cond: Tensor | None = None, generator=None, **options) -> Tensor:
+        """n samples (n, *shape); the options are from_noise's."""
         return from_noise(self, self.shape, n, cond, generator, **options)
 
 

@@ -31,6 +31,12 @@ def seed(text: str) -> int:
 seed.__name__ = whole.__name__ = "int"  # in the message about a value that is no number
 
 
+def check_positive(name: str, value) -> None:
+    """Raise ValueError unless a number, if it is given at all, is more than 0."""
+    if value is not None and not value > 0:
+        raise ValueError(f"{name} must be more than 0, got {value}")
+
+
 def add_options(parser: ArgumentParser, cls: type, by_default: str = "") -> None:
     """Every field of the dataclass with an `about` as an option. `by_default` replaces the default in --help."""
     hints = get_type_hints(cls)
@@ -50,12 +56,8 @@ def add_option(parser: ArgumentParser, name: str, hint, default, about: str, rea
         about += f" (default {'no' if default is False else default})"
     elif "default" not in about and metavar is None:
         about += " (default none)"
-    settings = {"help": about, "default": SUPPRESS}
-    if kind is not bool:
-        settings["type"] = read or (whole if kind is int else kind)
+    how = {"action": BooleanOptionalAction} if kind is bool else {"type": read or (whole if kind is int else kind)}
     if metavar is not None:
-        parser.add_argument(name, **settings | {"nargs": "?", "default": default, "metavar": metavar})
-        return
-    if kind is bool:
-        settings["action"] = BooleanOptionalAction
-    parser.add_argument(f"--{name.replace('_', '-')}", **settings)
+        parser.add_argument(name, help=about, nargs="?", default=default, metavar=metavar, **how)
+    else:
+        parser.add_argument(f"--{name.replace('_', '-')}", help=about, default=SUPPRESS, **how)

@@ -29,8 +29,7 @@ def draw_samples(run, dataset=None) -> None:
                 x = generate(model, n, cond=cond, steps=10)
         plot.grid(x, 8, ax, name) if x.ndim == 4 else plot.points(x, cond, ax, name)
     state.model.train()
-    how = "dpmpp_2m, 10 calls, no guidance" if config.diffusion is not None else config.model
-    if config.model in AUTOENCODERS:
-        how = "pictures and their reconstructions, in turn"
+    usual = "dpmpp_2m, 10 calls, no guidance" if config.diffusion is not None else config.model
+    how = "pictures and their reconstructions, in turn" if config.model in AUTOENCODERS else usual
     figure.suptitle(plot.plain(f"{config.data}, step {state.step}, {how}"))
     plot.save(figure, run.out / "samples" / f"step_{state.step:07d}.png")

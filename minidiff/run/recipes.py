@@ -1,6 +1,5 @@
 """What a new run is by default: a whole Config by the data and by the machine, on which what was asked for is laid."""
 
-import inspect
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +10,9 @@ from .. import data
 from ..device import pick
 from ..nets import default_width
 from ..stages.latent import STD
+from ..text import one_of
 from . import checkpoint, pretrained
-from .config import Config, Diffusion, Text, Training, laid_over, one_of, values
+from .config import Config, Diffusion, Text, Training, laid_over, net_options, values
 from .models import AUTOENCODERS, CRITICS, MODELS, build, check_autoencoder, gains_by_critic
 
 
@@ -95,7 +95,7 @@ def configure(
     asked = {k: v for k, v in asked.items() if v is not None}
     first = None if autoencoder is None else checkpoint.read_config(autoencoder)
     if size is None and first is not None:
-        size = _side(spec, first.shape)
+        size = data.size_for(spec, first.shape)
     dataset = data.load(spec, "train", size)
     if model not in ("diffusion", "gan") and len(dataset.shape) == 1:
         raise ValueError(f"--model {model} is for pictures, and {spec} has points: use gan or diffusion")
@@ -105,7 +105,7 @@ def configure(
         raise ValueError("--model ar models the tokens of a run of --model vq: give it as --autoencoder")
     about = {
         "data": spec, "shape": dataset.shape, "classes": list(dataset.classes), "model": model, "autoencoder": first,
-        "size": _side(spec, dataset.shape), "fingerprint": dataset.fingerprint(),
+        "size": data.size_for(spec, dataset.shape), "fingerprint": dataset.fingerprint(),
         "text": _text(spec, dataset, model, asked),
     }  # fmt: skip
     spread = round(data.std(dataset), 4)  # refuses what has nothing to learn
@@ -125,11 +125,10 @@ def configure_from(spec: str, start_from: str, **asked) -> tuple[Config, data.Da
     choices of that run but for those of MAY_CHANGE that are asked for. Raises ValueError for others, and for data of
     another shape or with other labels."""
     was = checkpoint.read_config(pretrained.find(start_from))
-    asked = {k: v for k, v in asked.items() if v is not None}
     for name, value in asked.items():
         if name not in MAY_CHANGE and value != (found := values(was).get(name)):
             raise ValueError(f"{start_from}, to start from, has {name} {found}, not {value}: leave it out")
-    dataset = data.load(spec, "train", _side(spec, was.shape))
+    dataset = data.load(spec, "train", data.size_for(spec, was.shape))
     for what, ours, theirs in (("shape", dataset.shape, was.shape), ("classes", dataset.classes, was.classes)):
         if list(ours) != list(theirs):
             raise ValueError(f"{spec} has {what} {list(ours)}, {start_from} was trained with {list(theirs)}")
@@ -138,7 +137,7 @@ def configure_from(spec: str, start_from: str, **asked) -> tuple[Config, data.Da
     data.std(dataset)  # refuses what has nothing to learn
     config = laid_over(was, {k: v for k, v in asked.items() if k in MAY_CHANGE})
     text = was.text and replace(was.text, prompts=_prompts(dataset))
-    about = {"size": _side(spec, dataset.shape), "fingerprint": dataset.fingerprint()}
+    about = {"size": data.size_for(spec, dataset.shape), "fingerprint": dataset.fingerprint()}
     return _checked(replace(config, data=spec, start_from=start_from, text=text, **about), dataset), dataset
 
 
@@ -178,9 +177,7 @@ def _diffusion(about: dict, dataset, net, recipe, first, device, sigma_data) -> 
 def _net(model: str, net: str, width: int | None) -> dict:
     """A net's name, and the defaults of its constructor where they do not depend on the data."""
     one_of("net", net, MODELS[model])
-    keywords = inspect.signature(MODELS[model][net]).parameters.values()
-    options = {p.name: p.default for p in keywords if p.kind is p.KEYWORD_ONLY and p.default is not None}
-    options.pop("text_mode", None)  # is the text's
+    options = {name: p.default for name, p in net_options(model, net).items() if p.default is not None}
     return {"name": net} | options | ({} if width is None else {"width": width})
 
 
@@ -210,11 +207,6 @@ def _suits(net: str, device: str) -> str:
     if net == "unet":
         return "unet-minutes"  # the larger ones are for hours
     return f"{net}-24gb" if torch.cuda.get_device_properties(where).total_memory > 20e9 else f"{net}-8gb"
-
-
-def _side(spec: str, shape: tuple[int, ...]) -> int | None:
-    """The size to ask for to have pictures of `shape`, if that can be asked for."""
-    return shape[-1] if data.sizable(spec) else None
 
 
 def _text(spec: str, dataset, model: str, asked: dict) -> Text | None:

@@ -34,11 +34,15 @@ class Causal(nn.Module):
         )
         self.norm, self.leave = nn.LayerNorm(width), nn.Linear(width, codes)
 
+    def given(self, cond, x: Tensor) -> Tensor:
+        """The condition as the model takes it, for each of x."""
+        return required_condition(cond, x, self.label, self.text)
+
     def prefix(self, cond: Tensor | None, n: int) -> tuple[Tensor, Tensor]:
         """The prefix (n, P, width), whose last vector is the start, and its mask (n, P), false at padding."""
         start = self.start.expand(n, 1, -1)
-        if self.label is not None or self.words is not None:
-            cond = required_condition(cond, start, self.label)
+        if self.label is not None or self.text is not None:
+            cond = self.given(cond, start)
         if self.label is not None:
             start = start + self.label(cond)[:, None]
         mask = torch.ones(n, 1, dtype=torch.bool, device=start.device)

@@ -32,20 +32,25 @@ class Condition(nn.Module):
         self.project = nn.Linear(text.dim, dim) if text else None
         self.dim = dim if classes or text else 0
 
+    def given(self, cond, like: Tensor) -> Tensor:
+        return required_condition(cond, like, self.label, self.text)
+
     def forward(self, cond: Tensor | None, like: Tensor) -> Tensor:
         if not self.dim:
             return like.new_zeros(len(like), 0)
-        cond = required_condition(cond, like, self.label)
+        cond = self.given(cond, like)
         return self.label(cond) if self.text is None else self.project(self.text(cond).pooled)
 
 
-def required_condition(cond, like: Tensor, label: nn.Embedding | None) -> Tensor:
+def required_condition(cond, like: Tensor, label: nn.Embedding | None, text) -> Tensor:
     """The condition for each of `like` (see `condition`) of a model that has no null condition: labels of the table
-    `label`, or tokens. Raises ValueError for None and for labels out of range; a model that trains on a GPU does not
-    check the labels, as that would wait for it."""
+    `label`, or tokens for the encoder `text`. Raises ValueError for None, for labels out of range, and if the model has
+    neither; one that trains on a GPU does not check the labels, as that would wait for it."""
+    if label is None and text is None:
+        raise ValueError("a condition was given to a model that was trained without labels and captions: leave it out")
     if cond is None:
         raise ValueError("this model was trained with labels or captions and has no null condition: give it some")
-    cond = condition(cond, like, tokens=label is None)
+    cond = condition(cond, like, tokens=label is None, length=getattr(text, "length", None))
     if label is not None and (cond.device.type == "cpu" or not torch.is_grad_enabled()):
         check_labels(cond, label.num_embeddings - 1, ", and it has no null condition")
     return cond
@@ -236,6 +241,10 @@ class GAN(nn.Module):
         fake = self.draw(len(x0), cond, generator).to(x0)
         generator_loss, critic_loss = adversarial_losses(self.critic, x0, fake, cond, r1=self.r1)
         return generator_loss + critic_loss
+
+    def given(self, cond, x: Tensor) -> Tensor:
+        """The condition as the model takes it, for each of x."""
+        return self.condition.given(cond, x)
 
     def draw(self, n: int, cond: Tensor | None, generator) -> Tensor:
         """n samples, with gradients."""

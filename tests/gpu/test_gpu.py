@@ -115,9 +115,10 @@ def test_trains_is_killed_resumes_samples_and_is_evaluated(kind, tmp_path, monke
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(loop, "train", killed)
         train_run(run, config, dataset, **options)
-    assert checkpoint.resume(run, DEVICE)[1].step == 0  # the first save
+    assert checkpoint.resume(run, DEVICE).state.step == 0  # the first save
     train_run(run, checkpoint.read_config(run), dataset, **options)
-    config, state, rows, _ = checkpoint.resume(run, DEVICE)
+    resumed = checkpoint.resume(run, DEVICE)
+    config, state, rows = resumed.config, resumed.state, resumed.rows
     assert state.step == STEPS and [step for step, _ in rows] == [20] and rows[0][1] < 1e3
     assert all(p.device.type == DEVICE.type for p in state.model.parameters())
     model = checkpoint.load(run, device=DEVICE)
@@ -155,9 +156,9 @@ def test_a_real_kill(tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    step = checkpoint.resume(run, DEVICE)[1].step
+    step = checkpoint.resume(run, DEVICE).state.step
     subprocess.run(command(step + 20), check=True)
-    assert checkpoint.resume(run, DEVICE)[1].step == step + 20
+    assert checkpoint.resume(run, DEVICE).state.step == step + 20
 
 
 def randomised(net):
