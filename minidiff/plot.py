@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.ticker import LogLocator
 from PIL import Image
 from torch import Tensor
 
@@ -142,6 +143,8 @@ def losses(rows: list[tuple[int, float]], ax=None, title: str | None = None):
     window = max(1, len(values) // 20)
     smooth = [np.median(values[max(0, i - window) : i + 1]) for i in range(len(values))]
     ax.plot(steps, smooth, label="running median")
+    ax.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}")  # .5, not 5e-1
+    ax.minorticks_off()
     ax.legend()
     return ax
 
