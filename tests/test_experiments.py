@@ -169,6 +169,14 @@ def test_verdict_of_a_ratio():
     assert mean == pytest.approx(1.0) and low * high == pytest.approx(1.0)  # symmetric in the logarithm
 
 
+def test_interval_of_a_share_ends_where_shares_do():
+    """Of 1, 1 and .9 the 95% interval would reach 1.11, and a claim "at least .75" be undecided."""
+    mean, low, high = tools.share_interval([1.0, 1.0, 0.9])
+    assert (mean, low) == pytest.approx(tools.interval([1.0, 1.0, 0.9])[:2]) and high == 1.0
+    assert tools.share_interval([0.0, 0.1])[1] == 0.0
+    assert tools.share_interval([0.4, 0.5, 0.6]) == tools.interval([0.4, 0.5, 0.6])
+
+
 def test_laws_of_guidance_by_hand():
     """At gamma 3, N(0, 1) in N(0, 2): .5, .25 and .3875; at gamma 1 all are the conditional itself."""
     at_3, at_1 = (lecture07.laws(gamma, *lecture07.ONE) for gamma in (3.0, 1.0))

@@ -15,7 +15,7 @@ from minidiff.train import new_state, train
 
 from . import tools
 from .lecture03 import band_times
-from .tools import Outcome, in_parallel, interval, seeded
+from .tools import Outcome, in_parallel, seeded, share_interval
 
 SIDE = 8
 PATCHES = ((slice(0, 2), slice(0, 2)), (slice(0, 2), slice(6, 8)))  # rows and columns, in the upper corners
@@ -123,7 +123,7 @@ def long_range(smoke: bool) -> dict:
 
 def _outcome(smoke: bool, pick) -> Outcome:
     found = long_range(smoke)
-    value, low, high = interval(pick(found["match"]).tolist())
+    value, low, high = share_interval(pick(found["match"]).tolist())
     steps = {name: [c[name][-1][0] for c in found["curves"]] for name in found["names"]}
     last = {name: sum(c[name][-1][1] for c in found["curves"]) / found["seeds"] for name in found["names"]}
     return Outcome(

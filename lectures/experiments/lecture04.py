@@ -21,7 +21,20 @@ from minidiff.stages.gan import GAN, noise
 from . import style
 from .claims import Claim
 from .conditioning import adagn_or_addition, compare_conditionings, style_or_map
-from .tools import Outcome, device, fit, in_parallel, interval, named, pictures, ratio_interval, repeats, seeded, wide
+from .tools import (
+    Outcome,
+    device,
+    fit,
+    in_parallel,
+    interval,
+    named,
+    pictures,
+    ratio_interval,
+    repeats,
+    seeded,
+    share_interval,
+    wide,
+)
 
 
 def level_statistics(pictures: Tensor, seed: int, normalise: bool, least: float = 0.02) -> tuple[Tensor, Tensor]:
@@ -92,7 +105,7 @@ def mixed_styles(smoke: bool) -> Outcome:
         return [fine.float().mean().item(), coarse.float().mean().item()], model.cpu()
 
     shares, nets = zip(*in_parallel(mixed, range(seeds)), strict=True)
-    value, low, high = interval([min(s) for s in shares])
+    value, low, high = share_interval([min(s) for s in shares])
     return Outcome(
         value, low, high,
         data=f"{named(train_set)}, style GAN, {steps} steps of 32, {n} pairs of styles",

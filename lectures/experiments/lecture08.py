@@ -24,7 +24,7 @@ from minidiff.schedules import VP
 from minidiff.text import Tokenizer
 
 from .claims import Claim
-from .tools import Outcome, device, fit, in_parallel, interval, ratio_interval, repeats, wide
+from .tools import Outcome, device, fit, in_parallel, interval, ratio_interval, repeats, share_interval, wide
 
 WIDTHS = {"cross": 88, "tokens": 104, "pooled": 104}  # of equal parameters, to 2%, and of two heads each
 DEPTH = 4
@@ -162,7 +162,7 @@ def captions_are_followed(smoke: bool) -> Outcome:
     rows = accuracies(smoke)
     notes = f"at gamma {BEST:g}: " + ", ".join(f"{k} {mean(rows, k):.3f}" for k in rows[0])
     notes += "; chance: object 1/24, colour 1/6, shape 1/4, size 1/2"
-    return outcome(interval([r["object"] for r in rows]), smoke, len(rows), notes, rows=rows)
+    return outcome(share_interval([r["object"] for r in rows]), smoke, len(rows), notes, rows=rows)
 
 
 def guidance_helps(smoke: bool) -> Outcome:
@@ -176,7 +176,7 @@ def shuffled_is_chance(smoke: bool) -> Outcome:
     rows = accuracies(smoke, shuffled=True)
     notes = ", ".join(f"{k} {mean(rows, k):.3f}" for k in rows[0])
     more = "; trained on the captions of other pictures, half of the steps"
-    return outcome(interval([r["object"] for r in rows]), smoke, len(rows), notes, more)
+    return outcome(share_interval([r["object"] for r in rows]), smoke, len(rows), notes, more)
 
 
 def new_combinations(smoke: bool) -> Outcome:

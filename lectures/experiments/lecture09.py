@@ -28,12 +28,12 @@ from .tools import (
     device,
     fit,
     in_parallel,
-    interval,
     named,
     patch,
     pictures,
     ratio_interval,
     repeats,
+    share_interval,
     wide,
 )
 
@@ -212,7 +212,7 @@ def copies(smoke: bool) -> Outcome:
     samples = [torch.cat(halves[2 * seed : 2 * seed + 2]) for seed in range(seeds)]
     shares = [suspects(classifier.extract(judge, x)[0], known, fresh) for x in samples]
     x = samples[-1]
-    value, low, high = interval(shares)
+    value, low, high = share_interval(shares)
     features = classifier.extract(judge, x)[0]
     worst = standing_out(features, known).argsort()[:8]
     which = torch.cdist(features[worst], known).topk(3, largest=False).indices

@@ -153,6 +153,12 @@ def interval(values: list[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def share_interval(shares: list[float]) -> tuple[float, float, float]:
+    """Mean and interval of shares; the interval ends at 0 and 1, as every share does."""
+    mean, low, high = interval(shares)
+    return mean, max(0.0, low), min(1.0, high)
+
+
 def ratio_interval(logs: list[float]) -> tuple[float, float, float]:
     """Mean and interval of ratios given their logarithms."""
     return tuple(torch.tensor(interval(logs)).exp().tolist())
