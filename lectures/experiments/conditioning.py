@@ -69,7 +69,7 @@ WIDTHS = {"modulate": 44, "add": 46}  # as many parameters, to 2%
 
 def adagn_or_addition(smoke: bool) -> Outcome:
     """A U-Net with labels whose embedding sets the second norm of each block (AdaGN), or is added before it."""
-    seeds, steps = tools.repeats(smoke), 3 if smoke else 250
+    seeds, steps = tools.repeats(smoke), 3 if smoke else 200
     train_set, held_out = pictures("digits")
     x0, labels = (
         v.to(device()) for v in held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
@@ -138,7 +138,7 @@ def train_on_halves(conditioning: str, steps: int, seed: int, factor: float, tra
 
 
 def style_or_map(smoke: bool) -> Outcome:
-    seeds, steps = tools.repeats(smoke), 3 if smoke else 600
+    seeds, steps = tools.repeats(smoke), 3 if smoke else 450
     train_set, held_out = pictures("digits")
     x0, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
 
