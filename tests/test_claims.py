@@ -161,6 +161,16 @@ def test_a_build_measures_once(tmp_path, monkeypatch):
     assert runs == [False, False, True]
 
 
+def test_cells_draw_the_same_whether_a_claim_was_measured_or_kept(smoke, monkeypatch):
+    def experiment(smoke):
+        return tools.Outcome(torch.rand(()).item(), 0.0, 1.0, "", 2, "")
+
+    monkeypatch.setattr(claims, "registry", lambda: {"7.7": claims.Claim("7.7", *"abcd", (0.0, 1.0), experiment)})
+    before = torch.get_rng_state()
+    claims.measure("7.7")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_lecture_or_all_are_measured_and_what_changed_is_listed(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MINIDIFF_MODE", "cpu")
     monkeypatch.setattr(claims, "LEDGER", tmp_path / "claims.json")

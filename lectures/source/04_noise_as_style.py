@@ -44,7 +44,7 @@ from minidiff.stages.gan import noise
 from minidiff.train import update_ema
 
 SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean nothing
-generator = torch.Generator().manual_seed(0)
+generator = torch.manual_seed(0)  # the first weights' as well
 
 # %% [markdown]
 # ## 1. Style transfer

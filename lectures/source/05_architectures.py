@@ -49,7 +49,7 @@ from minidiff.nets import layers
 from minidiff.nets.fast import attend as package_attention
 
 SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean nothing
-generator = torch.Generator().manual_seed(0)
+generator = torch.manual_seed(0)  # the first weights' as well
 
 # %% [markdown]
 # ## 1. What each sees
