@@ -3,6 +3,7 @@
 Is adaptive normalisation the best place for it to enter a net? Style transfer by AdaIN, style mixing, and NCSN.
 """
 
+import functools
 import math
 
 import torch
@@ -35,6 +36,12 @@ from .tools import (
     share_interval,
     wide,
 )
+
+# by whether it is a smoke run: steps of training, and pairs of styles, pictures, or moves at a level
+MIXED = {False: (1200, 1000), True: (2, 20)}
+MOVED = {False: (450, 128), True: (4, 4)}
+DRAWN = {False: (600, 10), True: (3, 1)}
+SINGLE = (9, 6, 3)  # of NCSN's levels the lowest, and two higher ones
 
 
 def level_statistics(pictures: Tensor, seed: int, normalise: bool, least: float = 0.02) -> tuple[Tensor, Tensor]:
@@ -88,28 +95,37 @@ def style_gan(train_set, steps: int, seed: int) -> GAN:
     return fit(model, lambda g: train_set.batch(32, g)[0], steps, seed, lr=2e-3)
 
 
+@functools.cache
+def by_seed(smoke: bool) -> dict:
+    """What `mixed`, `drawn` and `moved` return, a list over the seeds by each. All are trained in one call, the longest
+    first, so that two cores end together."""
+    parts, seeds = (mixed, drawn, moved), repeats(smoke)
+    found = in_parallel(lambda part, seed: part(smoke, seed), parts, range(seeds))
+    return {part: found[i * seeds : (i + 1) * seeds] for i, part in enumerate(parts)}
+
+
+def mixed(smoke: bool, seed: int) -> tuple[list[float], GAN]:
+    """Mix pairs of styles, the last of three layers from the other: in what shares is the mixture's colour nearer to the
+    fine style's, its layout to the coarse style's? And the GAN."""
+    steps, n = MIXED[smoke]
+    model, generator = style_gan(pictures("photos")[0], steps, seed), torch.Generator().manual_seed(seed)
+    a, b = (noise(n, model, generator) for _ in range(2))
+    with torch.no_grad():
+        found = [style.mix(model.generator, *pair, 2) for pair in ((a, b), (a, a), (b, b))]
+    (colour, layout), (colour_a, layout_a), (colour_b, layout_b) = (style.colour_and_layout(x) for x in found)
+    fine = (colour - colour_b).norm(dim=1) < (colour - colour_a).norm(dim=1)
+    coarse = (layout * layout_a).sum(1) > (layout * layout_b).sum(1)
+    return [fine.float().mean().item(), coarse.float().mean().item()], model.cpu()
+
+
 def mixed_styles(smoke: bool) -> Outcome:
-    """Mix pairs of styles, the last of three layers from the other: whose colours has the mixture, and whose layout?"""
-    seeds, (steps, n) = repeats(smoke), (2, 20) if smoke else (800, 1000)
-    train_set, _ = pictures("photos")
-
-    def mixed(seed):
-        model = style_gan(train_set, steps, seed)
-        generator = torch.Generator().manual_seed(seed)
-        a, b = (noise(n, model, generator) for _ in range(2))
-        with torch.no_grad():
-            found = [style.mix(model.generator, *pair, 2) for pair in ((a, b), (a, a), (b, b))]
-        (colour, layout), (colour_a, layout_a), (colour_b, layout_b) = (style.colour_and_layout(x) for x in found)
-        fine = (colour - colour_b).norm(dim=1) < (colour - colour_a).norm(dim=1)
-        coarse = (layout * layout_a).sum(1) > (layout * layout_b).sum(1)
-        return [fine.float().mean().item(), coarse.float().mean().item()], model.cpu()
-
-    shares, nets = zip(*in_parallel(mixed, range(seeds)), strict=True)
+    """Whose colours has a mixture of two styles, and whose layout?"""
+    (shares, nets), (steps, n) = zip(*by_seed(smoke)[mixed], strict=True), MIXED[smoke]
     value, low, high = share_interval([min(s) for s in shares])
     return Outcome(
         value, low, high,
-        data=f"{named(train_set)}, style GAN, {steps} steps of 32, {n} pairs of styles",
-        seeds=seeds, device=device(),
+        data=f"{named(pictures('photos')[0])}, style GAN, {steps} steps of 32, {n} pairs of styles",
+        seeds=len(shares), device=device(),
         notes="the mixture's mean colour is nearer to that of the fine layers' style in "
         + ", ".join(f"{s[0]:.2f}" for s in shares)
         + " of the pairs (by seed), its layout nearer to that of the coarse layers' in "
@@ -118,35 +134,36 @@ def mixed_styles(smoke: bool) -> Outcome:
     )  # fmt: skip
 
 
-def style_moves_content_stays(smoke: bool) -> Outcome:
-    seeds, (steps, n) = repeats(smoke), (4, 4) if smoke else (450, 128)
+def moved(smoke: bool, seed: int) -> tuple:
+    """Of style transfer by AdaIN, on held-out pictures: how much of the distance to the style's statistics it closes; how
+    its normalised features correlate with the content's and the style's; by how much AdaIN's own output misses the
+    style's statistics; pictures; and the net."""
+    steps, n = MOVED[smoke]
     train_set, held_out = pictures("photos")
     other = len(held_out) // 2  # where the photos' second class begins
     content, style_pictures = (held_out.at(first + torch.arange(n)).to(device()) for first in (0, other))
+    net = style.train_autoencoder(train_set, steps, seed=seed, device=device())
+    out = style.transfer(net, content, style_pictures)
+    features = [net.encode(v) for v in (content, style_pictures, out)]
+    a, b, c = map(style.statistics, features)
+    closed = 1 - ((c - b).norm() / (a - b).norm()).item()
+    mixture = adain(features[0], features[1])
+    missed = ((style.statistics(mixture) - b).abs().mean() / b.abs().mean()).item()
+    flat = [((f - f.mean((2, 3), keepdim=True)) / (f.std((2, 3), keepdim=True) + 1e-3)).flatten(1) for f in features]
+    kept = [torch.cosine_similarity(flat[2], flat[k]).mean().item() for k in (0, 1)]
+    shown = [x.cpu() for x in (content, style_pictures, style.transfer(net, content, style_pictures, 0.0), out)]
+    return closed, kept, missed, shown, net.cpu()
 
-    def moved(seed):
-        net = style.train_autoencoder(train_set, steps, seed=seed, device=device())
-        out = style.transfer(net, content, style_pictures)
-        a, b, c = (style.statistics(net.encode(v)) for v in (content, style_pictures, out))
-        closed = 1 - ((c - b).norm() / (a - b).norm()).item()
-        features = [net.encode(v) for v in (content, style_pictures, out)]
-        mixed = adain(features[0], features[1])
-        missed = ((style.statistics(mixed) - b).abs().mean() / b.abs().mean()).item()
-        flat = [
-            ((f - f.mean((2, 3), keepdim=True)) / (f.std((2, 3), keepdim=True) + 1e-3)).flatten(1) for f in features
-        ]
-        kept = [torch.cosine_similarity(flat[2], flat[k]).mean().item() for k in (0, 1)]
-        shown = [x.cpu() for x in (content, style_pictures, style.transfer(net, content, style_pictures, 0.0), out)]
-        return closed, kept, missed, shown, net.cpu()
 
-    closed, kept, missed, shown, nets = zip(*in_parallel(moved, range(seeds)), strict=True)
+def style_moves_content_stays(smoke: bool) -> Outcome:
+    (closed, kept, missed, shown, nets), (steps, n) = zip(*by_seed(smoke)[moved], strict=True), MOVED[smoke]
     value, low, high = interval(closed)
     kept = torch.tensor(kept).mean(0).tolist()
     return Outcome(
         value, low, high,
-        data=f"{named(train_set)}, {n} held-out pictures (of the photos, of the temple) in the style of {n} others (of "
+        data=f"{named(pictures('photos')[0])}, {n} held-out pictures (of the photos, of the temple) in the style of {n} others (of "
         f"the flower), autoencoder trained {steps} steps",
-        seeds=seeds, device=device(),
+        seeds=len(closed), device=device(),
         notes=f"AdaIN's own output misses the style's statistics by {max(missed):.1%} (channels that are 0 all over a crop); "
         f"after decoding and encoding again the normalised features correlate {kept[0]:.2f} with the content's and "
         f"{kept[1]:.2f} with the style's",
@@ -173,35 +190,40 @@ def ncsn(steps: int, seed: int, train_set) -> Denoiser:
     return fit(model, draw, steps, seed, times=times, weight=snr_weight, warmup=50)
 
 
+def held_out_digits(smoke: bool) -> Tensor:
+    """Held-out digits, with as many of which samples are compared."""
+    digits = pictures("digits")[1]
+    return digits.batch(8 if smoke else len(digits), torch.Generator().manual_seed(0))[0]
+
+
+def drawn(smoke: bool, seed: int) -> list[Tensor]:
+    """NCSN's samples: annealed, and in as many calls at each of the levels SINGLE alone."""
+    steps, moves = DRAWN[smoke]
+    model = ncsn(steps, seed, pictures("digits")[0])
+    times, generator = model.schedule.time(-2 * ladder().log()), torch.Generator().manual_seed(seed)
+    x = torch.randn(held_out_digits(smoke).shape, generator=generator).to(device())
+    with torch.no_grad():
+        samples = [last(langevin(model, x, times, steps=moves, generator=generator))]
+        for i in SINGLE:
+            samples.append(last(langevin(model, x, times[i : i + 1], steps=10 * moves, generator=generator)))
+    return [s.cpu() for s in samples]
+
+
 def annealed_or_one_level(smoke: bool) -> Outcome:
-    seeds, (steps, moves) = repeats(smoke), (3, 1) if smoke else (600, 10)
-    train_set, held_out = pictures("digits")
-    real, _ = held_out.batch(8 if smoke else len(held_out), torch.Generator().manual_seed(0))
+    found, (steps, moves), levels = by_seed(smoke)[drawn], DRAWN[smoke], ladder()
+    train_set, real = pictures("digits")[0], held_out_digits(smoke)
     again, _ = train_set.batch(len(real), torch.Generator().manual_seed(1))
-    levels, single = ladder(), (9, 6, 3)  # the lowest level, and two higher ones
-
-    def drawn(seed):
-        model = ncsn(steps, seed, train_set)
-        times, generator = model.schedule.time(-2 * levels.log()), torch.Generator().manual_seed(seed)
-        x = torch.randn(real.shape, generator=generator).to(device())
-        with torch.no_grad():
-            samples = [last(langevin(model, x, times, steps=moves, generator=generator))]
-            for i in single:
-                samples.append(last(langevin(model, x, times[i : i + 1], steps=10 * moves, generator=generator)))
-        return [s.cpu() for s in samples]
-
-    found = in_parallel(drawn, range(seeds))
     far = torch.tensor([[frechet_distance(s.flatten(1), real.flatten(1)) for s in samples] for samples in found])
     value, low, high = ratio_interval((far[:, 1] / far[:, 0]).log().tolist())
     return Outcome(
         value, low, high,
         data=f"{named(train_set)}, NCSN of width {wide(32)}, {steps} steps of 64, {len(real)} samples, "
         f"{10 * moves} calls, raw pixels",
-        seeds=seeds, device=device(),
+        seeds=len(found), device=device(),
         notes=f"distance annealed {far[:, 0].mean():.2f}; at one level "
-        + ", ".join(f"{levels[i]:.2g}: {far[:, 1 + k].mean():.2f}" for k, i in enumerate(single))
+        + ", ".join(f"{levels[i]:.2g}: {far[:, 1 + k].mean():.2f}" for k, i in enumerate(SINGLE))
         + f"; real against real {frechet_distance(again.flatten(1), real.flatten(1)):.2f}",
-        detail={"far": far, "pictures": found[0], "single": [levels[i].item() for i in single]},
+        detail={"far": far, "pictures": found[0], "single": [levels[i].item() for i in SINGLE]},
     )  # fmt: skip
 
 
@@ -284,6 +306,5 @@ CLAIMS = [
         (0.7, 1.0),
         mixed_styles,
         says=(0.5, 1.0),
-        why_anew=LONG + "800 steps and not 1,200",
     ),
 ]
