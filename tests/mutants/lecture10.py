@@ -93,7 +93,9 @@ def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
         "one prompt for all": (_but("tokens = tokeniser(prompts)", "tokens = tokeniser(prompts[:1] * len(prompts))"),
                                "one prompt for all"),
         "one text": (_but("tokeniser(prompts)", "tokeniser(prompts[0])"), "one prompt"),
-        "first row for all": (_but("tokens = tokeniser(prompts)", "tokens = tokeniser(prompts)[:1]"), "tokens"),
+        "first row for all": (_but("tokens = tokeniser(prompts)", "tokens = tokeniser(prompts)[:1]"),
+                              "one prompt for all"),
+        "first word alone": (_but("tokens = tokeniser(prompts)", "tokens = tokeniser(prompts)[:, :1]"), "tokens"),
         "start of 1": (
             _but("x = samplers.start(model, (len(prompts), *shape), generator)",
                  "import torch; x = torch.randn((len(prompts), *shape), generator=generator)"),
