@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .device import native_bf16
+from .device import fast_bf16
 from .text import one_of
 
 # layers with these names are AdamW's: inputs, outputs and embeddings; a new net must use them (critics and GANs do not,
@@ -67,10 +67,10 @@ class Muon(torch.optim.AdamW):
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
     """About U V^T of matrices (..., m, n) = U S V^T: all singular values between .7 and 1.2, those near 0 excepted.
 
-    Newton and Schulz's iteration with a polynomial of fifth degree, steep at 0, in bfloat16 where that is native
+    Newton and Schulz's iteration with a polynomial of fifth degree, steep at 0, in bfloat16 where that is fast
     (Jordan et al. 2024). The norm is 1 before, so that no singular value is larger.
     """
-    x = (matrices.bfloat16() if native_bf16(matrices.device) else matrices.float()).reshape(-1, *matrices.shape[-2:])
+    x = (matrices.bfloat16() if fast_bf16(matrices.device) else matrices.float()).reshape(-1, *matrices.shape[-2:])
     tall = x.shape[-2] > x.shape[-1]
     wide = x.mT if tall else x
     wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)

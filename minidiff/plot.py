@@ -149,6 +149,15 @@ def losses(rows: list[tuple[int, float]], ax=None, title: str | None = None):
     return ax
 
 
+def log_axes(ax, x=None, y=None) -> None:
+    """Make x, y or both logarithmic, with marks at these numbers and at no others, written plainly: 0.05 and 10,000."""
+    for name, marks in (("x", x), ("y", y)):
+        if marks is not None:
+            ax.set(**{f"{name}scale": "log"})
+            ax.set(**{f"{name}ticks": list(marks), f"{name}ticklabels": [f"{mark:,.6g}" for mark in marks]})
+    ax.minorticks_off()
+
+
 def _frame(ax, limit, title):
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     if title is not None:  # a second layer on the same axes keeps the first one's title

@@ -155,7 +155,7 @@ def test_options_that_would_do_nothing(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["diffusion", "gan", "vae"])
 def test_a_card_tells_what_was_done(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr("minidiff.run.evaluate.native_bf16", lambda _: True)
+    monkeypatch.setattr("minidiff.run.evaluate.fast_bf16", lambda _: True)
     run = trained(tmp_path / kind, "digits", model=kind, width=8, **({"f": 2} if kind == "vae" else {}))
     config, model = checkpoint.read_config(run), checkpoint.load(run)
     found = card(model, config, run, {"n": 9, "scale": 1.0, "sampler": "heun", "steps": 3, "seed": 0})

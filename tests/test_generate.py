@@ -277,6 +277,20 @@ def test_every_plot_draws(generator):
     plot.plt.close(ax.figure)
 
 
+def test_logarithmic_axes_have_the_numbers_given_and_no_others():
+    figure, ax = plot.plt.subplots()
+    ax.plot([1, 3e4], [0.002, 7])
+    plot.log_axes(ax, torch.tensor([10, 300, 10_000]), (0.05, 1))
+    figure.canvas.draw()
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["10", "300", "10,000"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["0.05", "1"]
+    assert not ax.get_xticks(minor=True).size and not ax.get_yticks(minor=True).size
+    plot.log_axes(ax.figure.add_axes(ax.get_position(), label="second"), y=(1, 2))
+    assert [a.get_xscale() for a in figure.axes] == ["log", "linear"]
+    plot.plt.close(figure)
+
+
 def test_an_animation_has_its_frames_and_their_times(tmp_path):
     figures = []
     for i in range(3):

@@ -150,7 +150,7 @@ def test_a_lecture_is_not_too_long(source):
     """Words of prose, lines of code and words printed are what a reader bears in one sitting."""
     notebook = build.nbformat.read(LECTURES / f"{source.stem}.ipynb", 4)
     prose = sum(len(c.source.split()) for c in notebook.cells if c.cell_type == "markdown")
-    cells = [c for c in notebook.cells if c.cell_type == "code" and c.source != build.SETUP]
+    cells = [c for c in notebook.cells if c.cell_type == "code"]
     code = [line for c in cells for line in c.source.splitlines()]
     printed = [o.text for c in notebook.cells for o in c.get("outputs", []) if o.output_type == "stream"]
     found = prose, sum(bool(line.strip()) for line in code), sum(len(text.split()) for text in printed)

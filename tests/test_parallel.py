@@ -32,7 +32,7 @@ from minidiff.run.cli import main
 from minidiff.run.recipes import configure
 from minidiff.stages.vq import Codebook
 from minidiff.train import train
-device.native_bf16 = lambda _: False
+device.fast_bf16 = lambda _: False
 config, dataset = configure("digits", width=16, batch=16, parts=2)
 out, run, *new = sys.argv[1:]
 
@@ -99,7 +99,7 @@ def two_ranks(tmp_path_factory):
 
 
 def test_gradients_of_two_ranks_are_those_of_one(two_ranks, monkeypatch):
-    monkeypatch.setattr("minidiff.device.native_bf16", lambda _: False)
+    monkeypatch.setattr("minidiff.device.fast_bf16", lambda _: False)
     config, dataset = configure("digits", width=16, batch=16, parts=2)
     state = checkpoint.start(None, config).state
     list(train(state.model, data.batches(dataset, 8, state.generators), 3, clip=1e9, state=state))

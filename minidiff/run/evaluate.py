@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from .. import plot
 from ..data.shapes import checker
-from ..device import cached, native_bf16, pick, replacing
+from ..device import cached, fast_bf16, pick, replacing
 from ..measure import report
 from ..measure.features import features_for
 from ..measure.nets import parameters
@@ -162,7 +162,7 @@ def card(model, config: Config, run: Path, options: dict) -> dict:
     """What must stand beside a number: the model and its training, how it was sampled, where and in which precision."""
     device, kind = next(model.parameters()).device, config.model
     # GANs and transformers of tokens draw in float32
-    half = len(config.shape) == 3 and native_bf16(device) and kind in ("diffusion", *AUTOENCODERS)
+    half = len(config.shape) == 3 and fast_bf16(device) and kind in ("diffusion", *AUTOENCODERS)
     if kind == "diffusion":
         steps = options["steps"]
         calls = CALLS.get(options["sampler"], int)(steps)

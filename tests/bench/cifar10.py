@@ -45,10 +45,8 @@ def show(found: dict, path: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     for name, rows in found["samplers"].items():
         axes[0].plot([r["calls"] for r in rows], [r["frechet"] for r in rows], "o-", label=name)
-    axes[0].set(xscale="log", yscale="log", xlabel="network calls", ylabel="Fréchet distance (not FID)")
-    axes[0].minorticks_off()
-    axes[0].set_xticks(CALLS, list(map(str, CALLS)))
-    axes[0].set_yticks(ticks := (30, 50, 100, 200, 500), list(map(str, ticks)))
+    axes[0].set(xlabel="network calls", ylabel="Fréchet distance (not FID)")
+    plot.log_axes(axes[0], CALLS, (30, 50, 100, 200, 500))
     scales = [r["scale"] for r in found["guidance"]]
     axes[1].plot(scales, [r["frechet"] / found["guidance"][0]["frechet"] for r in found["guidance"]], "o-",
                  label="Fréchet distance, over its value at 1")  # fmt: skip

@@ -29,13 +29,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minidiff import data, plot
 from minidiff.denoise import Denoiser, lognormal_times
-from minidiff.device import native_bf16, replacing
+from minidiff.device import fast_bf16, replacing
 from minidiff.run.generate import generate
 from minidiff.schedules import VP
 
 warnings.filterwarnings("ignore")
 PARTS = ("training", "sampling", "losses")
-BF16 = native_bf16(torch.device("cpu"))
+BF16 = fast_bf16(torch.device("cpu"))
 KINDS = {  # of work, by the names of operations in the profile
     "products": r"aten::(mkldnn_convolution|convolution_backward|thnn_conv2d|_slow_conv2d_\w+|mm|addmm|bmm|baddbmm)",
     "optimizer": r"Optimizer\.step.*|aten::_fused_adamw_",

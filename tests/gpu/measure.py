@@ -26,7 +26,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from minidiff import data, plot
-from minidiff.device import native_bf16, replacing, tuned
+from minidiff.device import fast_bf16, replacing, tuned
 from minidiff.measure import classifier, metrics
 from minidiff.measure.features import features_for
 from minidiff.measure.nets import flops, parameters
@@ -209,7 +209,7 @@ def train_large(results: Results, judge, pictures: str, run: Path, device, minut
 
 def machine(device) -> dict:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return {"device": name, "torch": torch.__version__, "python": sys.version.split()[0], "bf16": native_bf16(device)}
+    return {"device": name, "torch": torch.__version__, "python": sys.version.split()[0], "bf16": fast_bf16(device)}
 
 
 def names(device) -> list[str]:

@@ -14,7 +14,7 @@ from minidiff import data
 from minidiff.data.toys import eight_gaussians
 from minidiff.demo import demo
 from minidiff.denoise import Denoiser, score, velocity
-from minidiff.device import autocast, follower, native_bf16, to_device
+from minidiff.device import autocast, fast_bf16, follower, to_device
 from minidiff.guidance import ClassifierGuided, Guided
 from minidiff.measure import classifier, metrics
 from minidiff.measure.doctor import examine
@@ -183,7 +183,7 @@ def every_net():
 @pytest.mark.parametrize("name, net, cond", list(every_net()), ids=[name for name, *_ in every_net()])
 def test_forward_is_the_cpus(name, net, cond, half):
     """In float32 to rounding (a few thousand sums of 1e-7 each), in bfloat16 to its 8 bits through some 20 layers."""
-    if half and not native_bf16(DEVICE):
+    if half and not fast_bf16(DEVICE):
         pytest.skip("no bfloat16 here")
     net, generator = randomised(net), torch.Generator().manual_seed(1)
     x, c_noise = (
@@ -330,4 +330,4 @@ def test_autocast_is_bfloat16_where_it_is_native():
     x = torch.randn(2, 3, 8, 8, device=DEVICE)
     with autocast(DEVICE, x):
         y = torch.nn.Conv2d(3, 3, 3).to(DEVICE)(x)
-    assert y.dtype == (torch.bfloat16 if native_bf16(DEVICE) else torch.float32)
+    assert y.dtype == (torch.bfloat16 if fast_bf16(DEVICE) else torch.float32)
