@@ -218,11 +218,9 @@ def train(loss, steps: int) -> tuple:
 # %%
 def logarithmic(ax, x: list | None = None, **labels) -> None:
     """Logarithmic axes with plain numbers; of x, if its ticks are given, as well."""
-    _ = ax.set(yscale="log", xscale="linear" if x is None else "log", **labels)
+    _ = ax.set(yscale="log", **labels)
     ax.yaxis.set_major_formatter("{x:g}")
-    if x is not None:
-        _ = ax.set_xticks(x, [f"{tick:,}" for tick in x])
-    ax.minorticks_off()
+    plot.log_axes(ax, x)
     _ = ax.legend()
 
 
@@ -435,9 +433,8 @@ print(langevin)
 weights = claims.measure("1.5")
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 _ = ax.plot(weights.detail["noise"], weights.detail["curve"], marker="o")
-_ = ax.set(xscale="log", yscale="log", xlabel="noise sigma", ylabel="sigma^2 x Fisher divergence")
-_ = ax.set_xticks([0.03, 0.1, 0.3, 1, 3, 10], ["0.03", "0.1", "0.3", "1", "3", "10"])
-ax.minorticks_off()
+_ = ax.set(yscale="log", xlabel="noise sigma", ylabel="sigma^2 x Fisher divergence")
+plot.log_axes(ax, x=(0.03, 0.1, 0.3, 1, 3, 10))
 print(weights)
 
 # %% [markdown]

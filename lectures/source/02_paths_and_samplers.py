@@ -391,9 +391,8 @@ order = claims.measure("2.4")
 fig, ax = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
 for (name, errors), marker in zip(order.detail["errors"].items(), "os^D", strict=True):
     _ = ax.plot(order.detail["steps"], errors, marker + "-", label=name)
-_ = ax.set(xscale="log", yscale="log", xlabel="steps", ylabel="error of x, exact model")
-_ = ax.set_xticks(order.detail["steps"], [str(k) for k in order.detail["steps"]])
-ax.minorticks_off()
+_ = ax.set(yscale="log", xlabel="steps", ylabel="error of x, exact model")
+plot.log_axes(ax, order.detail["steps"])
 _ = ax.legend()
 print(order)
 
@@ -458,9 +457,8 @@ names = {"ddim": "DDIM", "heun": "Heun", "dpmpp_2m": "DPM-Solver++(2M)"}
 for (name, label), marker in zip(names.items(), "o^D", strict=True):
     values = torch.tensor([needed.detail["found"][name, calls] for calls in tried])
     _ = ax.errorbar(tried, values.mean(1), values.std(1), fmt=marker + "-", capsize=3, label=label)
-_ = ax.set(xscale="log", yscale="log", ylim=(0.9, 50), xlabel="network calls", ylabel="Fréchet distance, raw pixels")
-_ = ax.set_xticks(tried, [str(k) for k in tried])
-ax.minorticks_off()
+_ = ax.set(yscale="log", ylim=(0.9, 50), xlabel="network calls", ylabel="Fréchet distance, raw pixels")
+plot.log_axes(ax, tried)
 _ = ax.legend()
 print(needed)
 

@@ -52,13 +52,6 @@ SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean
 generator = torch.manual_seed(0)  # the first weights' as well
 
 
-def ticks(ax, at):
-    """A logarithmic axis with these numbers on it."""
-    ax.set_xscale("log")
-    ax.set_xticks(list(at), [str(int(v)) for v in at])
-    ax.minorticks_off()
-
-
 # %% [markdown]
 # ## 1. The best blind answer
 #
@@ -168,7 +161,7 @@ for j, (name, marker) in enumerate(zip(lecture03.TARGETS, "os^D", strict=True)):
 _ = ax.plot(dims, far[..., 1].mean((0, 2)), "k.--", label="told")
 _ = ax.plot(dims, plane.detail["floor"].mean(0), color="0.6", linestyle=":", label="data to data")
 _ = ax.set(yscale="log", xlabel="dimension d", ylabel="distance to the data, a direction")
-ticks(ax, dims)
+plot.log_axes(ax, dims)
 _ = ax.legend(fontsize=8)
 print(plane, many, between, sep="\n")
 
@@ -272,7 +265,7 @@ for j, (name, marker) in enumerate(zip(lecture03.TARGETS[:3], "os^", strict=True
 for factor, label in ((0.71, ".71 / sqrt(2 d)"), (0.71 * math.exp(math.pi / 2), ".71 e^(pi/2) / sqrt(2 d)")):
     _ = axes[1].plot(dims, factor / (2 * dims) ** 0.5, color="0.4", linestyle=":" if factor < 1 else "--", label=label)
 _ = axes[1].set(yscale="log", xlabel="dimension d", ylabel="noise left in an empty coordinate")
-ticks(axes[1], dims)
+plot.log_axes(axes[1], dims)
 for ax in axes:
     _ = ax.legend(fontsize=8)
 grey = noise[-1] * (dims[-1] / 3072) ** 0.5 * 127.5
@@ -396,7 +389,7 @@ for j, (ax, name) in enumerate(zip(axes, blind.LEARNED, strict=True)):
         _ = ax.fill_between(found["marks"], logs.amin(0).exp(), logs.amax(0).exp(), alpha=0.2)
     _ = ax.axhline(found["floor"], color="0.4", linestyle=":", label="data to data")
     _ = ax.set(title=f"target {name}", yscale="log", xlabel="training steps")
-    ticks(ax, found["marks"])
+    plot.log_axes(ax, found["marks"])
 _ = axes[0].set_ylabel("pixel Fréchet distance")
 _ = axes[0].legend()
 print(eps_result, flow_result, sep="\n")
@@ -414,7 +407,7 @@ for ax, at, logs in ((axes[0], marks, ratio.mean(2)), (axes[1], levels, ratio[:,
     _ = ax.fill_between(at, logs.amin(0).exp(), logs.amax(0).exp(), alpha=0.2)
     _ = ax.axhline(1, color="0.4", linestyle=":")
 _ = axes[0].set(xlabel="training steps", ylabel="denoising error, blind / told")
-ticks(axes[0], marks)
+plot.log_axes(axes[0], marks)
 _ = axes[1].set(xscale="log", xlabel="noise level sigma / alpha, at the last step")
 print(photos)
 

@@ -162,9 +162,8 @@ photos = stats.detail["sets"]["32x32"]
 features, log_sigma = lecture04.level_statistics(photos, 0, False)
 fig, ax = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
 _ = ax.plot(log_sigma.exp(), features[:, 16:].mean(1), ".", ms=2)
-_ = ax.set(xscale="log", xlabel="noise level sigma", ylabel="log deviation, mean of 16 features")
-ax.minorticks_off()
-_ = ax.set_xticks([0.02, 0.05, 0.1, 0.2, 0.5, 1, 2], ["0.02", "0.05", "0.1", "0.2", "0.5", "1", "2"])
+_ = ax.set(xlabel="noise level sigma", ylabel="log deviation, mean of 16 features")
+plot.log_axes(ax, (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2))
 for name, side in (("32x32", 32), ("16x16", 16), ("8x8", 8)):
     found = stats.detail["found"][name]
     print(f"{name}: R^2 {sum(found) / len(found):.3f}, spread 1/sqrt(2d) {1 / (2 * side**2) ** 0.5:.3f}")

@@ -140,9 +140,8 @@ fig, ax = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
 for (name, per_pixel), marker in zip(cost.detail["found"].items(), "os^Dv", strict=True):
     _ = ax.plot(cost.detail["sides"], per_pixel, marker + "-", label=name)
 _ = ax.axvline(134, color="0.4", linestyle=":")
-_ = ax.set(xscale="log", yscale="log", xlabel="side of the picture N, in pixels", ylabel="FLOPs a pixel, forward")
-ax.minorticks_off()
-_ = ax.set_xticks(cost.detail["sides"], [str(n) for n in cost.detail["sides"]])
+_ = ax.set(yscale="log", xlabel="side of the picture N, in pixels", ylabel="FLOPs a pixel, forward")
+plot.log_axes(ax, cost.detail["sides"])
 _ = ax.legend()
 print(cost)
 
@@ -348,12 +347,10 @@ for i, name in enumerate(names):
     _ = axes[i // 5].plot(lecture05.DETAIL, errors[i], "os^Dv"[i % 5] + "-", label=name)
 for ax in axes:
     _ = ax.plot(lecture05.DETAIL, lecture05.DETAIL**2, "k:", label="the noise itself")
-    _ = ax.set(xscale="log", yscale="log", xlabel="noise level sigma / alpha")
-    ax.minorticks_off()
-    _ = ax.set_xticks(lecture05.DETAIL, [f"{s:g}" for s in lecture05.DETAIL.tolist()])
+    _ = ax.set(xlabel="noise level sigma / alpha")
+    plot.log_axes(ax, lecture05.DETAIL.tolist(), (0.001, 0.01, 0.1))
     _ = ax.legend(fontsize=8)
 _ = axes[0].set_ylabel("squared error of x0")
-_ = axes[0].set_yticks([0.001, 0.01, 0.1], ["0.001", "0.01", "0.1"])
 print(detail, narrow, sep="\n")
 
 # %% [markdown]
@@ -399,9 +396,8 @@ for name, colour in zip(far.detail["names"], plot.COLOURS, strict=False):
 for key, label in (("one", "sees one patch"), ("both", "sees both")):
     _ = ax.axhline(far.detail[key], color="k", linestyle=":")
     _ = ax.text(1, far.detail[key], label, transform=ax.get_yaxis_transform(), ha="right", va="bottom")
-_ = ax.set(xscale="log", xlabel="steps of training", ylabel="squared error of the sign, m = 1", ylim=(0.15, 0.8))
-ax.minorticks_off()
-_ = ax.set_xticks([250, 500, 1000, 3000, 10000, 20000], ["250", "500", "1,000", "3,000", "10,000", "20,000"])
+_ = ax.set(xlabel="steps of training", ylabel="squared error of the sign, m = 1", ylim=(0.15, 0.8))
+plot.log_axes(ax, (250, 500, 1000, 3000, 10000, 20000))
 _ = ax.legend()
 for i, name in enumerate(far.detail["names"]):
     print(f"{name}: signs agree in {far.detail['match'][:, i].mean():.2f}, steps {far.detail['steps'][name]}")

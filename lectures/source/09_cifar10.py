@@ -227,10 +227,8 @@ fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 _ = ax.plot(sizes, [distance(real[:k], real[-k:]) for k in sizes], "o-", label="real, another half (floor)")
 for (which, x), marker in zip(drawn.items(), "s^", strict=True):
     _ = ax.plot(sizes, [distance(real[-k:], x[:k]) for k in sizes], marker + "-", label=which)
-_ = ax.set(xscale="log", yscale="log", xlabel="pictures a side", ylabel="Fréchet distance, 4 x 4 pixels")
-_ = ax.set_xticks(sizes, [str(k) for k in sizes])
-_ = ax.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
-ax.minorticks_off()
+_ = ax.set(xlabel="pictures a side", ylabel="Fréchet distance, 4 x 4 pixels")
+plot.log_axes(ax, sizes, (0.1, 1, 10, 100))
 _ = ax.legend()
 
 # %% [markdown]
@@ -283,10 +281,8 @@ for sampler, marker in zip(lecture09.SAMPLERS, "o^D", strict=True):
 _ = axes[1].axhline(measured["floor"]["frechet"], color="0.5", linestyle=":", label="real pictures")
 ticks = {"RMS difference from 200 steps": (0.01, 0.03, 0.1, 0.3), "Fréchet distance to real pictures": (1, 10, 30, 100, 500)}
 for ax, (label, numbers) in zip(axes, ticks.items(), strict=True):
-    _ = ax.set(xscale="log", yscale="log", xlabel="network calls", ylabel=label)
-    ax.minorticks_off()
-    _ = ax.set_xticks(lecture09.CALLS, [str(c) for c in lecture09.CALLS])
-    _ = ax.set_yticks(numbers, [f"{v:g}" for v in numbers])
+    _ = ax.set(xlabel="network calls", ylabel=label)
+    plot.log_axes(ax, lecture09.CALLS, numbers)
 _ = axes[1].legend()
 print(near)
 
