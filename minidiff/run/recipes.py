@@ -17,11 +17,13 @@ from .models import AUTOENCODERS, CRITICS, MODELS, build, check_autoencoder, gai
 
 
 class Recipe(NamedTuple):
-    """A net for colour photographs of about 32 x 32, how to train it, and the reason."""
+    """A net for colour photographs of about 32 x 32, how to train it, and the reason. `diffusion` is what of its path,
+    target and times is not the usual."""
 
     why: str
     net: dict
     training: Training
+    diffusion: dict = {}
 
 
 PHOTOGRAPHS = {
@@ -37,7 +39,8 @@ RECIPES = {
     "latents-laptop": Recipe(
         "a third of the numbers to learn, and the fine detail is the decoder's: what two cores make most of in minutes",
         {"name": "unet", "width": 80, "depth": 1, "levels": 2, "patch": 1},
-        Training(batch=64, lr=2e-3, optimizer="muon", cooldown=0.3),
+        Training(batch=32, lr=2e-3, optimizer="muon", cooldown=0.3),
+        {"schedule": "linear", "prediction": "flow", "times": "logit_normal"},
     ),
     "unet-minutes": Recipe(
         "the laptop's U-Net, twice as wide and deep: what a GPU learns most from in minutes",
@@ -161,6 +164,7 @@ def _diffusion(about: dict, dataset, net, recipe, first, device, sigma_data) -> 
     if name := _recipe_name(dataset, net, recipe, first, device):
         made = RECIPES[name]
         net = _net("diffusion", made.net["name"], None) | made.net
+        diffusion = replace(diffusion, **made.diffusion)
         return Config(net=net, training=made.training, diffusion=diffusion, recipe=name, **about)
     net = net or ("mlp" if len(shape) == 1 else "dit" if dataset.captioned else "unet")
     training = Training(lr=1e-3 if net in ("mlp", "dit", "transformer") else 2e-3, batch=512 if net == "mlp" else 64)

@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--trial", type=float, default=2)
     parser.add_argument("--n", type=int, default=5000)
-    parser.add_argument("--only", choices=("trials",), help="stop after the trials of the peers' batches")
+    parser.add_argument("--only", choices=("trials", "ours"), help="the trials of the peers' batches alone, or ours")
     parser.add_argument("--runs", type=Path, default=Path("runs/quality"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args()
@@ -249,9 +249,9 @@ def main() -> None:
     if options.only == "trials":
         print({name: trial(name, options, dataset, held_out) for name in PEERS})
         return
-    models = {"minidiff": our_model(options, dataset)}
-    models |= {name: peer_model(name, options, dataset, held_out) for name in PEERS}
-    models |= {f"{name}, clipped": (Clipped(models[name][0]), models[name][1]) for name in PEERS}
+    models, compared = {"minidiff": our_model(options, dataset)}, () if options.only else PEERS
+    models |= {name: peer_model(name, options, dataset, held_out) for name in compared}
+    models |= {f"{name}, clipped": (Clipped(models[name][0]), models[name][1]) for name in compared}
     others = [name for name in models if name != "minidiff"]
     labels = torch.arange(options.n) % len(dataset.classes)
     steps, first, last = WITHIN
@@ -271,7 +271,7 @@ def main() -> None:
         "pictures in the features of a classifier trained here (not FID)",
         "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
         "floor": measured(real, again),
-        "trials": {name: json.loads((options.runs / f"{name}-trial.json").read_text()) for name in PEERS},
+        "trials": {name: json.loads((options.runs / f"{name}-trial.json").read_text()) for name in compared},
         "rows": {},
     }  # fmt: skip
     pictures = {"real": held_out.at(torch.arange(64))}
@@ -281,6 +281,8 @@ def main() -> None:
         found = classifier.extract(judge, x)[0]
         report["rows"][label], pictures[label] = measured(real, found) | about, x[:64]
         print(label, report["rows"][label], flush=True)
+    if options.only:
+        return
     best = min(report["rows"][name]["frechet"] for name in others)
     report["best peer over ours"] = {k: best / v["frechet"] for k, v in report["rows"].items() if k not in others}
     with replacing(options.out / "quality.json") as f:
