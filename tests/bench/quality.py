@@ -262,7 +262,7 @@ def main() -> None:
         "minidiff, guidance 2": ("minidiff", labels, {"scale": 2.0, "steps": CALLS // 2}),
         "minidiff, guidance 2 in 3 of 7 steps": ("minidiff", labels, within),
         "minidiff, labels unused": ("minidiff", None, {"steps": CALLS}),
-    } | {name: (name, None, {"steps": CALLS}) for name in others}
+    } | {name: (name, None, {"steps": CALLS, "shape": dataset.shape}) for name in others}
     real = classifier.extract(judge, held_out.at(torch.arange(len(held_out))))[0]
     again = classifier.extract(judge, dataset.at(torch.arange(options.n)))[0]
     report = {
@@ -277,7 +277,7 @@ def main() -> None:
     pictures = {"real": held_out.at(torch.arange(64))}
     for label, (name, cond, how) in sampled.items():
         model, about = models[name]
-        x = draw(options.runs / "drawn", model, options.n, cond, shape=dataset.shape, part=PART, **how)
+        x = draw(options.runs / "drawn", model, options.n, cond, part=PART, **how)
         found = classifier.extract(judge, x)[0]
         report["rows"][label], pictures[label] = measured(real, found) | about, x[:64]
         print(label, report["rows"][label], flush=True)
