@@ -70,14 +70,29 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
     Newton and Schulz's iteration with a polynomial of fifth degree, steep at 0, in bfloat16 where that is fast
     (Jordan et al. 2024). The norm is 1 before, so that no singular value is larger.
     """
-    x = (matrices.bfloat16() if fast_bf16(matrices.device) else matrices.float()).reshape(-1, *matrices.shape[-2:])
+    half = fast_bf16(matrices.device)
+    x = (matrices.bfloat16() if half else matrices.float()).reshape(-1, *matrices.shape[-2:])
     tall = x.shape[-2] > x.shape[-1]
     wide = x.mT if tall else x
     wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(steps):
-        gram = wide @ wide.mT
-        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), wide, beta=3.4445)
+    if half:
+        for _ in range(steps):
+            gram = wide @ wide.mT
+            wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), wide, beta=3.4445)
+    else:
+        wide = _factor(wide @ wide.mT, steps) @ wide
     return (wide.mT if tall else wide).to(matrices.dtype).reshape(matrices.shape)
+
+
+def _factor(gram: Tensor, steps: int) -> Tensor:
+    """What all steps multiply X by from the left. It depends on X X^T (..., m, m) alone, so that of X's longer side
+    there are two products, not ten: a third of the work for a convolution. bfloat16 has too few digits for it."""
+    one = torch.eye(gram.shape[-1], device=gram.device)
+    factor = one
+    for _ in range(steps):
+        step = torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315) + 3.4445 * one
+        factor, gram = step @ factor, step @ gram @ step
+    return factor
 
 
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "muon": Muon}

@@ -25,6 +25,20 @@ def test_all_directions_are_equally_long(shape, fast, generator, monkeypatch):
     assert (inside - inside.diagonal().diag()).abs().max() < 0.1
 
 
+@pytest.mark.parametrize("shape", [(8, 72), (40, 8), (2, 16, 16)])
+def test_float32_computes_the_same_polynomial_from_the_gram_matrix(shape, generator, monkeypatch):
+    """The steps of Newton and Schulz, written out in float64, on singular values from 1 to 10,000 and a few of 0."""
+    monkeypatch.setattr("minidiff.optim.fast_bf16", lambda device: False)
+    x = torch.randn(shape, generator=generator, dtype=torch.float64)
+    u, s, vt = torch.linalg.svd(x, full_matrices=False)
+    s = torch.logspace(0, 4, s.shape[-1], dtype=torch.float64).masked_fill(torch.arange(s.shape[-1]) < 2, 0)
+    x = u * s @ vt
+    s = s / s.norm()
+    for _ in range(5):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    assert (orthogonal(x) - u * s @ vt).abs().max() < 2e-3  # rounding grows 12-fold a step near 0
+
+
 def test_a_step_is_of_the_learning_rate(generator):
     """The root mean square of a matrix's update is about lr / 5, whatever its shape and its gradient's size."""
     conv = nn.Conv2d(16, 24, 3)
