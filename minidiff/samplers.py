@@ -247,15 +247,16 @@ def check_sampling(sampler: str, steps: int, scale: float = 1.0) -> int:
 def run_sampler(model, x: Tensor, sampler: str, steps: int, cond=None, generator=None) -> Iterator[Tensor]:
     """The sampler named `sampler`, from x as `start` gives it, on a grid of `steps` steps that suits it.
 
-    langevin moves `steps` times at each of 12 levels. unipc is for few calls: it leaves out the noise beyond 20, where
-    pictures are not yet to be seen, and the last of the detail. With six calls of the pretrained CIFAR-10 model it so
-    ends at .11 of the deviation of the ODE's ends from them, and on EDM's grid at .26.
+    langevin moves `steps` times at each of 12 levels. unipc is for few calls: the fewer, the more it leaves out of the
+    noise in which pictures are not yet to be seen, and of the last detail. With the pretrained CIFAR-10 model six, from
+    8 to .07, are at a Fréchet distance of 10.8; six from 20 to .1 at 15.3, 50 of dpmpp_2m at 8.8.
     """
     steps, schedule = check_sampling(sampler, steps), model.schedule
     if sampler == "langevin":
         return langevin(model, x, schedule.grid(12), cond, steps=steps, generator=generator)
     if sampler == "unipc":
-        times = schedule.grid(steps, math.inf, (20.0, 0.6 / steps))
+        least, most = schedule.noise_range
+        times = schedule.grid(steps, math.inf, (min(most, 2.0 + steps), max(least, 0.4 / steps)))
         less = schedule(times[0])[1] / schedule(torch.tensor(schedule.t_max))[1]
         return unipc(model, x * less.to(x), times, cond)
     return SAMPLERS[sampler](model, x, schedule.grid(steps), cond)
