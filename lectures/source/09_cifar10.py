@@ -374,7 +374,7 @@ print("control:", ", ".join(f"trained on {k} pictures: {share:.2f}" for k, share
 #
 # ## 8. Twenty minutes, and what others make of them
 #
-# `tests/bench/quality.py` trained this recipe and the U-Nets of three libraries, half as large again, each with its library's schedule, target and learning rate: twenty minutes each on the same two cores. Ten calls a sample.
+# `tests/bench/quality.py` trained that recipe and the U-Nets of three libraries, half as large again, each with its library's schedule, target and learning rate: twenty minutes each on the same two cores. Ten calls a sample.
 
 # %% alt="Bars: Fréchet distance after twenty minutes, ours in four ways and the three libraries', with clipping."
 shown = {k: v for k, v in peers["rows"].items() if k.startswith("minidiff") or "clipped" in k}
@@ -395,7 +395,7 @@ ax.invert_yaxis()
 # - Their samplers clip $x_0$ to [-1, 1], and here too: without it two of them are at 131 and 182, not 112 and 142.
 # - Their recipes are made for days on a GPU, where they are better.
 #
-# And minutes on a GPU? The recipe `unet-minutes`, in pixels, from nothing, 3.8 minutes on an H100. Compare with the card in part 4:
+# And minutes on a GPU? The recipe `unet-minutes`, in pixels, from nothing, 3.8 minutes on an H100:
 
 # %%
 gpu = lecture09.on_a_gpu()
@@ -408,7 +408,7 @@ print(f"{gpu['large']['steps']:,} steps of {gpu['large']['batch']}, {gpu['large'
 #
 # ## 9. Which choices matter?
 #
-# `tests/bench/recipe.py` and `demo.py` change one choice at a time and train each for equal minutes.
+# `tests/bench/recipe.py` and `demo.py` change one choice at a time of the recipe as it began (`base`) and of the demo, in equal minutes.
 #
 # **Predict before you run.** Which matters most: the optimizer, the autoencoder, pixels or latents, the network, or the path?
 # <details><summary>Answer</summary>How good the autoencoder is. Then network, space and optimizer. The path matters least.</details>
@@ -425,12 +425,12 @@ for ax, (title, rows) in zip(axes, lecture09.study().items(), strict=True):
 # - *Space.* Latents of f = 2, a third of the numbers, lose next to nothing. What an autoencoder blurs, no second stage brings back (lecture 06): where the autoencoder has 48 seconds, Muon at a large, falling rate is worth two thirds of the distance.
 # - *Optimizer of the denoiser.* On CIFAR-10 Muon's steps cost a quarter more and get further; on shapes AdamW is as good.
 # - *U-Net or DiT.* The DiT must first learn that pixels have neighbours.
-# - *Path.* Flow matching is no worse, perhaps better: seeds differ by some.
-# - *Dead ends.* A better autoencoder of f = 2: to its own originals the distance is .2 already. Sixteen channels at f = 4: harder to learn.
+# - *Path.* Flow is perhaps better: the recipe has it now, with batches of 32.
+# - *Dead ends.* A better autoencoder of f = 2: to its own originals the distance is .2. Sixteen channels at f = 4: harder to learn.
 #
 # **Vary it.**
 #
-# - In the loop of part 2, put one of the four mistakes back. How soon would you notice from the loss? From the samples?
+# - In the loop of part 2, put one of the four mistakes back. How soon do the loss and the samples tell?
 # - `average = lambda ema, model, step: update_ema(ema, model, step, 0.9)`: is the average (d = .985 at step 600) too long?
 #
 # **Take away.**
