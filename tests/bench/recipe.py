@@ -102,7 +102,8 @@ def show(found: dict, path: Path) -> None:
     colours = ["tab:red" if name == "base" else "tab:gray" for name, _ in rows]
     ax.barh([name for name, _ in rows], [row["frechet"] for _, row in rows], color=colours)
     ax.axvline(found["floor"], color="k", linestyle=":")
-    ax.set(xlabel="Fréchet distance, classifier features (not FID); dotted: real to real", xscale="log")
+    ax.set(xlabel="Fréchet distance, classifier features (not FID); dotted: real to real")
+    plot.log_axes(ax, (1, 2, 5, 10, 20, 50, 100, 200))
     figure.suptitle(textwrap.fill(found["what"], 110), fontsize=8)
     plot.save(figure, path)
 
