@@ -463,8 +463,8 @@ _ = ax.legend()
 print(needed)
 
 # %% [markdown]
-# **The number that decides** is the ratio of calls needed, 1 in two of three seeds: undecided. On these digits DDIM needs hardly more than DPM-Solver++(2M), Heun
-# more, as its steps are twice as long. A higher order pays where a small error counts. [Lecture 09](09_cifar10.ipynb) asks again on CIFAR-10.
+# **The number that decides** is the ratio of calls needed, 1 in two of three seeds: undecided. On these digits DDIM needs about as many as DPM-Solver++(2M), Heun
+# more, as its steps are twice as long. Higher order pays where a small error counts. [Lecture 09](09_cifar10.ipynb) asks again on CIFAR-10.
 #
 # **Vary it.**
 #
