@@ -11,8 +11,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")  # oneDNN's names
-
 
 def pick(name: str = "auto") -> torch.device:
     """The device `name`; 'auto' is cuda, else mps, else cpu. Raises ValueError for one that is not here."""
@@ -40,10 +38,13 @@ def fast_bf16(device: torch.device) -> bool:
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return False
     has, most = torch.cpu.get_capabilities(), os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
-    if has.get("amx_bf16") and ("AMX" in most or most in ("", "ALL", "DEFAULT")):
+    free = most in ("", "ALL", "DEFAULT")
+    if has.get("amx_bf16") and (free or "AMX" in most):
         return True
     intel = has.get("cpu_name", "").startswith("Intel")
-    return bool(has.get("bf16") or (has.get("avx512_bf16") and not intel)) and most not in WITHOUT_BF16
+    # oneDNN's names for what has these instructions: AVX512_CORE_BF16, _FP16, _AMX and those of AVX10
+    allowed = free or any(name in most for name in ("BF16", "FP16", "AMX", "AVX10"))
+    return bool(has.get("bf16") or (has.get("avx512_bf16") and not intel)) and allowed
 
 
 def autocast(device: torch.device, x: torch.Tensor):

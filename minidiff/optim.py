@@ -88,10 +88,15 @@ def _factor(gram: Tensor, steps: int) -> Tensor:
     """What all steps multiply X by from the left. It depends on X X^T (..., m, m) alone, so that of X's longer side
     there are two products, not ten: a third of the work for a convolution. bfloat16 has too few digits for it."""
     one = torch.eye(gram.shape[-1], device=gram.device)
-    factor = one
-    for _ in range(steps):
-        step = torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315) + 3.4445 * one
-        factor, gram = step @ factor, step @ gram @ step
+
+    def polynomial(gram: Tensor) -> Tensor:
+        return torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315) + 3.4445 * one
+
+    factor = step = polynomial(gram)
+    for _ in range(steps - 1):
+        gram = step @ gram @ step
+        step = polynomial(gram)
+        factor = step @ factor
     return factor
 
 

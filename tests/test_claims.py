@@ -82,6 +82,7 @@ def test_a_gpu_has_a_row_beside_that_of_the_cpu(tmp_path, monkeypatch, capsys):
     )
     monkeypatch.setenv("MINIDIFF_MODE", "gpu")
     assert claims.ledger() == {} and str(old).endswith("0.5 [0, 1]. Supported; by an earlier design of the experiment.")
+    assert old.short() == "1.5: d: 0.5"
     claims.measure("1.5", write=True)
     on_gpu = tools.Outcome(0.5, 0.4, 0.6, "", 5, "", torch.device("cuda"))
     claim = claims.Claim("2.5", *"abcd", (0.0, 1.0), lambda smoke: on_gpu)

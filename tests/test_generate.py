@@ -114,6 +114,14 @@ def test_conditions_that_a_model_does_not_take():
     assert generate(model, 2, cond=cond.numpy(), negative=cond[0].tolist(), scale=2.0, steps=1).shape[0] == 2
 
 
+@pytest.mark.parametrize("kind", ["diffusion", "gan"])
+def test_a_shape_is_for_models_that_know_none(kind):
+    """A latent diffusion model given that of pictures stopped in a convolution."""
+    model, config = conditional(kind)
+    with pytest.raises(ValueError, match="knows the shape of what it draws: leave shape="):
+        generate(model, 2, shape=config.shape, cond=[1, 2], steps=1)
+
+
 def test_numbers_of_any_type_and_no_others():
     model, config = conditional("diffusion", "eight_gaussians")
     expected = generate(model, 4, steps=3, seed=7)

@@ -82,6 +82,10 @@ class Record:
             f"{of if self.met else 'by an earlier design of the experiment'}."
         )
 
+    def short(self) -> str:
+        """The number alone, where a lecture compares several."""
+        return f"{self.id}: {self.quantity}: {self.value:.3g}"
+
     def full(self) -> str:
         """All of it."""
         return (

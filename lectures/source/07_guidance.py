@@ -221,7 +221,7 @@ print(sampled)
 # is the slope of the guided score at $\sigma = 1$ over that of the sharpened density *after this noise*.
 
 # %%
-print(*(f"{r.id}: {r.quantity}: {r.value:.3g}" for r in map(claims.measure, ("7.2", "7.3", "7.5"))), sep="\n")
+print(*(claims.measure(i).short() for i in ("7.2", "7.3", "7.5")), sep="\n")
 
 # %% [markdown]
 # The SDE has twice the drift: $2 s_\gamma = s_1 + s_{2\gamma-1}$. So each small step is one of the *conditional* ODE (predictor) and one Langevin move (corrector) towards the density of scale $2\gamma - 1$, too short
@@ -287,7 +287,7 @@ for ax, (column, title) in zip(axes, titles.items(), strict=True):
     _ = ax.set(xlabel="gamma", ylabel=title)
 _ = fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
 print(flat)
-print(*(f"{r.id}: {r.quantity}: {r.value:.3g}" for r in map(claims.measure, ("7.6", "7.17"))), sep="\n")
+print(*(claims.measure(i).short() for i in ("7.6", "7.17")), sep="\n")
 
 # %% [markdown]
 # **The number that decides** is the share outside at $\gamma = 2$ over that at 1: if it is above 1, guidance does not mend. "Too flat" itself holds if at $\gamma = 1$ the networks lie above the true score. In the toy of Karras et al. CFG removes outliers (7.17). The dashed line ("width 32, by width 8") is
@@ -412,7 +412,7 @@ for ax, (column, name) in zip(axes, enumerate(("precision", "recall", "Fréchet 
     plot.log_axes(ax, (0.5, 1, 2, 5, 10))
 _ = axes[1].legend(fontsize=8)
 print(bought)
-print(*(f"{r.id}: {r.quantity}: {r.value:.3g}" for r in map(claims.measure, ("7.11", "7.12", "7.14", "7.16"))), sep="\n")
+print(*(claims.measure(i).short() for i in ("7.11", "7.12", "7.14", "7.16")), sep="\n")
 
 # %% [markdown]
 # Dotted: held-out real pictures as samples. Recall above it is no gain: scattered samples have large radii. ADM-G stays far behind CFG on the unconditional network; on the conditional one 7.14 does not decide. On CIFAR-10 (`gpu` mode, 2,000 steps) blurred
@@ -432,7 +432,7 @@ for i, (rate, marker) in enumerate(zip(dropped.RATES, "os^D", strict=True)):
     _ = ax.errorbar(dropped.SCALES, values.mean(0), values.std(0), fmt=marker + "-", capsize=2, label=f"rate {rate:g}")
 _ = ax.set(xlabel="gamma", ylabel="Fréchet distance (not FID)")
 _ = ax.legend()
-print(f"{rates.id}: {rates.quantity}: {rates.value:.3g}")
+print(rates.short())
 
 # %% [markdown]
 # Rate .02 is best at small $\gamma$ and worst at large ones: it saw few nulls.

@@ -72,6 +72,8 @@ def generate(model: nn.Module, n: int, *, shape=None, cond=None, seed: int = 0, 
     model does not know; a sampler, its steps and the scale 1 are passed over by those that have no use for them.
     """
     n, batch, seed = whole("n", n), whole("batch", batch), whole("seed", seed, 0, 64)
+    if shape is not None and hasattr(model, "sample"):
+        raise ValueError(f"this {type(model).__name__} knows the shape of what it draws: leave shape={shape} out")
     sample = model.sample if shape is None else partial(from_noise, model, shape)
     options = _known(from_noise if hasattr(model, "schedule") else getattr(model, "prior", model).sample, options)
     if cond is not None:
