@@ -203,7 +203,7 @@ print("real points:", count(real, grid_25().means, 0.03), "as the package's:", m
 # **Experiment.** A GAN as in 2014, a GAN held by the penalty R1 (Mescheder et al. 2018), and a diffusion model: networks of about equal size, equal operations in training, five seeds.
 #
 # **Predict before you run.** Of the 25 modes, how many does each find? What share of its points lies near a mode?
-# <details><summary>Answer</summary>The GAN of 2014 finds one or two, the one with R1 most of them, as it spreads points everywhere; diffusion finds all, with most of its points near one. The titles below are the measurement, of one seed.</details>
+# <details><summary>Answer</summary>The GAN of 2014 finds one, the one with R1 most of them, as it spreads points everywhere; diffusion finds all, with most of its points near one. The titles below are the measurement, of one seed.</details>
 
 # %% alt="Points of the data, of two GANs and of diffusion on a 5 by 5 grid of modes, with the modes found."
 dropped, closer = claims.measure("0.1"), claims.measure("0.2")
@@ -223,7 +223,7 @@ print(dropped, closer, sep="\n\n")
 # A stop for each: one picture, one sentence.
 #
 # ## 01 Score matching
-# The best guess points uphill, along the *score*, the gradient of the log density, and [lecture 01](01_score_matching.ipynb) learns it by four losses.
+# The best guess points uphill, along the *score*, the gradient of the log density, and [lecture 01](01_score_matching.ipynb) learns it by three losses.
 
 # %% alt="Arrows of the score of eight Gaussians at three noise levels: to the nearest mode with little noise, to the middle with much."
 mixture = eight_gaussians()

@@ -310,7 +310,7 @@ model = Denoiser(ema, path, "eps", 0.5)  # (x_t, t) -> x0, eps: the scaling and 
 _ = plot.losses(losses[:: max(1, len(losses) // 300)], title="one network for all levels").set(yscale="linear")
 
 # %% [markdown]
-# **Claim.** The loss is an average over $p_\sigma$. Where there is almost no data, almost nothing is learnt, and the network will say *something* there.
+# **Claim.** The loss is an average over $p_\sigma$. Where there is almost no data, less is learnt, and the network will say *something* there.
 
 # %% alt="Maps at noise 0.1: the exact score, the learned one, and the logarithm of their relative squared error, large along the ridges between modes and at the centres."
 t = path.time(-2 * torch.tensor(lecture01.LEVEL).log())
@@ -331,7 +331,7 @@ _ = fig.colorbar(image, ax=axes[2], shrink=0.8)
 # score is zero there.
 #
 # **Predict before you run.** The experiment repeats this over seeds, with the square cut into tenths by density. What relative error in the densest tenth? In the emptiest?
-# <details><summary>Answer</summary>We expected a factor of ten at least, in squared error. The number is printed below the figure.</details>
+# <details><summary>Answer</summary>We expected a factor of ten at least, in squared error. The number is printed above the figure.</details>
 
 # %% alt="Relative error of the learned score against log density, for three lengths of training."
 where = claims.measure("1.3")
@@ -449,7 +449,7 @@ print(weights)
 # **Take away.**
 #
 # - The lecture's loss is never computed. Denoising has the same minimiser, at the noisy distribution, for the price of variance, and without a factor of the dimension.
-# - A learned score is good where the noisy data is, and says nothing trustworthy elsewhere.
+# - A learned score is good where the noisy data is, and worse elsewhere.
 # - Small noise alone cannot weigh modes. Many levels can.
 #
 # Next: [lecture 02](02_paths_and_samplers.ipynb), from Langevin's thousand calls to twenty. Whether one network must be *told* the level is the question of [lecture 03](03_noise_conditioning.ipynb).

@@ -132,7 +132,7 @@ _ = check.solve(solve)
 # $(1-t,t)$; **VE** (variance exploding), $\alpha=1$ and $\sigma$ soon exponential in $t$; **EDM**, $(1,80t)$. Dividing $x_t$ by $\alpha>0$ loses nothing, so only the ratio
 # counts: the **noise level** $\sigma/\alpha$, the signal-to-noise ratio **SNR** $\alpha^2/\sigma^2$, or **log-SNR** $2\log(\alpha/\sigma)$.
 
-# %% alt="Signal and noise scale, and log-SNR, of the five paths against time."
+# %% alt="Time against the share of the signal, and log-SNR against time, of the five paths."
 t = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
 for name, schedule in lecture02.PATHS.items():
@@ -400,7 +400,7 @@ print(order)
 # Orders say how fast an error falls, not how large it is. Here are the three on your net, with few calls. (Heun leaves the frame where its second slope
 # divides an error of $x$ by a small $\sigma$: no bug.)
 
-# %% alt="Samples of two rings with 6, 10 and 20 network calls, a row for each sampler."
+# %% alt="Samples of two rings with at most 6, 10 and 20 network calls, a row for each sampler."
 x = path(torch.tensor(path.t_max))[1] * torch.randn(1500, 2, generator=generator)
 fig, axes = plt.subplots(3, 3, figsize=(7.5, 7.8), layout="constrained")
 for row, (name, draw) in zip(axes, {"DDIM": draw_ddim, "Heun": draw_heun, "DPM-Solver++(2M)": draw_dpmpp}.items(), strict=True):

@@ -20,7 +20,7 @@
 # - find a bottleneck by the error that does not fall with the noise;
 # - say how wrong a network must be that sees half of the evidence.
 #
-# The lecture gives five architectures three marks each. Marks are opinions until they are numbers; at the end the table stands again, measured.
+# The lecture gives five architectures two or three marks each. Marks are opinions until they are numbers; at the end the table stands again, measured.
 #
 # | | receptive field | cost | details |
 # |---|---|---|---|
@@ -384,9 +384,9 @@ print(f"at m = 1: one patch {bound(1.0):.3f}, both patches {bound(2.0):.3f}")
 # patch's bound to that of both, or for 20,000 steps (the 4 layers, which cannot see both, for 3,000). Then we draw, and ask in what share of the samples the two signs agree.
 #
 # **Predict before you run.** The share for 4 layers? And which of the others need how many steps?
-# <details><summary>Answer</summary>Half, for 4 layers: two coins. For the others read the steps off the figure. To see is not yet to have learned: what lies at the rim of the receptive field is dim (part 1), while U-Net and transformer have a short way.</details>
+# <details><summary>Answer</summary>Half, for 4 layers: two coins. For the others read the steps below the figure. To see is not yet to have learned: what lies at the rim of the receptive field is dim (part 1), while U-Net and transformer have a short way.</details>
 
-# %% alt="Error of the sign against steps of training for five networks, between the bounds for one patch and for both."
+# %% alt="Error of the sign against steps of training for five networks, with the bounds for one patch and for both."
 local, far = claims.measure("5.5"), claims.measure("5.6")
 fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 for name, colour in zip(far.detail["names"], plot.COLOURS, strict=False):

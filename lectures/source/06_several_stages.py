@@ -64,7 +64,7 @@ generator = torch.manual_seed(0)
 # **Experiment.** Points in the plane are laid out on a smooth sheet, curled up in 64 dimensions. *Two stages:* an autoencoder to two numbers, and a diffusion of those.
 # *One stage:* a diffusion of all 64, with as many training FLOPs.
 
-# %% alt="Two of 64 coordinates of points: two stages lie on the data's branches, one stage scatters around them."
+# %% alt="Two of 64 coordinates of points: two stages follow the data's branches, one stage scatters around them."
 steps = 3 if SMOKE else 500
 two, budget = sheet.two_stages(steps, seed=0)  # (n, seed) -> points, and the FLOPs of its training
 one, more = sheet.one_stage(budget, seed=0)
@@ -255,7 +255,7 @@ print(*(claims.Record(**claims.ledger()[k]) for k in ("6.2", "6.3")), sep="\n") 
 
 # %% [markdown]
 # **The numbers that decide.** No second stage mends the first (6.3). A U in $f$ (6.2) depends on the budget. With short training, what counts is how
-# little there is to learn, and the smallest latents win; the U's right arm is the floor, and shows once a prior comes down to it. So "the best $f$" belongs to pictures *and* budget. Published: reconstruction FID of
+# little there is to learn, and the smallest latents win; the U's right arm is partly the floor, and shows once a prior nears it. So "the best $f$" belongs to pictures *and* budget. Published: reconstruction FID of
 # latent diffusion's autoencoders is .27 at f = 4, .90 at 8, 2.04 at 32; LDM-1, in pixels, is 38 FID behind LDM-8 after 2M steps (Rombach et al. 2022).
 #
 # ## 4. Are latents a simple Gaussian?

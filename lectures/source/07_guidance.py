@@ -131,7 +131,7 @@ net = Denoiser(build("mlp", (2,), 2, width=32), path, "edm", 0.5)
 net, young = learn(net, lambda generator: tree.sample_labelled(512, generator), steps, looks=(steps // 20, steps // 4))
 
 
-# %% alt="Samples of the network after a twentieth, a quarter and all of its training, beside the data: twigs come out of a blur."
+# %% alt="Samples of the network after a twentieth, a quarter and all of its training, beside the data: branches come out of a blur."
 class Turned:
     """A model guided by your `cfg`, or by another function `how`, as a Model for samplers."""
 
@@ -415,7 +415,7 @@ print(bought)
 print(*(claims.measure(i).short() for i in ("7.11", "7.12", "7.14", "7.16")), sep="\n")
 
 # %% [markdown]
-# Dotted: held-out real pictures as samples. Recall above it is no gain: scattered samples have large radii. ADM-G stays far behind CFG on the unconditional network; on the conditional one 7.14 does not decide. On CIFAR-10 (`gpu` mode, 2,000 steps) blurred
+# Dotted: real training pictures as samples. Recall above it is no gain: scattered samples have large radii. ADM-G stays far behind CFG on the unconditional network; on the conditional one 7.14 does not decide. On CIFAR-10 (`gpu` mode, 2,000 steps) blurred
 # samples sit in the middle of the data, with more precision than real pictures: 7.10 and 7.11 are undecided. Conditional ADM-G beats CFG (7.14), and less learning wants more guidance (7.16). Without ADM-G, one seed (`tests/bench/guidance.py`; star: real pictures), recall rises at first:
 #
 # ![Guidance on CIFAR-10: precision, recall and distance by scale](../tests/bench/guidance.png)

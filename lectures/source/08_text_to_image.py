@@ -298,7 +298,7 @@ for name, marker in (("colour", "o"), ("place", "s"), ("size", "^"), ("shape", "
 _ = ax.set(xlabel="training steps of 32 pairs", ylabel="share as asked", ylim=(0, 1.05)), ax.legend(ncols=2)
 
 # %% [markdown]
-# **Claim.** A denoiser trained with its text encoder from nothing draws what the text says. The same recipe in the package's blocks, three seeds (8.1); and the control (8.3), trained half as long, on *other* pictures' captions:
+# **Claim.** A denoiser trained with its text encoder from nothing draws what the text says. A shorter recipe in the package's blocks, three seeds (8.1); and the control (8.3), trained half as long, on *other* pictures' captions:
 
 # %%
 print(claims.measure("8.1"), claims.measure("8.3"), sep="\n")
@@ -321,14 +321,14 @@ for i, (x, x0) in enumerate(seen):
     frames.append(fig)
 plot.gif(frames, [160] * (len(frames) - 1) + [2000])
 
-# %% alt="Four prompts, a row each; from left to right the net's guess at every second step. Full captions show their picture at once; the empty prompt starts as a blur and ends as a blob."
+# %% alt="Four prompts, a row each; from left to right the net's guess at every second step. Full captions show their picture at once; the empty prompt starts as a blur and ends as a square."
 chosen = range(0, len(seen), 2)
 fig, ax = plt.subplots(figsize=(10, 4.6), layout="constrained")
 _ = plot.grid(torch.stack([seen[i][1] for i in chosen], 1).flatten(0, 1), len(chosen), ax, "the guess, from noise (left) to data", [p or "(no words)" for p in PROMPTS])
 
 # %% [markdown]
 # Without guidance the first guess is the mean of all pictures with that caption; gamma 1.5 exaggerates. What the caption says is there from the start; what it leaves open (the size of the
-# square, all of the empty prompt) is decided as the noise falls. Without words this net draws blobs: it saw few empty prompts, and all shapes at once are hardest.
+# square, all of the empty prompt) is decided as the noise falls. Without words this net starts blurred: it saw few empty prompts, and all shapes at once are hardest.
 #
 # ### Guidance, and its negative
 #

@@ -176,7 +176,7 @@ fig, ax = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
 _ = plot.grid(torch.cat(seen), 6, ax, row_labels=[f"step {s}, {w}" for s in looks for w in ("EMA", "last weights")])
 
 # %% [markdown]
-# The package's recipe (`minidiff/run/recipes.py`) adds Muon, latents, mirrored pictures, and a learning rate that falls to 0.
+# The package's recipe (`minidiff/run/recipes.py`) adds Muon, latents or mirrored pictures, and a learning rate falling to 0.
 #
 # ## 3. The Fréchet distance
 #
@@ -311,7 +311,7 @@ for w in measured["windows"]:
     print(f"  steps {w['first']} to {w['first'] + 2} of 7 guided, 10 calls          {w['frechet']:5.1f}")
 
 # %% [markdown]
-# **The number that decides** is the distance, and it is U-shaped: 34 without guidance, 10.6 at $\gamma = 2$, 63 at 5. Recall falls all the way. A classifier recognises up to .95, and .83 of *real* pictures: the samples are more typical than real ones.
+# **The number that decides** is the distance, and it is U-shaped: 34 without guidance, 10.6 at $\gamma = 2$, 63 at 5. Recall falls all the way. A classifier recognises up to .95, and .79 of *held-out* pictures: the samples are more typical than real ones.
 #
 # "Guidance 2" alone is no number. A guided step costs two calls: in ten calls there is time for five guided steps, which are too few. Or for seven steps, three of them guided. Which three? Just past the middle (16), not at the start (41), as Kynkäänniemi et al. (2024) found.
 # And the sweep is of the net after twenty minutes; the card in part 4 is of today's.
@@ -388,12 +388,12 @@ ax.invert_yaxis()
 # %% [markdown]
 # ![Samples after twenty minutes each](../tests/bench/quality.jpg)
 #
-# **The number that decides** is the best of the others over ours: 112 over 32.5, 3.5 times; with guidance in three of seven steps, ten calls as well, 112 over 15.0. How to read it:
+# **The number that decides** is the best of the others over ours: 112 over 32.5, 3.5 times; with guidance in three of seven steps, ten calls, 112 over 15.0. How to read it:
 #
-# - Their batch was chosen from 16, 32 and 64 by a trial of two minutes. *All three chose 16, the least of the grid.* A smaller one might do better, so the comparison favours us by an unknown amount.
-# - Theirs do not know the labels. Ours without labels is at 63.
+# - Their batch was chosen from 16, 32 and 64 by a trial of two minutes. *All three chose 16, the least of the grid.* So the comparison favours us by an unknown amount.
+# - Theirs do not know the labels. Ours with labels unused is at 63; trained without and autoguided, on another machine, at 39.
 # - Their samplers clip $x_0$ to [-1, 1], and here too: without it two of them are at 131 and 182, not 112 and 142.
-# - Their recipes are made for days on a GPU, where they are better.
+# - Their recipes are for days on a GPU, and better there.
 #
 # And minutes on a GPU? The recipe `unet-minutes`, in pixels, from nothing, 3.8 minutes on an H100:
 

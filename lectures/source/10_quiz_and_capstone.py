@@ -186,7 +186,7 @@ picture_of = check.text_to_image(text_to_image).answer or package_draw
 # **Predict before you run.** Which fails first in the short training: colour, shape, size or place?
 # <details><summary>Answer</summary>Shape. A colour is the mean of some pixels, and the first thing learned; a triangle differs from a cross at its edges, in few pixels of 16 x 16.</details>
 
-# %% alt="One noise, eight prompts in a row: a picture appears step by step, by the shipped model, with guidance 2."
+# %% alt="One noise, eight prompts, a row each: the guess by step, by the shipped model, with guidance 2."
 run = pretrained.folder("shapes")
 shipped, read = checkpoint.load(run), tokenizer_of(checkpoint.read_config(run))
 PROMPTS = ["a big red circle", "a small yellow cross", "a blue square above a green circle", "a white triangle at the top left"]
