@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from minidiff import data
 from minidiff.data.images import Images
 from minidiff.measure import classifier, features, metrics, report
+from minidiff.measure.nets import fingerprint
 from minidiff.oracles import EmpiricalDenoiser, MixtureDenoiser
 from minidiff.run import checkpoint
 from minidiff.run.checkpoint import new_model
@@ -214,6 +215,8 @@ def test_one_class_is_none(tmp_path, quick_judge):
     found = evaluate(tmp_path / "run", n=20, few=True, steps=2, device="cpu")
     assert not [name for name in found if "class score" in name or "recognised" in name or "scale 1.5" in name]
     by = features.features_for("classifier", dataset, "cpu")
+    judge = fingerprint(classifier.for_data(dataset))[:8]  # whose distances are comparable with no other's
+    assert found["features"] == by.what and f"weights {judge}" in by.what
     x = dataset.some(200)
     real = by.compute(x)[0]
     blurred = torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)

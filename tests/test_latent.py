@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from minidiff import data
 from minidiff.data.shapes.dataset import FIXED
 from minidiff.measure import classifier
+from minidiff.measure.nets import fingerprint
 from minidiff.nets import build
 from minidiff.run import checkpoint
 from minidiff.run.cli import main
@@ -19,7 +20,6 @@ from minidiff.run.loop import train_run
 from minidiff.run.models import DiffusionModel
 from minidiff.run.recipes import configure
 from minidiff.stages import GAN, Autoencoder, Causal, Latent, latents_of
-from minidiff.stages.latent import fingerprint
 from minidiff.stages.priors import Gaussian, Mixture, fit
 from tests.test_cli import refused
 

@@ -17,6 +17,7 @@ from ..data import Data
 from ..device import out_of_memory
 from ..text import one_of
 from . import classifier
+from .nets import fingerprint
 
 
 class Features(NamedTuple):
@@ -39,10 +40,11 @@ def features_for(name: str, train: Data, device) -> Features:
     if name == "inception":
         compute = partial(extract, inception(device))
         return Features("Inception-v3 of torch-fidelity", compute, "FID", "KID", "Inception score", own_classes=False)
-    labelled = classifier.labelled(train)
+    labelled, net = classifier.labelled(train), classifier.for_data(train, device=device)
     return Features(
-        "a classifier trained here on the training pictures",
-        partial(classifier.extract, classifier.for_data(train, device=device)),
+        # another machine's has other weights: the same samples are up to a sixth nearer or farther there
+        f"a classifier trained here on the training pictures (weights {fingerprint(net)[:8]})",
+        partial(classifier.extract, net),
         "Frechet distance, classifier features (not FID)",
         "kernel distance, classifier features (not KID)",
         "class score, as the Inception score is computed" if labelled else None,

@@ -1,6 +1,7 @@
-"""What a net costs and what it sees: its parameters, its FLOPs, its receptive field."""
+"""What a net costs and what it sees: its parameters, its FLOPs, its receptive field; and which weights it has."""
 
 import copy
+import hashlib
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,14 @@ from ..denoise import normal_like
 def parameters(net: nn.Module) -> int:
     """How many numbers training sets."""
     return sum(p.numel() for p in net.parameters())
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A hash of its weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def flops(net: nn.Module, shape: tuple[int, ...], others: tuple | None = None) -> int:

@@ -19,11 +19,10 @@ from ..data.shapes import checker
 from ..device import cached, fast_bf16, pick, replacing
 from ..measure import report
 from ..measure.features import features_for
-from ..measure.nets import parameters
+from ..measure.nets import fingerprint, parameters
 from ..measure.report import ENOUGH
 from ..samplers import CALLS, check_sampling, whole
 from ..stages.autoencoder import reconstruct
-from ..stages.latent import fingerprint
 from ..stages.vq import usage
 from . import checkpoint
 from .config import Config

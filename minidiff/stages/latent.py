@@ -3,7 +3,6 @@
 Pictures are drawn as p(x) = integral of p(z) p(x|z) dz says: z from the prior, then x by the decoder.
 """
 
-import hashlib
 import json
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from ..data import Data, Images
 from ..data.dataset import data_folder
 from ..device import autocast, cached, to_device
+from ..measure.nets import fingerprint
 from .autoencoder import Autoencoder
 
 STD = 0.5  # the deviation that latents are scaled to, about that of pictures: the same noise levels then suit both
@@ -99,14 +99,6 @@ class Latents(Images):
         """Those at `index`: float32, scaled, or int64."""
         z = self.pictures[to_device(index, self.pictures.device)]
         return z.float() * self.scale if z.is_floating_point() else z.long()
-
-
-def fingerprint(model: nn.Module) -> str:
-    """A hash of its weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def latents_of(autoencoder: Autoencoder, train: Data) -> Latents:
