@@ -12,7 +12,10 @@ moving average whose width is a tenth of the training. Which batch of 16, 32 and
 levels: fewer calls do more than by their own samplers. A guided step takes two calls, so that ten calls are five
 steps, or seven of which three are guided (Kynkaanniemi et al. 2024); which three was chosen on minidiff's pretrained
 model. The others' x0 is once left as it is and once clipped, as in the samplers that come with them.
-quality.json and quality.jpg go to --out, the runs to --runs: a later call goes on with what is missing.
+As they have no labels, ours is trained a second time, without: there what guides it is a net of half its width that was
+trained for 7.5% of its minutes (Karras et al. 2024).
+quality.json and quality.jpg go to --out, ours.json and ours.jpg with --only ours, the runs to --runs: a later call goes
+on with what is missing.
 """
 
 import argparse
@@ -36,21 +39,25 @@ from window import during
 from minidiff import data, plot
 from minidiff.denoise import Prediction, normal_like
 from minidiff.device import autocast, pick, replacing, to_device
+from minidiff.guidance import Guided
 from minidiff.measure import classifier
-from minidiff.measure.nets import parameters
+from minidiff.measure.nets import fingerprint, parameters
 from minidiff.measure.report import distances
 from minidiff.run import checkpoint
 from minidiff.run.evaluate import draw
+from minidiff.run.generate import from_noise
 from minidiff.run.loop import compiling_helps, train_run
 from minidiff.run.recipes import configure
-from minidiff.schedules import VP, expand
+from minidiff.schedules import SCHEDULES, VP, expand
 from minidiff.stages.latent import latents_of
 from minidiff.train import new_state, train
 
 BATCHES = (16, 32, 64)
 FIRST = 0.05  # our autoencoder's share of the minutes
+WEAK = 0.075  # that of the net that guides ours without labels
 CALLS = 10
 WITHIN = 7, 3, 5  # steps, and the first and the last that are guided, counted from 0: ten calls
+SCALE = {"labels": 2.0, "weak": 3.0}  # of guidance; the weak net's was chosen on the one run without labels
 PART = 50  # samples at a time: on two cores the others' nets are up to twice as slow with 250
 
 
@@ -208,24 +215,61 @@ def peer_model(name: str, options, dataset, held_out) -> tuple[nn.Module, dict]:
     return peer.eval().requires_grad_(False), about
 
 
-def our_model(options, dataset) -> tuple[nn.Module, dict]:
-    """Ours: an autoencoder, its latents, and the laptop's recipe in them, in the same minutes all together."""
-    run, first = options.runs / "minidiff", options.runs / "minidiff-vae"
-    if not (run / "done").exists():
-        for leftover in (run, first):  # of a call that was killed: its minutes were not counted to the end
-            shutil.rmtree(leftover, ignore_errors=True)
+class Autoguided(nn.Module):
+    """A latent diffusion model guided by a weaker one within an interval of times, as a model that has its shape."""
+
+    def __init__(self, model: nn.Module, weak: nn.Module, scale: float, interval: tuple[float, float]):
+        super().__init__()
+        self.model, self.weak, self.schedule = model, weak, model.schedule
+        self.register_buffer("how", torch.tensor([scale, *interval]))  # `draw` knows a model again by its state
+
+    def forward(self, x_t: Tensor, t: Tensor, cond=None) -> Prediction:
+        scale, *interval = self.how.tolist()
+        return Guided(self.model, scale, weak=self.weak, interval=interval)(x_t, t, cond)
+
+    def sample(self, n: int, cond=None, generator=None, **options) -> Tensor:
+        z = from_noise(self, self.model.latent_shape, n, cond, generator, **options)
+        with autocast(z.device, z):
+            return self.model.decode(z)
+
+
+def our_autoencoder(options, dataset) -> float:
+    """Train it, and encode the data set; the minutes that this took."""
+    first = options.runs / "minidiff-vae"
+    if not (first / "done").exists():
+        shutil.rmtree(first, ignore_errors=True)  # of a call that was killed: its minutes were not counted to the end
         began = time.monotonic()
         config, _ = configure(options.data, model="vae", f=2)
         train_run(first, config, dataset, minutes=FIRST * options.minutes, save_every=120)
-        config, _ = configure(options.data, autoencoder=first)
         latents_of(checkpoint.load(first, device=pick()), dataset)  # cached
-        left = options.minutes - (time.monotonic() - began) / 60
-        train_run(run, config, dataset, autoencoder=first, minutes=left, save_every=120)
+        (first / "done").write_text(str((time.monotonic() - began) / 60))
+    return float((first / "done").read_text())
+
+
+def our_model(name: str, options, dataset, minutes: float, **choices) -> tuple[nn.Module, dict]:
+    """The laptop's recipe in the latents of our autoencoder, one choice or none of it changed."""
+    run, first = options.runs / name, options.runs / "minidiff-vae"
+    if not (run / "done").exists():
+        shutil.rmtree(run, ignore_errors=True)
+        config, _ = configure(options.data, autoencoder=first, **choices)
+        train_run(run, config, dataset, autoencoder=first, minutes=minutes, save_every=120)
         (run / "done").touch()
     config, model = checkpoint.read_config(run), checkpoint.load(run, device=pick())
     steps = checkpoint.read_losses(run)[-1][0]
     chosen = config.training
     return model, {"batch": chosen.batch, "lr": chosen.lr, "parameters": parameters(model), "steps": steps}
+
+
+def our_models(options, dataset, when: tuple[float, float]) -> dict[str, tuple[nn.Module, dict]]:
+    """With labels, and without: there by itself, and guided at the times `when`. Each has all minutes together."""
+    left = options.minutes - our_autoencoder(options, dataset)
+    models = {"minidiff": our_model("minidiff", options, dataset, left)}
+    width, minutes = checkpoint.read_config(options.runs / "minidiff").net["width"] // 2, WEAK * options.minutes
+    weak, _ = our_model("minidiff-weak", options, dataset, minutes, p_uncond=1.0, width=width)
+    strong, about = our_model("minidiff-unlabelled", options, dataset, left - minutes, p_uncond=1.0)
+    about["parameters of the weak net"] = parameters(weak)
+    guided = Autoguided(strong, weak, SCALE["weak"], when).eval()
+    return models | {"without labels": (strong, about), "autoguided": (guided, about)}
 
 
 def measured(real: Tensor, found: Tensor) -> dict[str, float]:
@@ -249,19 +293,21 @@ def main() -> None:
     if options.only == "trials":
         print({name: trial(name, options, dataset, held_out) for name in PEERS})
         return
-    models, compared = {"minidiff": our_model(options, dataset)}, () if options.only else PEERS
+    steps, first, last = WITHIN
+    when, compared = during(SCHEDULES["linear"]().grid(steps), first, last), () if options.only else PEERS
+    models = our_models(options, dataset, when)
     models |= {name: peer_model(name, options, dataset, held_out) for name in compared}
     models |= {f"{name}, clipped": (Clipped(models[name][0]), models[name][1]) for name in compared}
-    others = [name for name in models if name != "minidiff"]
-    labels = torch.arange(options.n) % len(dataset.classes)
-    steps, first, last = WITHIN
-    when = during(models["minidiff"][0].schedule.grid(steps), first, last)
-    within = {"scale": 2.0, "steps": steps, "interval": when}
+    others = [name for name in models if name.split(",")[0] in compared]
+    labels, scale = torch.arange(options.n) % len(dataset.classes), SCALE["labels"]
+    within, some = {"scale": scale, "steps": steps, "interval": when}, f"in {last - first + 1} of {steps} steps"
     sampled = {  # name -> model, labels, how: ten calls each
         "minidiff": ("minidiff", labels, {"steps": CALLS}),
-        "minidiff, guidance 2": ("minidiff", labels, {"scale": 2.0, "steps": CALLS // 2}),
-        "minidiff, guidance 2 in 3 of 7 steps": ("minidiff", labels, within),
+        f"minidiff, guidance {scale:g}": ("minidiff", labels, {"scale": scale, "steps": CALLS // 2}),
+        f"minidiff, guidance {scale:g} {some}": ("minidiff", labels, within),
         "minidiff, labels unused": ("minidiff", None, {"steps": CALLS}),
+        "minidiff, without labels": ("without labels", None, {"steps": CALLS}),
+        f"minidiff, without labels, autoguidance {SCALE['weak']:g} {some}": ("autoguided", None, {"steps": steps}),
     } | {name: (name, None, {"steps": CALLS, "shape": dataset.shape}) for name in others}
     real = classifier.extract(judge, held_out.at(torch.arange(len(held_out))))[0]
     again = classifier.extract(judge, dataset.at(torch.arange(options.n)))[0]
@@ -270,6 +316,7 @@ def main() -> None:
         f"samples, dpmpp_2m, {CALLS} calls, EMA, no guidance where not said; to {len(held_out)} held-out "
         "pictures in the features of a classifier trained here (not FID)",
         "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
+        "classifier": fingerprint(judge),  # distances by one of other weights differ by up to a sixth
         "floor": measured(real, again),
         "trials": {name: json.loads((options.runs / f"{name}-trial.json").read_text()) for name in compared},
         "rows": {},
@@ -281,19 +328,21 @@ def main() -> None:
         found = classifier.extract(judge, x)[0]
         report["rows"][label], pictures[label] = measured(real, found) | about, x[:64]
         print(label, report["rows"][label], flush=True)
-    if options.only:
-        return
-    best = min(report["rows"][name]["frechet"] for name in others)
-    report["best peer over ours"] = {k: best / v["frechet"] for k, v in report["rows"].items() if k not in others}
-    with replacing(options.out / "quality.json") as f:
+    if others:
+        best = min(report["rows"][name]["frechet"] for name in others)
+        report["best peer over ours"] = {k: best / v["frechet"] for k, v in report["rows"].items() if k not in others}
+    name = options.only or "quality"
+    with replacing(options.out / f"{name}.json") as f:
         f.write_text(json.dumps(report, indent=1) + "\n")
-    figure, axes = plt.subplots(2, 6, figsize=(20, 8.2), layout="constrained")
-    axes[1, 5].set_axis_off()
+    columns = math.ceil(len(pictures) / 2)
+    figure, axes = plt.subplots(2, columns, figsize=(3.4 * columns, 8.2), layout="constrained")
+    for ax in axes.flat[len(pictures) :]:
+        ax.set_axis_off()
     for ax, (label, x) in zip(axes.flat, pictures.items(), strict=False):
         row = report["rows"].get(label, report["floor"])
         plot.grid(x, 8, ax, f"{label}\nFréchet {row['frechet']:.1f}")
     figure.suptitle(report["what"], fontsize=8, wrap=True)
-    plot.save(figure, options.out / "quality.jpg", dpi=80)
+    plot.save(figure, options.out / f"{name}.jpg", dpi=80)
 
 
 if __name__ == "__main__":
