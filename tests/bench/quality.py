@@ -3,7 +3,7 @@ trained equally long from nothing on the same pictures, sampled with the same nu
 the same features.
 
 pip install -e '.[bench]', then
-python tests/bench/quality.py --data folder:PATH --minutes 20       some two hours on two CPU cores
+python tests/bench/quality.py --data folder:PATH --minutes 20       some three hours on two CPU cores
 
 The others' nets are those of speed.py, half as large again as ours, each with its library's noise schedule, target and
 learning rate, in our loop: bfloat16, gradient clipping, 100 steps of warm-up (for what is some 1,800 steps long), a
