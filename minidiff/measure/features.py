@@ -42,7 +42,7 @@ def features_for(name: str, train: Data, device) -> Features:
         return Features("Inception-v3 of torch-fidelity", compute, "FID", "KID", "Inception score", own_classes=False)
     labelled, net = classifier.labelled(train), classifier.for_data(train, device=device)
     return Features(
-        # another machine's has other weights: the same samples are up to a sixth nearer or farther there
+        # another cache's has other weights: the same samples are up to a sixth nearer or farther there
         f"a classifier trained here on the training pictures (weights {fingerprint(net)[:8]})",
         partial(classifier.extract, net),
         "Frechet distance, classifier features (not FID)",

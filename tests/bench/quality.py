@@ -48,7 +48,7 @@ from minidiff.run.evaluate import draw
 from minidiff.run.generate import from_noise
 from minidiff.run.loop import compiling_helps, train_run
 from minidiff.run.recipes import configure
-from minidiff.schedules import SCHEDULES, VP, expand
+from minidiff.schedules import VP, expand
 from minidiff.stages.latent import latents_of
 from minidiff.train import new_state, train
 
@@ -260,15 +260,21 @@ def our_model(name: str, options, dataset, minutes: float, **choices) -> tuple[n
     return model, {"batch": chosen.batch, "lr": chosen.lr, "parameters": parameters(model), "steps": steps}
 
 
-def our_models(options, dataset, when: tuple[float, float]) -> dict[str, tuple[nn.Module, dict]]:
-    """With labels, and without: there by itself, and guided at the times `when`. Each has all minutes together."""
+def window(model) -> tuple[float, float]:
+    """The times at which a model is guided, on its own grid."""
+    steps, first, last = WITHIN
+    return during(model.schedule.grid(steps), first, last)
+
+
+def our_models(options, dataset) -> dict[str, tuple[nn.Module, dict]]:
+    """With labels, and without: there by itself, and guided within its window. Each has all minutes together."""
     left = options.minutes - our_autoencoder(options, dataset)
     models = {"minidiff": our_model("minidiff", options, dataset, left)}
     width, minutes = checkpoint.read_config(options.runs / "minidiff").net["width"] // 2, WEAK * options.minutes
     weak, _ = our_model("minidiff-weak", options, dataset, minutes, p_uncond=1.0, width=width)
     strong, about = our_model("minidiff-unlabelled", options, dataset, left - minutes, p_uncond=1.0)
     about["parameters of the weak net"] = parameters(weak)
-    guided = Autoguided(strong, weak, SCALE["weak"], when).eval()
+    guided = Autoguided(strong, weak, SCALE["weak"], window(strong)).eval()
     return models | {"without labels": (strong, about), "autoguided": (guided, about)}
 
 
@@ -293,14 +299,14 @@ def main() -> None:
     if options.only == "trials":
         print({name: trial(name, options, dataset, held_out) for name in PEERS})
         return
-    steps, first, last = WITHIN
-    when, compared = during(SCHEDULES["linear"]().grid(steps), first, last), () if options.only else PEERS
-    models = our_models(options, dataset, when)
+    models, compared = our_models(options, dataset), () if options.only else PEERS
     models |= {name: peer_model(name, options, dataset, held_out) for name in compared}
     models |= {f"{name}, clipped": (Clipped(models[name][0]), models[name][1]) for name in compared}
     others = [name for name in models if name.split(",")[0] in compared]
     labels, scale = torch.arange(options.n) % len(dataset.classes), SCALE["labels"]
-    within, some = {"scale": scale, "steps": steps, "interval": when}, f"in {last - first + 1} of {steps} steps"
+    steps, first, last = WITHIN
+    within = {"scale": scale, "steps": steps, "interval": window(models["minidiff"][0])}
+    some = f"in {last - first + 1} of {steps} steps"
     sampled = {  # name -> model, labels, how: ten calls each
         "minidiff": ("minidiff", labels, {"steps": CALLS}),
         f"minidiff, guidance {scale:g}": ("minidiff", labels, {"scale": scale, "steps": CALLS // 2}),
