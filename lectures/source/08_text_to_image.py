@@ -248,7 +248,7 @@ def draw(model, cond, scale=2.0, away=0, steps=12, seed=0, shape=(3, 16, 16)):
     x, seen = torch.randn(len(cond), *shape, generator=torch.Generator().manual_seed(seed)), []
     times = model.schedule.grid(steps)
     for t, s in zip(times[:-1], times[1:], strict=True):
-        x0, eps = push(model, x, t, cond, torch.zeros_like(cond) + away, scale)
+        x0, eps = push(model, x, t.expand(len(x)), cond, torch.zeros_like(cond) + away, scale)
         seen.append((x, x0))
         alpha, sigma = model.schedule(s)
         x = alpha * x0 + sigma * eps

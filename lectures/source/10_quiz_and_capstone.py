@@ -208,7 +208,8 @@ n = 8 if SMOKE else 200
 _, captions, asked = shapes.asked(n, torch.Generator().manual_seed(3))
 steps = 2 if SMOKE else 12
 for scale in (1.0, 3.0):
-    ours = picture_of(ema, tokens_of, captions, shapes.shape, scale, steps, torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        ours = picture_of(ema, tokens_of, captions, shapes.shape, scale, steps, torch.Generator().manual_seed(4))
     theirs = generate(shipped, n, cond=read(captions), scale=scale, steps=steps, seed=4)
     for name, x in {"trained here": ours, "shipped": theirs}.items():
         right = checker.accuracy(asked, x)

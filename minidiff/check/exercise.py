@@ -99,7 +99,7 @@ class Exercise:
         passed = []
         for title, part in self.parts:
             try:
-                with torch.random.fork_rng(devices=[]):
+                with torch.random.fork_rng(devices=[]), _settings_kept():
                     torch.manual_seed(seed)
                     part(untouched(answer), Numbers(seed))
             except Wrong as wrong:
@@ -152,6 +152,22 @@ def limited(seconds: float):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _settings_kept():
+    """Put back what an answer may set for all of torch, so for the rest of a notebook too; raise Wrong if it did."""
+    before = torch.is_grad_enabled(), torch.get_default_dtype()
+    try:
+        yield
+        after = torch.is_grad_enabled(), torch.get_default_dtype()
+    finally:
+        torch.set_grad_enabled(before[0])
+        torch.set_default_dtype(before[1])
+    if after != before:
+        what = "set_grad_enabled" if after[0] != before[0] else "set_default_dtype"
+        raise Wrong("a setting left", f"After your answer torch.{what} is not as it was, for all that follows: write "
+                    "`with torch.no_grad():`, or give new tensors their dtype.")  # fmt: skip
 
 
 def is_stub(error: Exception) -> bool:

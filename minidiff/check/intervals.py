@@ -13,16 +13,19 @@ def predict(claim: str, low: float, high: float) -> None:
     Raises ValueError for what is no interval, and once the claim was measured: then it would be no prediction. A second
     prediction takes the place of the first.
     """
+    claim = str(claim)
     if wrong := no_interval((low, high)):
         raise ValueError(f"claim {claim}: {wrong}")
     if claim in _measured:
         raise ValueError(f"claim {claim} was measured already: {_measured[claim]:.3g}. A prediction comes before")
-    _predicted[str(claim)] = float(low), float(high)
+    _predicted[claim] = float(low), float(high)
 
 
 def no_interval(interval) -> str:
     """Why something is not an interval (low, high) of two finite numbers; "" if it is."""
     try:
+        if isinstance(interval, str):  # "12" is not 1 and 2
+            raise ValueError
         low, high = map(float, interval)
     except (TypeError, ValueError):
         return f"two numbers (low, high) are a prediction, not {str(interval)[:40]}"

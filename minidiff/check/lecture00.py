@@ -8,7 +8,7 @@ from ..guidance import Guided
 from ..oracles import GaussianMixture
 from ..samplers import run_sampler
 from ..schedules import Linear
-from .exercise import Exercise, Wrong, close, same
+from .exercise import Exercise, Wrong, close, same, stays_float32
 
 add_noise = Exercise("00.1", "add_noise", 1, 5, "lecture 00")
 best_guess = Exercise("00.2", "best_guess", 1, 10, "lecture 00")
@@ -79,6 +79,12 @@ def _(answer, given):
     same(found, rows, {}, "x_t")
 
 
+@add_noise.part("float32, as in training")
+def _(answer, given):
+    x0, eps, levels = given.normal(3, 2).float(), given.normal(3, 2).float(), given.uniform(0.3, 0.9, 2, 3).float()
+    stays_float32(answer(x0, eps, *levels), "x_t")
+
+
 # --- 00.2 ---
 
 _LEVELS = ((0.7, 0.45, 2.0), (0.4, 1.3, 0.5), (1.1, 0.3, 1.6))  # alpha, sigma, s; nowhere alpha^2 + sigma^2 = 1
@@ -87,7 +93,7 @@ _LEVELS = ((0.7, 0.45, 2.0), (0.4, 1.3, 0.5), (1.1, 0.3, 1.6))  # alpha, sigma, 
 @best_guess.part("the mean of x0 given x_t, at three levels of noise")
 def _(answer, given):
     for alpha, sigma, s in _LEVELS:
-        x = given.normal(6)
+        x = 4 * given.normal(6)
         gaussian = GaussianMixture(*(torch.tensor(v, dtype=torch.float64) for v in ([1.0], [[0.0]], [[[s**2]]])))
         var = alpha**2 * s**2 + sigma**2
         slips = {
@@ -121,6 +127,11 @@ def _(answer, given):
         level = (torch.tensor(v, dtype=torch.float64) for v in (alpha, sigma))
         wanted = gaussian.posterior_mean(x[:, None], *level)[:, 0]
         same(answer(x, alpha, sigma, s), wanted, slips, f"the guess at alpha {alpha:g}, sigma {sigma:g}, s {s:g}")
+
+
+@best_guess.part("float32, as in training")
+def _(answer, given):
+    stays_float32(answer(given.normal(4, 2).float(), 0.7, 0.45, 2.0), "the guess")
 
 
 @best_guess.part("what is left over has nothing to do with x_t, on 100,000 pairs")
@@ -177,6 +188,8 @@ def _(answer, given):
                                         "with 3 std; only its square goes with 9 std^2."),
         "3 std^2": ((d**2 < 3 * _STD**2).double().mean(), "The square of 3 std is 9 std^2, not 3 std^2."),
         "one std": ((d < _STD).double().mean(), "Points at 1.4 std are not counted: near is within 3 std."),
+        "std of the notebook": ((d < 0.09).double().mean(), "0.03 is the notebook's std, and here it is "
+                                f"{_STD}: use `std`."),
         "two std": ((d < 2 * _STD).double().mean(), "Points at 2.5 std are not counted: near is within 3 std."),
         "a box": ((away < 3 * _STD).all(2).any(1).double().mean(), "You ask for each coordinate to be within 3 std: "
                   "that is a box. Use the distance."),
@@ -203,8 +216,9 @@ def _(answer, given):
         "more than": (sum(n > 10 for n in _COUNTS), f"A mode with just 10 points is not counted. {least}"),
         "no eighth": (sum(n >= 80 for n in _COUNTS), f"You ask for N / K points: an eighth of that is enough. {least}"),
         "an eighth of all": (sum(n >= 100 for n in _COUNTS), f"You ask for N / 8 points in a mode. {least}"),
-        "a share of the near ones": (sum(n >= sum(_COUNTS) / 80 for n in _COUNTS), "N is all points, not only the "
-                                     f"near ones. {least}"),
+        "a share of the near ones": (sum(n >= sum(_COUNTS) / 80 for n in _COUNTS), "That is another N or K: N is "
+                                     "all points, not only the near ones, and K the number of modes, not of "
+                                     f"coordinates. {least}"),
         "far ones counted": (int((nearest >= 10).sum()), "Points beyond 3 std count for their nearest mode: leave them "
                              "out."),
     }  # fmt: skip
@@ -217,7 +231,12 @@ def _(answer, given):
     x = given.uniform(3, 4, 30, 2)
     x[:2], x[-1] = means[1] + 0.001, means[2]
     modes, share = _pair(answer(x, means, 0.01))
-    slips = {"rounded down": (2, "One point counts though 1.25 are asked: divide with /, not with //.")}
+    slips = {
+        "rounded down": (
+            2,
+            "One point counts though 30 / (8 * 3) = 1.25 are asked: is that rounded, or is K not the number of modes?",
+        )
+    }
     same(modes, 1, slips, "the number of modes")
     same(share, 0.1, {}, "the share", 1e-6)
 
@@ -241,7 +260,7 @@ def _(answer, given):
 # --- 00.4 ---
 
 _SAMPLERS = ("ddim", "euler", "heun", "dpmpp_2m")
-_CASES = [(name, n, scale) for name in _SAMPLERS for n in (1, 7, 20) for scale in (1, 1.5, 4, 0.5)]
+_CASES = [(name, n, scale) for name in _SAMPLERS for n in (1, 7, 20) for scale in (1.0, 1.5, 4, 0.5)]
 
 
 class Counting:

@@ -98,16 +98,21 @@ def _fitting(answer, text: str, words: list[str], length: int):
 
 @tokenise.part("case and punctuation are ignored")
 def _(answer, given):
-    words = _vocabulary(given)
+    words = _vocabulary(given)[::-1]
     for text, key, message in (
         ("Red CIRCLE", "case kept", "'Red CIRCLE' must give the numbers of 'red circle': make the text lower case."),
         ('(red), circle! "A" lamp.', "punctuation kept",
          "'circle!' was not found in the list: take the punctuation off, before and after a word."),
+        ("red? circle; lamp:", "punctuation kept",
+         "'red?', 'circle;' and 'lamp:' were not all found: every mark goes, whatever is neither letter nor digit."),
         ("a red - circle .", "punctuation alone",
          "'-' and '.' that stand alone are no words: once their punctuation is off nothing is left of them."),
     ):  # fmt: skip
         found, right = _fitting(answer, text, words, 6), _numbered(text, words, 6)
         if isinstance(found, Tensor) and found.shape == (6,) and found.tolist() != right:
+            if text[0] == "(" and found.tolist() == [1, *right[:4], 1]:
+                message = "Before '(red)' and after 'lamp.' stands a 1: the empty strings of re.split are no words."
+                raise Wrong("empty strings", message)
             if all(f in (r, 1) for f, r in zip(found.tolist(), right, strict=True)):
                 raise Wrong(key, message)
             if all(f in (r, 0) for f, r in zip(found.tolist(), right, strict=True)):
@@ -141,6 +146,10 @@ def _(answer, given):
         said = f"{type(error).__name__}: {error}"
         raise Wrong("unknown raises", f"'aubergine' is not in the list, and ended in {said}. It is 1.") from None
     _tokens(found, wanted, slips, text)
+    wanted = _numbered("a 3 red", words, 4)
+    slips = {"digits left out": ([wanted[0], wanted[2], 0, 0], "'3' was left out: a digit is no punctuation, so it "
+                                 "is an unknown word, 1.")}  # fmt: skip
+    _tokens(answer("a 3 red", list(words), 4), wanted, slips, "a 3 red")
 
 
 @tokenise.part("the empty text is all zeros")
@@ -164,6 +173,11 @@ def _(answer, given):
     except ValueError:
         raise Wrong("too strict", "Four words do fit into a length of 4: refuse only more.") from None
     _tokens(found, _numbered("a big red circle", words, 4), {}, "a big red circle")
+    try:
+        answer("a red - circle", list(words), 3)
+    except ValueError:
+        raise Wrong("marks counted", "'a red - circle' has three words, and was refused where 3 fit: '-' is none. Take "
+                    "the punctuation off before you count.") from None  # fmt: skip
     refused, found = refuses(lambda: answer("a big red circle under", list(words), 4), "Five words into a length of 4")
     if refused:
         if refuses(lambda: answer("a big puce circle under", list(words), 4), "Five words into a length of 4")[0]:
@@ -171,6 +185,10 @@ def _(answer, given):
         raise Wrong("unknown not counted", "'a big puce circle under' has five words, one of them unknown, and passed "
                     "where 4 fit: an unknown word takes a place too.")  # fmt: skip
     size = tuple(found.shape) if isinstance(found, Tensor) else found
+    if isinstance(found, Exception):
+        raise Wrong(
+            "returned, not raised", f"Five words into a length of 4 returned a {type(found).__name__}: raise it."
+        )
     raise Wrong(
         "cut silently",
         f"Five words into a length of 4 gave {size}: a prompt that is cut says something else. Raise ValueError.",
@@ -249,10 +267,14 @@ def _(answer, given):
 @pool.part("one text alone, and float32, as in training")
 def _(answer, given):
     words = given.normal(1, 3, 2).float()
+    words[0, 2] = 0  # a vector, too
     found = answer(words, torch.tensor([[True, False, True]]))
     stays_float32(found, "the pooled vector")
     if tuple(found.shape) != (1, 2):
         raise Wrong("one text", f"For one text, words (1, 3, 2), (1, 2) must come back; yours is {tuple(found.shape)}.")
+    if not close(found, words[:, 0] / 2, 1e-5):
+        raise Wrong("zeros are not padding", "Of two words that are there one has the vector 0, and the mean is half "
+                    "of the other: count where the mask is true, not where numbers differ from 0.")  # fmt: skip
 
 
 @pool.part("padding changes nothing, whatever stands in it")
@@ -536,17 +558,12 @@ T = torch.tensor(0.4, dtype=torch.float64)
 
 
 def _at_t(answer, model, x: Tensor, *rest):
-    """What comes back at time T, given as (B,), as in 07.1, or, if an answer cannot take that, as one number (): the
-    text leaves it open."""
-    try:
-        return answer(model, x, T.repeat(len(x)), *rest)
-    except RuntimeError:
-        model.rows = 0  # a call that failed does not count
-        return answer(model, x, T, *rest)
+    """What comes back at time T, for each of x."""
+    return answer(model, x, T.repeat(len(x)), *rest)
 
 
 def _both(found, shape) -> Prediction:
-    if not (hasattr(found, "x0") and hasattr(found, "eps")):
+    if not (isinstance(found, tuple) and hasattr(found, "x0") and hasattr(found, "eps")):
         raise Wrong("no prediction", f"Samplers take a Prediction(x0, eps); you return {kind(found)}.")
     is_tensor(found.eps, shape, "eps")
     is_tensor(found.x0, shape, "x0")
@@ -651,9 +668,37 @@ def _(answer, given):
         raise Wrong("too many calls", f"{model.rows} rows went through the model for 3 samples: two each are enough.")
 
 
+@negative.part("pictures, a time for each, and float32")
+def _(answer, given):
+    class Pictures:
+        """Any function of x, t and the condition, and what a path would make of it."""
+
+        schedule, null = VP(), 9
+
+        def __call__(self, x_t, t, cond=None):
+            alpha, sigma = self.schedule(t.expand(len(x_t)))
+            x0 = torch.sin(x_t) + (t.expand(len(x_t)) * cond).reshape(-1, 1, 1, 1)
+            return Prediction.from_x0(x0, x_t, *(v.reshape(-1, 1, 1, 1) for v in (alpha, sigma)))
+
+    model, x, t = Pictures(), given.normal(3, 2, 4, 4), given.uniform(0.2, 0.8, 3)
+    cond, away = given.whole(0, 9, 3), given.whole(0, 9, 3)
+    found = _both(answer(model, x, t, cond, away, 1.7), x.shape)
+    strong, weak = model(x, t, cond), model(x, t, away)
+    own = "each picture has a time of its own: t is (B,), and alpha and sigma of it go over all its pixels"
+    for name in ("x0", "eps"):
+        of = (1 - 1.7) * getattr(weak, name) + 1.7 * getattr(strong, name)
+        if not close(getattr(found, name), of, 1e-7):
+            raise Wrong("a time each", f"{name} of pictures (3, 2, 4, 4) at three times is wrong: {own}.")
+    found = answer(model, x.float(), t.float(), cond, away, 1.7)
+    stays_float32(found.x0, "x0")
+    stays_float32(found.eps, "eps")
+
+
 # --- 08.5 ---
 
-GRIDS = ((6, 4, 4), (5, 5, 5), (3, 6, 3), (4, 4, 8), (6, 4, 9), (3, 3, 3))  # colours, shapes, how many
+GRIDS = (  # colours, shapes, how many
+    (6, 4, 4), (5, 5, 5), (3, 6, 3), (4, 4, 8), (6, 4, 9), (3, 3, 3), (6, 4, 5), (6, 4, 6), (5, 5, 13),
+)  # fmt: skip
 
 
 def _held(answer, colours: int, shapes: int, n: int, seed: int) -> Tensor:
@@ -672,7 +717,7 @@ def _held(answer, colours: int, shapes: int, n: int, seed: int) -> Tensor:
     return found
 
 
-def _masks(answer, given, each: int = 8) -> list[tuple[Tensor, int]]:
+def _masks(answer, given, each: int = 12) -> list[tuple[Tensor, int]]:
     """Masks of every grid for several seeds, and how many each should hold out."""
     seeds = given.whole(0, 10**6, each).tolist()
     return [(_held(answer, *grid, seed), grid[2]) for grid in GRIDS for seed in seeds]

@@ -47,7 +47,12 @@ def _after(answer, given, step: int, slips, **options) -> None:
     """One call on two new nets; slips(ema, model) are what mistakes give."""
     model, ema = _pair(given)
     new, old, buffers = _flat(model.parameters()), _flat(ema.parameters()), _flat(model.buffers())
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
     answer(ema, model, step, **options)
+    if not model.training or any(not p.requires_grad or p.grad is None or not p.grad.all() for p in model.parameters()):
+        raise Wrong("stops the model", "The model cannot train on: its mode (train or eval), its requires_grad and its "
+                    "gradients are as they were before. Change ema.")  # fmt: skip
     if not close(_flat(model.parameters()), new) or not close(_flat(model.buffers()), buffers):
         raise Wrong("changes the model", "The model has changed: the optimizer's alone. Change ema.")
     if any(v.requires_grad or v.grad_fn is not None for v in ema.parameters()):
@@ -70,7 +75,9 @@ def _after(answer, given, step: int, slips, **options) -> None:
             f"At step {step} you keep {kept:.4f} of ema: {decay:.4f} is right.",
         ),
     }
-    same(found, _averaged(old, new, decay), slips(old, new) | usual | last, "the parameters of ema")
+    if abs(kept - decay) < 5e-5:  # as of a decay that was float32 on the way
+        last = {}
+    same(found, _averaged(old, new, decay), slips(old, new) | usual | last, "ema, its parameters in a row,")
 
 
 @update_ema.part("after the first step ema has gone 9/11 of the way to the model")
@@ -115,7 +122,19 @@ def _(answer, given):
     if close(found, old):
         raise Wrong("buffers forgotten", "The buffers of ema, such as batch norm's running mean, are still those of "
                     "the start: copy the model's.")  # fmt: skip
+    if any(close(found[i], new[i]) for i in range(len(new))):
+        raise Wrong("buffers left out", "Some of the buffers are copied and others are not: copy all, counts too.")
     raise Wrong("buffers averaged", "Buffers are copied, not averaged: they are averages, counts or constants already.")
+
+
+@update_ema.part("an ema that copy.deepcopy(model).eval() made, as in the next cell")
+def _(answer, given):
+    model, ema = _net(given), _net(given).eval()
+    old, new = _flat(ema.parameters()), _flat(model.parameters())
+    answer(ema, model, 1)
+    same(_flat(ema.parameters()), _averaged(old, new, 2 / 11), {}, "ema, its parameters in a row,")
+    if any(v.grad_fn is not None for v in [*ema.parameters(), *ema.buffers()]):
+        raise Wrong("under autograd", "ema has become part of the graph: write it under torch.no_grad().")
 
 
 @update_ema.part("when the model moves on, ema stays where it is")
@@ -137,7 +156,7 @@ def _(answer, given):
         _move(model, given)
         answer(ema, model, step, 0.8)
         wanted = _averaged(wanted, _flat(model.parameters()), min(0.8, (1 + step) / (10 + step)))
-    same(_flat(ema.parameters()), wanted, {}, "the parameters of ema")
+    same(_flat(ema.parameters()), wanted, {}, "ema, its parameters in a row,")
 
 
 # --- 09.2 ---
@@ -204,7 +223,11 @@ def _(answer, given):
         "divided by N": (away + few[0] * torch.trace(ca) + few[1] * torch.trace(cb) - 2 * math.sqrt(few[0] * few[1])
                          * cross, "The covariances are divided by N: it is N - 1, as torch.cov does."),
     }  # fmt: skip
-    same(_number(answer(a, b)), right.item(), slips, "the distance", 1e-6)
+    found = _number(answer(a, b))
+    if isinstance(found, float) and math.isnan(found):
+        raise Wrong("elementwise root", "The distance is NaN, as the root of a negative number is: an entry of the "
+                    "product may be negative, its eigenvalues are not. Take the roots of those.")  # fmt: skip
+    same(found, right.item(), slips, "the distance", 1e-6)
 
 
 @frechet.part("0 between a sample and itself, and the same both ways")
@@ -271,7 +294,10 @@ def _(answer, given):
     }  # fmt: skip
     found = _number(answer(x, train, held))
     if isinstance(found, int | float) and not math.isfinite(found):
-        raise Wrong("a picture is its own neighbour", fair + " Each picture of held_out is at 0 from itself.")
+        raise Wrong(
+            "a picture is its own neighbour",
+            "You divide by 0: a picture is its own nearest neighbour, where a set is compared with itself. " + fair,
+        )
     same(found, right.item(), slips, "the ratio", 1e-6)
 
 
@@ -309,7 +335,7 @@ class Recorder(nn.Module):
 def _pictures(given):
     """As many pictures as columns, so that what is lined up wrongly passes unseen; schedule, t and noise."""
     slope = given.uniform(0.3, 0.6)
-    pictures = given.whole(0, 256, 4, 3, 5, 4).to(torch.uint8)
+    pictures = given.whole(20, 200, 4, 3, 5, 4).to(torch.uint8)
     return pictures, given.uniform(0.15, 0.85, 4), given.normal(4, 3, 5, 4), lambda t: (1 - slope * t, 0.2 + t)
 
 
@@ -376,6 +402,9 @@ def _(answer, given):
         same(seen.double(), _noisy(ranges[None][0], t, eps, schedule), {}, "what the net is given", 1e-5)
     if right != "right":
         raise Wrong(*right)
+    ratio = when.detach().reshape(-1).double() / t if isinstance(when, Tensor) and when.numel() == 4 else t
+    if ratio[0] > 0 and not close(ratio, torch.ones(4), 1e-5) and close(ratio, ratio[:1].expand(4), 1e-5):
+        raise Wrong("t scaled", f"The net is given {ratio[0]:.4g} t: give it t as it is.")
     if not isinstance(when, Tensor) or not close(when.reshape(-1).double(), t, 1e-5):
         raise Wrong("t", "The net is not given the times t, (B,): it does not know how much noise there is.")
     if when.ndim > 1:
@@ -400,7 +429,8 @@ def _(answer, given):
         "absolute": (per(eps.abs()), "Absolute errors: their best guess is a median, and x0's mean is needed."),
         "half": (square / 2, "Half of it: there is no 1/2 in this loss."),
         "weighted": (square * (alpha / sigma) ** 2, "Weighted by the SNR: the simple loss has weight 1."),
-        "weighted by sigma": (square * sigma**2, "Weighted by sigma^2: the simple loss has weight 1."),
+        "weighted by sigma": (square * sigma**2, "That is sigma^2 eps^2: the target is eps, not sigma "
+                              "eps, and the simple loss has weight 1."),
         "one mean for all": (square.mean().expand(4), "All pictures have the same loss, the batch's mean: take it "
                              "over all axes but the first."),
         "mean over pictures": (eps.square().mean((0, 1, 2)), "The mean is over the pictures, and what is left are "

@@ -314,7 +314,7 @@ def pool(words, mask):
             "x0 and eps exchanged",
         ),
         "no alpha": (
-            _negative("Prediction(x_t - model.schedule(t)[1] * eps, eps)",
+            _negative("Prediction(x_t - model.schedule(t)[1][:, None] * eps, eps)",
                       "eps = (1 - scale) * model(x_t, t, away).eps + scale * model(x_t, t, cond).eps"),
             "alpha left out",
         ),
@@ -468,10 +468,6 @@ def read_words(x, words, mask, q, kv):
     "negative": {
         "explicit": _negative("Prediction(*(w + scale * (s - w) for s, w in zip(strong, weak)))"),
         "weights": _negative("Prediction(*(scale * s - (scale - 1) * w for s, w in zip(strong, weak)))"),
-        "one batched call": _negative(
-            "Prediction(*(a.lerp(b, scale) for a, b in (v.chunk(2) for v in both)))",
-            "both = model(torch.cat([x_t, x_t]), t, torch.cat([away, cond]))",
-        ),
         "one batched call, a time each": _negative(
             "Prediction(*(a.lerp(b, scale) for a, b in (v.chunk(2) for v in both)))",
             "both = model(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([away, cond]))",
@@ -482,12 +478,8 @@ def read_words(x, words, mask, q, kv):
         ),
         "through eps, a time each": _negative(
             "Prediction((x_t - sigma * eps) / alpha, eps)",
-            "alpha, sigma = (v[:, None] for v in model.schedule(t))\n"
+            "alpha, sigma = (v.reshape(-1, *[1] * (x_t.ndim - 1)) for v in model.schedule(t))\n"
             "    eps = (1 - scale) * model(x_t, t, away).eps + scale * model(x_t, t, cond).eps",
-        ),
-        "through eps": _negative(
-            "Prediction((x_t - model.schedule(t)[1] * eps) / model.schedule(t)[0], eps)",
-            "eps = (1 - scale) * model(x_t, t, away).eps + scale * model(x_t, t, cond).eps",
         ),
     },
     "hold_out": {

@@ -50,6 +50,25 @@ class Turned:
         if self.scale == 1: return self.model(x, t, cond)
         return self.model(x, t, cond).lerp(self.model(x, t), self.scale)
 """
+_OWN = """
+import torch
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens, times = tokeniser(prompts), model.schedule.grid(steps)
+    x = model.schedule(times[0])[1] * torch.randn(len(prompts), *shape, generator=generator)
+    for t, s in zip(times[:-1], times[1:]):
+        (c0, c), (n0, n) = model(x, t, tokens), model(x, t, torch.zeros_like(tokens))
+        x0, eps = n0 + scale * (c0 - n0), n + scale * (c - n)
+        alpha, sigma = model.schedule(s)
+        x = alpha * x0 + sigma * eps
+    return x.clamp(-1, 1)
+"""
+
+
+def _own(old: str, new: str) -> str:
+    assert old in _OWN
+    return _OWN.replace(old, new)
+
+
 _TEN = "{f'7.{i}': (0.5, 1.5) for i in range(1, 11)}"
 
 WRONG = {
@@ -59,6 +78,8 @@ WRONG = {
         for wrong in question["wrong"]
     } | {
         "something else": (_quiz({2: 99}), "2: other"),
+        "a decimal comma": (_quiz({8: "0,5"}), "8: other"),
+        "another answer at each call": ("A = [{1: 'a'}]\ndef quiz():\n    return A.pop()\n", "1: a"),
         "no letter": (_quiz({1: "z"}), "1: other"),
         "no letter, with words": (_quiz({1: "(z) y's"}), "1: other"),
         "no such question": (_quiz({31: "a"}), "no answers"),
@@ -134,6 +155,39 @@ def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
                  "        x = x0 + model.schedule(s)[1] * eps"),
             "wrong way",
         ),
+        "its own shape": (_but("(len(prompts), *shape)", "(len(prompts), 3, 16, 16)"), "shape"),
+        "five prompts at most": (_but("tokeniser(prompts)", "tokeniser(prompts := prompts[:5])"), "shape"),
+        "a step more": (_but("grid(steps)", "grid(steps + 1)"), "steps"),
+        "twice the steps": (_but("grid(steps)", "grid(2 * steps)"), "steps"),
+        "always 12 steps": (_but("grid(steps)", "grid(12)"), "steps"),
+        "noise on the way from elsewhere": (
+            _but("samplers.dpmpp_2m(guided, x, times, tokens)", "samplers.ddim(guided, x, times, tokens, eta=1.0)"),
+            "random on the way",
+        ),
+        "grey noise": (
+            _own("torch.randn(len(prompts), *shape, generator=generator)",
+                 "torch.randn(len(prompts), 1, *shape[1:], generator=generator).repeat(1, 3, 1, 1)"),
+            "grey noise",
+        ),
+        "uniform noise": (
+            _own("torch.randn(len(prompts), *shape, generator=generator)",
+                 "12**0.5 * (torch.rand(len(prompts), *shape, generator=generator) - 0.5)"),
+            "not normal",
+        ),
+        "eps not guided": (_own("n + scale * (c - n)", "c"), "eps not guided"),
+        "eps of the null": (_own("n + scale * (c - n)", "n"), "eps not guided"),
+        "eps of the guided x0 without alpha": (
+            _own("n + scale * (c - n)", "c if scale == 1 else (x - n0 - scale * (c0 - n0)) / model.schedule(t)[1]"),
+            "eps not guided",
+        ),
+        "guided for half of the times": (_but("Guided(model, scale)", "Guided(model, scale, interval=(0.0, 0.5))"),
+                                         "guided in part"),
+        "dark parts cut off": (_but("x.clamp(-1, 1)", "x.clamp(0, 1)"), "dark parts cut off"),
+        "bytes": (_but("x.clamp(-1, 1)", "((x.clamp(-1, 1) + 1) * 127.5).byte()"), "bytes"),
+        "tanh": (_but("x.clamp(-1, 1)", "x.tanh()"), "tanh"),
+        "times of its own": (
+            _own("model.schedule.grid(steps)", "torch.linspace(model.schedule.t_max, 0, steps + 1)"), "a veil of noise"
+        ),
         "one picture": (_but("x.clamp(-1, 1)", "x[0].clamp(-1, 1)"), "shape"),
         "bytes as a list": (_but("x.clamp(-1, 1)", "x.tolist()"), "shape"),
     },
@@ -143,7 +197,9 @@ def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
         for letter in DATA["experiments"]
         if letter not in right
     } | {"none": (_controls(c4="z"), "4: other"), 
-         "left out": ("def controls():\n    return {1: 'a'}\n", "2: no answer")},
+         "left out": ("def controls():\n    return {1: 'a'}\n", "2: no answer"),
+         "counted from 0": ("def controls():\n    return dict(enumerate('abcdfg'))\n", "no answers"),
+         "by letter": ("def controls():\n    return {'a': 1, 'b': 2}\n", "no answers")},
     "predictions": {
         "nine": (_predicted(_TEN.replace("11", "10")), "too few"),
         "turned": (_predicted(_TEN.replace("(0.5, 1.5)", "(1.5, 0.5)")), "no interval"),
@@ -153,6 +209,9 @@ def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
         "nothing": (_predicted(_TEN.replace("0.5", "float('nan')")), "no interval"),
         "no claim": (_predicted("{f'claim {i}': (0, 1) for i in range(12)}"), "no claim"),
         "a list": (_predicted("[(0, 1)] * 10"), "no answers"),
+        "text of two digits": (_predicted(_TEN.replace("(0.5, 1.5)", "'12'")), "no interval"),
+        "claims that no lecture has": (_predicted("{f'{i}.0': (0, 1) for i in range(10)}"), "no claim"),
+        "one claim twice": (_predicted(_TEN.replace("11)", "10)") + " | {7.4: (0, 1)}"), "too few"),
     },
 }  # fmt: skip
 
@@ -169,6 +228,16 @@ ALSO_RIGHT = {
         ),
     },
     "text_to_image": {
+        "euler": _but("dpmpp_2m", "euler"),
+        "ancestral": _but(
+            "samplers.dpmpp_2m(guided, x, times, tokens)",
+            "samplers.ddim(guided, x, times, tokens, eta=1.0, generator=generator)",
+        ),
+        "by the package": """
+from minidiff.run.generate import from_noise
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    return from_noise(model, shape, len(prompts), tokeniser(prompts), generator, scale=scale, steps=steps).clamp(-1, 1)
+""",
         "ddim, by hand": """
 import torch
 def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
@@ -201,7 +270,9 @@ def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
     return torch.cat([one(model, tokeniser, [p], shape, scale, steps, generator) for p in prompts])
 """,
     },
-    "controls": {"the other two": _controls(c4="e", c6="h"), "both": _controls(c4=("d", "e")),
+    "controls": {"two letters as text": _controls(c4="d, e", c6="g or h"),
+                 "a set, a name": _controls(c6=frozenset("gh"), c1="experiment a", c2="b: other ways"),
+                 "the other two": _controls(c4="e", c6="h"), "both": _controls(c4=("d", "e")),
                  "in capitals": _controls(c1="A"), "with words": _controls(c1="(a) the first")},
     "predictions": {"any numbers": _predicted("{f'7.{i}': (-1e6 * i, 5) for i in range(1, 15)}")},
 }  # fmt: skip
