@@ -268,6 +268,14 @@ def stays_float32(found, what: str = "the result") -> None:
         raise Wrong("not float32", message)
 
 
+def alone_in_float32(found, shape: tuple[int, ...], what: str = "the result") -> None:
+    """Raise Wrong unless a result for one sample, float32 as in training, has this shape, and float32."""
+    stays_float32(found, what)
+    if tuple(found.shape) != tuple(shape):
+        raise Wrong("one alone", f"Of a batch of one, {what} must have shape {tuple(shape)}; yours has "
+                    f"{tuple(found.shape)}. Does squeeze() take an axis that is 1 by chance?")  # fmt: skip
+
+
 def kind(found) -> str:
     """What was returned, in words."""
     return "None (is the return missing?)" if found is None else f"a {type(found).__name__}"

@@ -6,7 +6,7 @@ from torch import Tensor
 from ..denoise import Prediction
 from ..oracles import GaussianMixture, MixtureDenoiser
 from ..schedules import EDM, VE, VP, Cosine, Linear, expand
-from .exercise import Exercise, Wrong, close, is_tensor, same, stays_float32
+from .exercise import Exercise, Wrong, alone_in_float32, close, is_tensor, same, stays_float32
 
 v_target = Exercise("02.1", "v_target", 1, 6, "lecture 02, part 2")
 solve = Exercise("02.2", "solve", 2, 15, "lecture 02, part 2")
@@ -54,6 +54,12 @@ def _(answer, given):
     found = answer(x0, eps, torch.cos(angle), torch.sin(angle))
     _not_for_pictures_alone(found)
     same(found, (ahead - back) / (2 * h), rtol=1e-7)
+
+
+@v_target.part("one picture of one channel, float32, as in training")
+def _(answer, given):
+    x0, eps, levels = given.normal(1, 1, 4, 4).float(), given.normal(1, 1, 4, 4).float(), given.uniform(0.3, 0.9, 2, 1)
+    alone_in_float32(answer(x0, eps, *levels.float()), x0.shape, "v")
 
 
 def _not_for_pictures_alone(found) -> None:
@@ -129,6 +135,30 @@ def _(answer, given):
         same(which, wanted, {}, name)
 
 
+@solve.part("pure noise and pure data, where alpha or sigma is 0, and a small determinant")
+def _(answer, given):
+    a, b, alpha, sigma = torch.tensor([[-1, -1, 1], [1, 1, 0], [0, 1, 0.5], [1, 0, 0.002]], dtype=torch.float64)
+    x0, eps = given.normal(3, 2), given.normal(3, 2)
+    A, B, al, si = (v[:, None] for v in (a, b, alpha, sigma))
+    found = answer(A * x0 + B * eps, a, b, al * x0 + si * eps, alpha, sigma)
+    for which, wanted, name in zip(found, (x0, eps), ("x0", "eps"), strict=True):
+        if isinstance(which, Tensor) and which.shape == (3, 2) and not which[:2].isfinite().all():
+            raise Wrong("divides by alpha or sigma", f"{name} is 0 / 0 where alpha or sigma is 0, as flow matching has "
+                        "at t = 1 and 0, though the determinant is 1: divide by the determinant alone.")  # fmt: skip
+        if isinstance(which, Tensor) and which.shape == (3, 2) and not close(which[2], wanted[2], 1e-6):
+            raise Wrong("hidden singularity", f"{name} is wrong where the determinant is -.002: small is not 0. "
+                        "Divide by it as it is.")  # fmt: skip
+        same(which, wanted, {}, name)
+
+
+@solve.part("one point, float32, as in training")
+def _(answer, given):
+    out, x_t = given.normal(1, 2).float(), given.normal(1, 2).float()
+    a, b, alpha, sigma = torch.tensor([[-0.6], [0.8], [0.8], [0.6]])
+    for found, name in zip(answer(out, a, b, x_t, alpha, sigma), ("x0", "eps"), strict=True):
+        alone_in_float32(found, (1, 2), name)
+
+
 @solve.part("where the two equations say the same, no number is made up")
 def _(answer, given):
     one = torch.ones(1, dtype=torch.float64)
@@ -200,6 +230,8 @@ def _(answer, given):
     for path in (VP(), VE(), Cosine(), Linear(), EDM()):
         t = torch.cat([given.uniform(0.05, 0.95, 4), given.uniform(1e-4, 5e-4, 1), given.uniform(0.98, 0.99, 1)])
         _found_times(answer(path, path.log_snr(t)), path, t)
+        ends = torch.tensor([2.5e-5, 0.995], dtype=torch.float64)  # EDM's t_min, and near pure noise
+        _found_times(answer(path, path.log_snr(ends)), path, ends)
 
 
 @time_of.part("float32, as in training")
@@ -208,6 +240,7 @@ def _(answer, given):
     found = answer(path, path.log_snr(t))
     stays_float32(found, "the times")
     same(found.double(), t.double(), {}, "the times", 1e-4)  # as float32 is: its log-SNR has 7 digits
+    alone_in_float32(answer(path, path.log_snr(t[:1])), (1,), "the time")
 
 
 def _found_times(found, path, t: Tensor) -> None:
@@ -230,11 +263,13 @@ def _found_times(found, path, t: Tensor) -> None:
         raise Wrong("one time for all", "All your times are the same: each row of the batch needs its own interval.")
     if close(path.log_snr((1 - found).clamp(1e-9, 1 - 1e-9)), wanted, 1e-4):
         raise Wrong("time runs back", "You return 1 - t: t = 0 is data, where the log-SNR is largest.")
+    off = (reached - wanted).abs().max().item()
+    if (found - t).abs().max() < 1e-6:
+        raise Wrong("coarse", f"Near, but the log-SNR is off by {off:.1g}: halve more often, some 40 times.")
     right, far = (reached - wanted).abs() < 1e-6, (t < 0.03) | (t > 0.97)
-    if (right | far).all() and right.any():
+    if (right | far).all() and (right.any() or far.all()):
         raise Wrong("bracket", "Right in the middle, wrong near the ends: the interval to halve is [0, 1] itself.")
     if (found - t).abs().max() < 0.01:
-        off = (reached - wanted).abs().max().item()
         raise Wrong("coarse", f"Near, but the log-SNR is off by {off:.1g}: halve more often, some 40 times.")
     raise Wrong("value", f"At log-SNR {wanted[0]:.4f} you say t = {found[0]:.4f}; there it is {reached[0]:.4f}.")
 
@@ -343,6 +378,9 @@ def lands(answer, given, slips: dict, calls_a_step: int) -> None:
         if close(found, walked(lambda x, *_: x)) and abs(model.times[0] - times[0]) < 1e-6:
             raise Wrong("never moves", "x ends where it began: alpha and sigma must be those of the new time.")
         if model.times and abs(model.times[0] - times[1]) < 1e-6:
+            if len(model.times) < calls_a_step * (len(times) - 1):
+                raise Wrong("first step left out", "The first network call is at the second time: the first step, from "
+                            "times[0] to times[1], is left out.")  # fmt: skip
             raise Wrong("called at the new time", _NEW_TIME)
         _calls(found, model, times, calls_a_step)
     same(found, wanted, {k: (walked(step), message) for k, (step, message) in slips.items()}, "x", 1e-10)
@@ -419,6 +457,9 @@ def _calls(found, model, times: Tensor, a_step: int) -> None:
     if a_step == 2 and calls == 2 * steps - 1:
         raise Wrong("one slope at the end", "The last step takes one slope: only a step to t = 0 needs that, and here "
                     f"times end at t = {times[-1]:g}.")  # fmt: skip
+    if a_step == 2 and calls == steps + 1:
+        raise Wrong("slope kept", "One network call a step but for the first: you keep the second slope, which was "
+                    "asked for at the guessed point. Ask anew where x is now.")  # fmt: skip
     if calls < a_step * steps:
         ask = "Is the return inside the loop?" if calls <= a_step else "Does it stop a step early?"
         raise Wrong("stops early", f"Network calls: {calls}, expected: {a_step * steps}. {ask}")
@@ -435,6 +476,9 @@ def ends_at_data(answer, given) -> None:
         raise Wrong("0 / 0 at the end", "NaN where times end at 0: at t = 0 there is no noise, and x is x0 itself.")
     if 0.0 in model.times:
         raise Wrong("calls at t = 0", "The network is called at t = 0, where nothing is left to remove.")
+    if len(model.times) > (5 if model.times.count(0.5) > 1 else 3):  # with two slopes a step, 5
+        raise Wrong("too many calls", f"{len(model.times)} network calls for the times .9, .5, .2, 0: one is enough "
+                    "for the step to 0.")  # fmt: skip
     told = model.told.copy()
     before = answer(model, x, times[:-1])
     wanted = model(before, times[-2]).x0
@@ -448,6 +492,18 @@ def ends_at_data(answer, given) -> None:
                     "extrapolate there.")  # fmt: skip
     last = (before, "x is still at the time before 0: the last step, to x0, is left out.")
     same(found, wanted, {"last step left out": last}, "x at t = 0")
+    _small_is_not_zero(answer, given)
+
+
+def _small_is_not_zero(answer, given) -> None:
+    """Times may end at little noise that is not 0, as at a path's t_min: then x still has it."""
+    schedule, point, eps = Halves(), given.normal(3), given.normal(4, 3)
+    times = torch.tensor([0.5, 0.05, 2e-4, 2e-5], dtype=torch.float64)
+    (a0, s0), (a1, s1) = (schedule(t) for t in (times[0], times[-1]))
+    found = answer(OnePoint(point, schedule), a0 * point + s0 * eps, times)
+    if close(found, point.expand(4, 3), 1e-9):
+        raise Wrong("small is not 0", "Times that end at .00002 end at x0 without noise: only t = 0 is 0 (s == 0).")
+    same(found, a1 * point + s1 * eps, {}, "x where times end at .00002", 1e-9)
 
 
 def walks_pictures(answer, given) -> None:
@@ -461,10 +517,26 @@ def walks_pictures(answer, given) -> None:
 
 def takes_a_condition(answer, given) -> None:
     """cond reaches every call."""
-    model, cond = OnePoint(given.normal(3), Linear()), torch.tensor([1, 2])
-    answer(model, given.normal(2, 3), torch.tensor([0.9, 0.5, 0.1], dtype=torch.float64), cond)
+    model, cond, x = OnePoint(given.normal(3), Linear()), torch.tensor([1, 2]), given.normal(2, 3)
+    times = torch.tensor([0.9, 0.5, 0.1, 0.0], dtype=torch.float64)
+    answer(model, x, times, cond)
     if not all(c is not None and torch.equal(c, cond) for c in model.conds):
-        raise Wrong("condition lost", "The condition does not reach the network: call model(x, t, cond).")
+        last = all(c is not None for c in model.conds[:-1])
+        raise Wrong("condition lost", f"The condition does not reach the network{' in the step to 0' if last else ''}: "
+                    "call model(x, t, cond).")  # fmt: skip
+    if any(c.dtype != cond.dtype for c in model.conds):
+        raise Wrong("condition changed", "The condition reaches the network as another type: hand it on as it is.")
+    model.conds.clear()
+    answer(model, x, times)
+    if any(c is not None for c in model.conds):
+        raise Wrong("condition made up", "No condition was given, and the network got one: None is the null condition. "
+                    "Hand it on as it is.")  # fmt: skip
+
+
+def keeps_float32(answer, given) -> None:
+    """One point alone, float32 as in training."""
+    model = OnePoint(given.normal(3).float(), Linear())
+    alone_in_float32(answer(model, given.normal(1, 3).float(), torch.tensor([0.9, 0.5, 0.2, 0.1])), (1, 3), "x")
 
 
 # --- 02.4 ---
@@ -538,7 +610,8 @@ def _order(errors: list[float], low: float, high: float, name: str) -> None:
 
 ddim.part("times that end at 0: x0, finite")(ends_at_data)
 ddim.part("pictures")(walks_pictures)
-ddim.part("the condition reaches the network")(takes_a_condition)
+ddim.part("the condition reaches the network, as it is")(takes_a_condition)
+ddim.part("one point, float32, as in training")(keeps_float32)
 
 
 # --- 02.5 ---
@@ -612,7 +685,8 @@ def _(answer, given):
 
 heun.part("times that end at 0: x0, finite, without a second call")(ends_at_data)
 heun.part("pictures")(walks_pictures)
-heun.part("the condition reaches the network")(takes_a_condition)
+heun.part("the condition reaches the network, as it is")(takes_a_condition)
+heun.part("one point, float32, as in training")(keeps_float32)
 
 
 # --- 02.6 ---
@@ -717,7 +791,8 @@ def _(answer, given):
 
 dpmpp_2m.part("times that end at 0: x0, finite")(ends_at_data)
 dpmpp_2m.part("pictures")(walks_pictures)
-dpmpp_2m.part("the condition reaches the network")(takes_a_condition)
+dpmpp_2m.part("the condition reaches the network, as it is")(takes_a_condition)
+dpmpp_2m.part("one point, float32, as in training")(keeps_float32)
 
 
 # --- 02.7 ---

@@ -82,6 +82,8 @@ def _share(line: str) -> str:
 
 WRONG = {
     "v_target": {
+        "float64": (_v("alpha.double() * eps - sigma.double() * x0"), "not float32"),
+        "squeezed": (_v("(alpha * eps - sigma * x0).squeeze()"), "one alone"),
         "flow": (_v("eps - x0"), "flow's target"),
         "sign": (_v("sigma * x0 - alpha * eps"), "turned"),
         "exchanged": (_v("sigma * eps - alpha * x0"), "exchanged"),
@@ -123,6 +125,18 @@ WRONG = {
         "columns": (_solve(_CRAMER, "v"), "lined up with columns"),
         "rows": (_solve(_CRAMER, "v[:, None]"), "lined up with rows"),
         "pictures alone": (_solve(_CRAMER, "v[:, None, None, None]"), "pictures alone"),
+        "through x0": (
+            _solve("(x0 := (b * x_t - sigma * out) / det), (x_t - alpha * x0) / sigma"), "divides by alpha or sigma"
+        ),
+        "through eps": (
+            _solve("(x_t - sigma * (eps := (alpha * out - a * x_t) / det)) / alpha, eps"), "divides by alpha or sigma"
+        ),
+        "a determinant that is clamped": (
+            _solve(_CRAMER, det="alpha * b - sigma * a; det = det.sign() * det.abs().clamp(min=1e-2)"),
+            "hidden singularity",
+        ),
+        "float64": (_solve("[v.double() for v in (" + _CRAMER + ")]"), "not float32"),
+        "squeezed": (_solve("[v.squeeze() for v in (" + _CRAMER + ")]"), "one alone"),
         "pinv": (
             """
 import torch
@@ -142,6 +156,11 @@ def solve(out, a, b, x_t, alpha, sigma):
         "wrong half": (_time(_EACH, "schedule.log_snr(middle) < log_snr"), "wrong half"),
         "factor": (_time(_EACH, "schedule.log_snr(middle) / 2 > log_snr"), "factor of 2"),
         "ten halvings": (_time(_EACH, _LATER, 10), "coarse"),
+        "30 halvings": (_time(_EACH, _LATER, 30), "coarse"),
+        "from .0001": (_time("torch.full_like(log_snr, 1e-4), torch.ones_like(log_snr)", _LATER), "bracket"),
+        "up to .99": (_time("torch.zeros_like(log_snr), torch.full_like(log_snr, 0.99)", _LATER), "bracket"),
+        "squeezed": (_time(_EACH, _LATER).replace("(low + high) / 2\n", "((low + high) / 2).squeeze()\n").replace(
+            "middle = ((low + high) / 2).squeeze()", "middle = (low + high) / 2"), "one alone"),
         "one for all": (
             _time("torch.zeros(()), torch.ones(())", "(schedule.log_snr(middle) > log_snr).all()").replace(
                 "return (low + high) / 2", "return ((low + high) / 2).double().expand(log_snr.shape)"
@@ -194,6 +213,30 @@ def time_of(schedule, log_snr):
         ),
     },
     "ddim": {
+        "the condition is lost in the step to 0": (
+            _ddim("x0, eps = (model(x, t, cond) if s > 0 else model(x, t))\n        x = alpha_s * x0 + sigma_s * eps"),
+            "condition lost",
+        ),
+        "a condition is made up": (
+            _ddim("import torch; cond = torch.zeros(len(x)).long() if cond is None else cond\n        " + _STEP),
+            "condition made up",
+        ),
+        "a condition of another type": (
+            _ddim("c = cond if cond is None else cond.float()\n        " + _STEP.replace("cond)", "c)")),
+            "condition changed",
+        ),
+        "two calls in the step to 0": (
+            _ddim("x0, eps = model(x, t, cond)\n        if s == 0: return model(x, t, cond).x0\n        "
+                  "x = alpha_s * x0 + sigma_s * eps"),
+            "too many calls",
+        ),
+        "small is 0": (
+            _ddim(_END.replace("s == 0", "s < 1e-3") + "x = alpha_s * x0 + sigma_s * eps"), "small is not 0"
+        ),
+        "the first step left out": (_ddim(_STEP).replace("zip(times[:-1], times[1:])", "zip(times[1:-1], times[2:])"),
+                                    "first step left out"),
+        "float64": (_ddim("x = x.double()\n        " + _STEP), "not float32"),
+        "squeezed": (_ddim(_STEP).replace("return x", "return x.squeeze()"), "one alone"),
         "new time": (_ddim("x0, eps = model(x, s, cond)\n        x = alpha_s * x0 + sigma_s * eps"),
                      "called at the new time"),
         "old alpha": (_ddim(_END + "x = alpha_t * x0 + sigma_s * eps"), "old alpha"),
@@ -259,6 +302,31 @@ def time_of(schedule, log_snr):
         ),
     },
     "heun": {
+        "the condition is lost in the step to 0": (
+            _heun(_AHEAD, _SLOPE).replace("if s == 0: return x0", "if s == 0: return model(x, t).x0").replace(
+                "x0, eps = model(x, t, cond)", "x0, eps = model(x, t, cond) if s > 0 else (None, None)"),
+            "condition lost",
+        ),
+        "two calls in the step to 0": (
+            _heun(_AHEAD, _SLOPE).replace("if s == 0: return x0", "if s == 0: return model(x, t, cond).x0"),
+            "too many calls",
+        ),
+        "small is 0": (_heun(_AHEAD, _SLOPE).replace("s == 0", "s < 1e-3"), "small is not 0"),
+        "the second slope is kept": (
+            """
+def heun(model, x, times, cond=None):
+    kept = None
+    for t, s in zip(times[:-1], times[1:]):
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = model.schedule(t), model.schedule(s)
+        x0, eps = model(x, t, cond) if kept is None else kept
+        if s == 0: return x0
+        h = sigma_s / alpha_s - sigma_t / alpha_t
+        kept = model(alpha_s * (x / alpha_t + h * eps), s, cond)
+        x = alpha_s * (x / alpha_t + h * (eps + kept.eps) / 2)
+    return x
+""",
+            "slope kept",
+        ),
         "second call at the old time": (_heun(_AHEAD, "(eps + model(ahead, t, cond).eps) / 2"),
                                         "second call at the old time"),
         "the same slope twice": (_heun(_AHEAD, "(eps + model(x, t, cond).eps) / 2"), "second call at the old time"),
@@ -310,6 +378,11 @@ def time_of(schedule, log_snr):
         ),
     },
     "dpmpp_2m": {
+        "small is 0": (_dpmpp(_RIGHT_AHEAD).replace("s == 0", "s < 1e-3"), "small is not 0"),
+        "a condition is made up": (
+            _dpmpp(_RIGHT_AHEAD).replace("before = None", "before, cond = None, 0 * x[:, 0] if cond is None else cond"),
+            "condition made up",
+        ),
         "ratio turned": (_dpmpp("x0 + (x0 - before[0]) * before[1] / (2 * h)"), "ratio turned"),
         "x0 of the step before": (
             _dpmpp(_RIGHT_AHEAD).replace("if s == 0: return x0", "").replace(
@@ -418,7 +491,6 @@ def solve(out, a, b, x_t, alpha, sigma):
 """,
         "raises": _solve(_CRAMER).replace("    return", "    if (det == 0).any(): raise ValueError(0)\n    return"),
         "asserts": _solve(_CRAMER).replace("    return", "    assert (det != 0).all()\n    return"),
-        "through x0": _solve("(x0 := (b * x_t - sigma * out) / det), (x_t - alpha * x0) / sigma"),
     },
     "time_of": {
         "more rounds": _time(_EACH, _LATER, 90),
