@@ -135,7 +135,7 @@ print(styles)
 #
 # ### Exercise 04.5: Read the noise level (23 minutes, 3 points)
 # Write `estimate_sigma(x)`: pictures x (B, C, 32, 32) in [-1, 1] plus noise of unknown deviation, one for each picture, .1 to 1 -> your estimates (B,). Any rule, no network. It is tried on noise
-# alone and on crops of photographs, where half of the estimates must be within 15% of the truth.
+# alone and on crops of photographs, where half of the estimates must be within 15% of the truth, and half of those of a sigma below .2 at most 1.38 times it.
 # <details><summary>Hint</summary>Pictures change slowly, noise does not. A difference of two neighbours has sqrt(2) times the noise's deviation. Edges are few: the median of |difference| hardly sees them, and the median of |z| is .6745 for z normal.</details>
 
 # %% exercise="04.5" points=3 minutes=23

@@ -176,18 +176,22 @@ def is_stub(error: Exception) -> bool:
 
 
 def untouched(answer):
-    """The answer, raising Wrong if it changes a tensor or a list that it is given. Classes and values are as they
-    are."""
+    """The answer, raising Wrong if it changes a tensor or a list that it is given, or marks it. Classes and values are
+    as they are."""
     if inspect.isclass(answer) or not callable(answer):
         return answer
 
     def called(*args, **options):
         given = [v for v in [*args, *options.values()] if isinstance(v, Tensor | list)]
         before = [v.detach().clone() if isinstance(v, Tensor) else v.copy() for v in given]
+        asked = [getattr(v, "requires_grad", False) for v in given]
         found = answer(*args, **options)
         for thing, as_it_was in zip(given, before, strict=True):
             if not _unchanged(thing, as_it_was):
                 raise Wrong(CHANGED[0], _changed(answer, thing, args, options) or CHANGED[1])
+        if [getattr(v, "requires_grad", False) for v in given] != asked:
+            raise Wrong("input marked", "A tensor that was given asks for gradients now, and belongs to the "
+                        "caller: write into x.clone(), differentiate by x.detach().requires_grad_().")  # fmt: skip
         return found
 
     return called

@@ -6,7 +6,7 @@ from torch import Tensor
 from ..denoise import Prediction
 from ..oracles import GaussianMixture
 from ..schedules import VE
-from .exercise import Exercise, Wrong, close, is_tensor, same, stays_float32
+from .exercise import Exercise, Wrong, alone_in_float32, close, is_tensor, same, stays_float32
 
 mixture_score = Exercise("01.1", "mixture_score", 2, 15, "lecture 01, part 1")
 ism_loss = Exercise("01.2", "ism_loss", 2, 15, "lecture 01, part 2")
@@ -83,6 +83,19 @@ def _(answer, given):
         raise Wrong("underflow hidden", "At 60 std from all modes you return 0: a small number in the denominator "
                     "hides 0 / 0. Take the softmax of the exponents.")  # fmt: skip
     same(found, wanted, {}, "the score")
+    means, weights = torch.tensor([[-0.3, 0.0], [0.3, 0.0]]).double(), torch.tensor([0.5, 0.5]).double()
+    x = torch.tensor([[0.0, 6.5], [0.004, -7.0]], dtype=torch.float64)  # nearly as far from both
+    found, wanted = answer(x, weights, means, std), _gradient(x, weights, means, std)
+    if isinstance(found, Tensor) and found.shape == wanted.shape and not close(found[:, 0], wanted[:, 0], 1e-6):
+        raise Wrong("nearest mode alone", "65 std from two modes, and nearly as far from both, both pull: the share "
+                    "of the farther is not 0 there.")  # fmt: skip
+    same(found, wanted, {}, "the score")
+
+
+@mixture_score.part("one point, float32, as in training")
+def _(answer, given):
+    found = answer(given.normal(1, 2).float(), torch.tensor([0.5, 0.5]), given.normal(2, 2).float(), 0.5)
+    alone_in_float32(found, (1, 2), "the score")
 
 
 # --- fields whose derivatives are known ---
@@ -102,6 +115,27 @@ def _curved(x: Tensor) -> Tensor:
 def _slope(x: Tensor, v: Tensor, h: float = 1e-5) -> Tensor:
     """v . (d field / dx) v, by finite differences, (B,)."""
     return ((_curved(x + h * v) - _curved(x - h * v)) / (2 * h) * v).sum(1)
+
+
+def _asks_once(answer, given, *more) -> None:
+    """Raise Wrong if the field is asked at other points than those given, as for finite differences, or if gradients
+    are left in its weights; for one point alone it is float32."""
+    weight, x, asked = given.normal(3, 3).requires_grad_(), given.normal(4, 3), []
+
+    def fn(y):
+        if not torch._C._functorch.is_functorch_wrapped_tensor(y):
+            asked.append(y.detach().double().reshape(-1, 3))
+        return torch.sin(y @ weight.to(y.dtype).T)
+
+    answer(fn, x, *(v(4) for v in more))
+    if asked and torch.cdist(torch.cat(asked), x).min(1).values.max() > 1e-12:
+        raise Wrong("finite differences", "fn is asked at points beside x: finite differences are noise in float32, as "
+                    "in training. torch.autograd.grad is exact.")  # fmt: skip
+    if weight.grad is not None:
+        raise Wrong("gradients left", "After your loss the network's weights have gradients already, and those of "
+                    "the step are added to them: backward() fills all. Ask for x's alone: autograd.grad.")  # fmt: skip
+    asked.clear()
+    alone_in_float32(answer(fn, x[:1].float(), *(v(1).float() for v in more)), (1,), "the loss")
 
 
 def _learns(answer, given, wanted, slips, x: Tensor, *rest) -> None:
@@ -172,6 +206,11 @@ def _(answer, given):
     _learns(answer, given, lambda s: 4 * eye + s.T @ x, slips, x)
 
 
+@ism_loss.part("exact derivatives, by x alone; one point in float32")
+def _(answer, given):
+    _asks_once(answer, given)
+
+
 # --- 01.3 ---
 
 
@@ -200,7 +239,7 @@ def _(answer, given):
 def _given_v(answer, fn, x: Tensor, v: Tensor) -> None:
     """Raise Wrong if directions are drawn, not taken."""
     found, again = answer(fn, x, v), answer(fn, x, v)
-    if isinstance(found, Tensor) and isinstance(again, Tensor) and not close(found, again):
+    if isinstance(found, Tensor) and isinstance(again, Tensor) and not close(found.nan_to_num(), again.nan_to_num()):
         raise Wrong("own v", "The same call twice gives two results: use the v that is given, draw none.")
 
 
@@ -232,6 +271,11 @@ def _(answer, given):
                             "returns may be detached."),
     }  # fmt: skip
     _learns(answer, given, lambda s: v.T @ v + square(s), slips, x, v)
+
+
+@ssm_loss.part("exact derivatives, by x alone; one point in float32")
+def _(answer, given):
+    _asks_once(answer, given, lambda n: given.normal(n, 3))
 
 
 # --- 01.4 ---
@@ -271,6 +315,9 @@ def _(answer, given):
             "times sigma": ((sigma - 1 / sigma) ** 2 * size / 2, "The target is -eps / sigma: you multiply."),
             "no target": (size / sigma**2 / 2, "There is no target: s + eps / sigma must be squared."),
         }  # fmt: skip
+        if isinstance(found, Tensor) and found.shape == (4,) and 1e-14 < found.abs().max() < 1e-9:
+            raise Wrong("nearly", "Here the loss must be exactly 0, and is nearly: was something float32 on the "
+                        "way, or a small number added to sigma?")  # fmt: skip
         same(found, torch.zeros(4, dtype=torch.float64), slips, "the loss", 1e-2)  # to 1e-14: of 0
 
 
@@ -301,6 +348,12 @@ def _(answer, given):
     same(torch.autograd.grad(loss.sum(), A)[0], wanted, {}, "the loss's gradient by A")
 
 
+@dsm_loss.part("one point, float32, as in training")
+def _(answer, given):
+    found = answer(lambda y: -y, given.normal(1, 3).float(), given.normal(1, 3).float(), 0.5)
+    alone_in_float32(found, (1,), "the loss")
+
+
 # --- 01.5 ---
 
 
@@ -313,8 +366,9 @@ def _ends_at(pull: float, noise: float, a: float = 0.5) -> float:
 def _(answer, given):
     x, score, a = given.normal(6, 2), given.normal(6, 2), torch.tensor(0.3, dtype=torch.float64)
     slips = {
-        "a for a / 2": (x + a * score, f"Twice too far: you move by a, not a / 2. At a = .5 a chain on N(0, 1) ends at "
-                        f"a variance of {_ends_at(0.5, 0.5**0.5):.2f}, not {_ends_at(0.25, 0.5**0.5):.2f}."),
+        "a for a / 2": (x + a * score, "Twice too far: you move by a, not a / 2. At a = .5 a chain on N(0, 1), with "
+                        f"noise sqrt(a), ends at a variance of {_ends_at(0.5, 0.5**0.5):.2f}, not "
+                        f"{_ends_at(0.25, 0.5**0.5):.2f}."),
         "downhill": (x - a / 2 * score, "The sign: it goes uphill, along the score."),
         "deviation": (x + a.sqrt() * score, "The score is multiplied by sqrt(a): that goes with z. Here it is a / 2."),
         "half the deviation": (x + a.sqrt() / 2 * score, "The score is multiplied by sqrt(a) / 2: it is a / 2."),
@@ -331,7 +385,8 @@ def _(answer, given):
     x, z, a = given.normal(6, 2), given.normal(6, 2), torch.tensor(0.3, dtype=torch.float64)
     nought = torch.zeros_like(x)
     right = _ends_at(0.25, 0.5**0.5)
-    if not close(found := answer(x, nought, a, z), again := answer(x, nought, a, z)) and isinstance(again, Tensor):
+    found, again = answer(x, nought, a, z), answer(x, nought, a, z)
+    if isinstance(again, Tensor) and not close(found.nan_to_num(), again.nan_to_num()):
         raise Wrong("own noise", "The same call twice gives two results: use the z that is given, draw none.")
     slips = {
         "sqrt(2 a)": (x + (2 * a).sqrt() * z, f"At a = .5 a chain on N(0, 1) ends at a variance of "
@@ -353,6 +408,12 @@ def _(answer, given):
     x, score, z = given.normal(3, 3, 2, 3, 4)
     a = torch.tensor(0.3, dtype=torch.float64)
     same(answer(x, score, a, z), x + a / 2 * score + a.sqrt() * z, {}, "x")
+
+
+@langevin_step.part("one point, float32, as in training")
+def _(answer, given):
+    x, score, z = given.normal(3, 1, 2).float()
+    alone_in_float32(answer(x, score, torch.tensor(0.3), z), (1, 2), "x")
 
 
 @langevin_step.part("a chain on N(0, 1) ends at its variance")
@@ -403,6 +464,8 @@ def _walk(answer, given, eps, n: int = 500, levels: int = 4, steps: int = 3, ste
     if len(places) < 2:
         calls = f"{levels} levels of {steps} moves take {levels * steps} calls of the model"
         raise Wrong("calls", f"{calls}; you made {len(places)}.")
+    if len(places) == levels * steps:  # else there is a last denoising call, at the last place
+        places.append(found.detach())
     return model, torch.stack([b - a for a, b in zip(places, places[1:], strict=False)]), times, noise
 
 
@@ -457,8 +520,10 @@ def _(answer, given):
         "another path": (-step_size * other / 2, "Your sigma is that of another path, the lecture's own: ask "
                          "model.schedule(t)."),
     }  # fmt: skip
-    if len(moves) == 12:
-        moves = moves[:11]
+    each = moves.mean((1, 2)) / big
+    if len(each) == 12 and close(each[:11], right[:11], 1e-6) and not close(each, right, 1e-6):
+        raise Wrong("last move", "What comes back is not the x after the last move: is it the x before it, clamped, or "
+                    "changed in another way?")  # fmt: skip
     wanted = {k: (v[: len(moves)], m) for k, (v, m) in slips.items()}
     same(moves.mean((1, 2)) / big, right[: len(moves)], wanted, "a move, for each of eps", 1e-6)
 
@@ -486,8 +551,10 @@ def _(answer, given):
     _, moves, _, noise = _walk(answer, given, lambda x, sigma: 0 * x, n=2000)
     if len(moves) > 1 and (close(moves[0], moves[1], 1e-6) or close(moves[0] / noise[0], moves[3] / noise[1], 1e-6)):
         raise Wrong("one z for all", "Two moves have the same noise: draw z anew in each.")
-    a = 0.2 * noise.repeat_interleave(3)[: min(11, len(moves))] ** 2
-    ratio = (moves[:11].square().mean((1, 2)) / a).log()
+    if (moves.var(1) < 1e-9 * moves.square().mean((1, 2))[:, None]).any():
+        raise Wrong("one z for all points", "All points get the same noise: draw z of x's shape.")
+    a = 0.2 * noise.repeat_interleave(3)[: len(moves)] ** 2
+    ratio = (moves.square().mean((1, 2)) / a).log()
     error = 4 * (2 / 4000) ** 0.5
     for key, (log, message) in {
         "sqrt(2 a)": (torch.tensor(2.0).log() + 0 * a, "The noise has variance 2 a. With a / 2 before the score it is "
@@ -501,7 +568,9 @@ def _(answer, given):
         if (ratio - log).abs().max() < 2 * error:
             raise Wrong(key, message)
     if ratio.abs().max() > 1.5 * error:
-        raise Wrong("noise", f"A move's noise has variance {ratio[0].exp():.3f} a; it must be a.")
+        worst = int(ratio.abs().argmax())
+        raise Wrong("noise", f"The noise of move {worst + 1} of {len(ratio)} has variance "
+                    f"{ratio[worst].exp():.3f} a; it must be a.")  # fmt: skip
 
 
 @annealed_langevin.part("two modes of weight .2 and .8, with their exact score")

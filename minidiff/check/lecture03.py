@@ -7,7 +7,7 @@ from scipy import stats
 from torch import Tensor
 
 from ..schedules import Linear
-from .exercise import Exercise, Wrong, close, is_tensor, kind, same
+from .exercise import Exercise, Wrong, alone_in_float32, close, is_tensor, kind, same
 
 blind_eps = Exercise("03.1", "blind_eps", 3, 20, "lecture 03, part 1")
 visible = Exercise("03.2", "visible", 1, 5, "lecture 03, part 1")
@@ -132,6 +132,11 @@ def _(answer, given):
     _is_best(found, x, sigmas, s, 1e-4)
 
 
+@blind_eps.part("one point, float32, as in training")
+def _(answer, given):
+    alone_in_float32(answer(given.normal(1, 3).float(), torch.tensor([0.3, 0.8]), 0.5), (1, 3), "eps")
+
+
 @blind_eps.part("20,000 simulated points: what it misses of eps has nothing to do with x")
 def _(answer, given):
     sigmas, n = torch.tensor([0.3, 0.8, 1.5], dtype=torch.float64), 20_000
@@ -211,7 +216,7 @@ def _runs(given, n: int) -> tuple[Tensor, Tensor]:
 
 
 def _interval_of(answer, given, n: int) -> None:
-    a, b = _runs(given, n)
+    a, b = _runs(given, n)[:: 1 if n % 2 else -1]  # of an even n the mean is below 0
     d = (a - b).numpy()
     by_scipy = stats.ttest_1samp(d, 0).confidence_interval(0.95)
     mean, low, high = d.mean(), by_scipy.low, by_scipy.high
@@ -232,7 +237,10 @@ def _interval_of(answer, given, n: int) -> None:
     messages = {key: words.format(holds.get(key), t=t) for key, words in _INTERVAL.items()}
     values = {key: torch.tensor(v, dtype=torch.float64) for key, v in values.items()}
     right = torch.tensor([mean, low, high], dtype=torch.float64)
-    same(_three(answer(a, b)), right, slips(values, messages), "(mean, low, high)", 5e-4)
+    found = _three(answer(a, b))
+    if close(found, found.mul(1000).round() / 1000, 1e-12) and (found - right).abs().max() < 1e-3:
+        raise Wrong("rounded", "The three are right but rounded: return them as they are.")
+    same(found, right, slips(values, messages), "(mean, low, high)", 5e-4)
 
 
 @paired_interval.part("a bad seed that is bad for both changes nothing")
@@ -241,7 +249,8 @@ def _(answer, given):
     bad = torch.tensor([0.0, 40.0, 0.0, 0.0, -20.0], dtype=torch.float64)
     first, second = (_three(answer(a + v, b + v)) for v in (0 * bad, bad))
     if first.isnan().any():
-        raise Wrong("NaN", "NaN comes back: stats.t.ppf takes the probability first, then the degrees of freedom.")
+        raise Wrong("NaN", "NaN comes back: of a logarithm or a root of a negative number? Or does stats.t.ppf get its "
+                    "numbers in the wrong order? The probability comes first.")  # fmt: skip
     if close(_three(answer(b, a))[0], first[0], 1e-3):
         raise Wrong("never below 0", "With a and b exchanged the mean must change its sign: yours does not.")
     if not close(second, first, 1e-3):
@@ -255,12 +264,14 @@ def _(answer, given):
     _interval_of(answer, given, 5)
 
 
-@paired_interval.part("three and twelve seeds")
+@paired_interval.part("three, twelve and thirty seeds")
 def _(answer, given):
-    for n in (3, 12):
+    for n in (3, 12, 30):
         try:
             _interval_of(answer, given, n)
         except Wrong as wrong:
+            if wrong.key in ("rounded", "order"):
+                raise
             message = f"Right for five seeds and wrong for {n}: Student's t depends on their number. {wrong.message}"
             raise Wrong("five seeds only", message) from None
 
@@ -332,6 +343,13 @@ _misread_part("v and eps: the sampler solves with the a and b of t", "v", "eps")
 _misread_part("flow and x0: the two that no sampler can spoil", "flow", "x0")
 
 
+@misread.part("one level, float32, as in training")
+def _(answer, given):
+    for target in _TARGET:
+        found = answer(target, torch.tensor([0.4]), torch.tensor([0.5]))
+        alone_in_float32(found, (1,), f"the factor of {target}")
+
+
 # --- 03.5 ---
 
 _FEATURES = {
@@ -375,6 +393,7 @@ def _(answer, given):
     _features(answer, given, 4, 4)
 
 
-@level_features.part("seven levels and three frequencies")
+@level_features.part("seven levels and three frequencies; one of each in float32")
 def _(answer, given):
     _features(answer, given, 7, 3)
+    alone_in_float32(answer(torch.tensor([0.4]), torch.tensor([0.5])), (1, 2), "the features")

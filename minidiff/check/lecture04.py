@@ -1,13 +1,14 @@
 """Checks of lecture 04: AdaIN, adaLN-Zero, broadcasting, what norms forget, and the noise level by a rule."""
 
 import functools
+from collections.abc import Mapping
 from itertools import permutations
 
 import torch
 from torch import Tensor, nn
 
 from ..data.images import photographs
-from .exercise import CHANGED, Exercise, Wrong, close, is_tensor, same
+from .exercise import CHANGED, Exercise, Wrong, alone_in_float32, close, is_tensor, same
 
 adain = Exercise("04.1", "adain", 1, 8, "lecture 04, part 1")
 ada_ln_zero = Exercise("04.2", "AdaLNZero", 4, 25, "lecture 04, part 4")
@@ -72,14 +73,31 @@ def _(answer, given):
         raise Wrong("value", "A channel's deviation is not y's.")
 
 
-@adain.part("a channel that is constant stays finite")
+@adain.part("a channel that is constant stays finite, whatever its value")
 def _(answer, given):
-    x, y = _spread_features(given, 2, 3, 6, 6), _spread_features(given, 2, 3, 5, 4)
-    x[0, 1], x[1, 1] = 2.0, 0.3  # the mean of 36 times .3 is not .3 to the last bit
-    found = answer(x, y)
-    if isinstance(found, Tensor) and not found.isfinite().all():
-        raise Wrong("0 / 0", "A constant channel has deviation 0, and 0 / 0 is NaN: add eps below the line.")
-    same(found[:, 1], y[:, 1].mean((1, 2))[:, None, None].expand(2, 6, 6), {}, "the constant channel", 1e-6)
+    for size, value in ((6, 0.3), (3, 0.1), (7, 1.7)):  # the mean of 36 times .3 is not .3 to the last bit
+        x, y = _spread_features(given, 2, 3, size, size), _spread_features(given, 2, 3, 5, 4)
+        x[0, 1], x[1, 1] = 2.0, value
+        found = answer(x, y)
+        if isinstance(found, Tensor) and not found.isfinite().all():
+            raise Wrong("0 / 0", "A constant channel has deviation 0, and 0 / 0 is NaN: add eps below the line.")
+        wanted = y[:, 1].mean((1, 2))[:, None, None].expand(2, size, size)
+        same(found[:, 1], wanted, {}, "the constant channel", 1e-6)
+
+
+@adain.part("the eps that is given; one picture of one channel in float32")
+def _(answer, given):
+    x, y = _spread_features(given, 2, 3, 16, 15), _spread_features(given, 2, 3, 12, 18)
+    found, ((mx, sx), (my, sy)) = answer(x, y, 0.5), (_moments(x), _moments(y))
+    is_tensor(found, x.shape)
+    if close(found, answer(x, y, 0.0), 1e-9):
+        raise Wrong("eps not used", "eps = .5 was given and changes nothing: use the argument.")
+    root, root_y = ((s**2 + 0.5).sqrt() for s in (sx, sy))  # under the root, and for y too, is usual as well
+    usual = sy / (sx + 0.5), sy / root, root_y / root
+    if not any(close(found, ratio * (x - mx) + my, 0.02) for ratio in usual):
+        raise Wrong("eps elsewhere", "With eps = .5 the result is not y_std (x - x_mean) / (x_std + eps) + y_mean.")
+    one = _spread_features(given, 1, 1, 4, 4).float()
+    alone_in_float32(answer(one, one + 1), one.shape)
 
 
 # --- 04.2 ---
@@ -127,10 +145,11 @@ def _(answer, given):
     x, emb = 3 * given.normal(4, 4, 6) + 1, given.normal(4, 5)
     found = block(x, emb)
     is_tensor(found, x.shape)
+    if any(v.any() for piece in pieces for v in piece):
+        raise Wrong("not zeroed", "The linear layer that gives shift, scale and gate must start at 0, weight and bias, "
+                    "all three.")  # fmt: skip
     if torch.equal(found, x):
         return
-    if any(v.any() for piece in pieces for v in piece):
-        raise Wrong("not zeroed", "The linear layer that gives shift, scale and gate must start at 0, weight and bias.")
     if close(found, 0 * x):
         raise Wrong("no residual", "At the start out is 0: add x.")
     unit = (x - x.mean(2, keepdim=True)) / x.std(2, correction=0, keepdim=True)
@@ -145,7 +164,9 @@ def _(answer, given):
 @ada_ln_zero.part("it can learn: the gate has a gradient from the start")
 def _(answer, given):
     block, _, pieces = _block(answer, 6, 5)
-    (block(given.normal(4, 4, 6), given.normal(4, 5)) * given.normal(4, 4, 6)).sum().backward()
+    out = block(given.normal(4, 4, 6), given.normal(4, 5))
+    if out.requires_grad:
+        (out * given.normal(4, 4, 6)).sum().backward()
     parameters = [p for p in block.parameters() if p.grad is not None and p.grad.any()]
     if not parameters:
         raise Wrong("cannot learn", "At the start every gradient of shift, scale and gate is 0, and stays 0: what "
@@ -232,11 +253,45 @@ def _(answer, given):
         x, emb = given.normal(b, n, 6), given.normal(b, 5)
         found, alone = block(x, emb), torch.cat([block(x[i : i + 1], emb[i : i + 1]) for i in range(b)])
         is_tensor(found, x.shape)
+        styles = {"the first embedding": emb[:1], "the mean of the embeddings": emb.mean(0, keepdim=True)}
+        for name, style in styles.items():
+            if not close(found, alone, 1e-7) and close(found, block(x, style.expand(b, 5)), 1e-7):
+                raise Wrong("one style for all", f"All pictures are modulated by {name}: each has its own.")
         if not close(found, alone, 1e-7):
             raise Wrong("lined up with tokens", "A picture comes out otherwise in a batch than alone: (B, W) lined up "
                         "with the tokens. Give shift, scale and gate the shape (B, 1, W).")  # fmt: skip
-        if close(found, block(x, 2 * emb), 1e-9):
+        if close(found, block(x, given.normal(b, 5)), 1e-9):
             raise Wrong("embedding unused", "Another embedding changes nothing.")
+        if close(found, block(x, 2 * emb), 1e-9):
+            raise Wrong(
+                "embedding normalised", "Twice the embedding changes nothing: it enters the linear layer as it is."
+            )
+
+
+@ada_ln_zero.part("gradients reach x and the embedding, through shift, scale and gate")
+def _(answer, given):
+    block, _, pieces = _block(answer, 6, 5)
+    x, emb, w = given.normal(2, 3, 6).requires_grad_(), given.normal(2, 5).requires_grad_(), given.normal(2, 3, 6)
+    at_start = torch.autograd.grad((block(x, emb) * w).sum(), x, allow_unused=True)[0]
+    if at_start is None or not close(at_start, w):
+        raise Wrong("x detached", "At the start out is x, and the gradient by x must pass as it is: what lies below "
+                    "the block could not learn. Is x detached?")  # fmt: skip
+    with torch.no_grad():
+        for weight, bias in pieces:
+            weight.copy_(given.normal(6, 5)), bias.copy_(given.normal(6))
+    learned = [v for v in block.parameters() if v.requires_grad]
+    found = torch.autograd.grad((block(x, emb) * w).sum(), [x, emb, *learned], allow_unused=True)
+    for value, gradient, name in ((x, found[0], "x"), (emb, found[1], "the embedding")):
+        v, h = given.normal(*value.shape), 1e-5
+        with torch.no_grad():
+            ends = [block(*(u + s * h * v if u is value else u for u in (x, emb))) for s in (1, -1)]
+        slope = ((ends[0] - ends[1]) * w).sum() / (2 * h)
+        if gradient is None or not close((gradient * v).sum(), slope, 1e-5):
+            raise Wrong(f"{'x' if value is x else 'embedding'} detached", f"The gradient by {name} is not the slope of "
+                        "what comes out: is something detached, or under no_grad?")  # fmt: skip
+    for value, gradient in zip(learned, found[2:], strict=True):
+        if gradient is None or (value.shape[0] % 6 == 0 and not all(part.any() for part in gradient.split(6))):
+            raise Wrong("part detached", "Shift, scale or gate has no gradient, though none is 0: is one detached?")
 
 
 # --- 04.3 ---
@@ -278,6 +333,12 @@ def _(answer, given):
         same(found, _one_by_one(x, shift, scale))
 
 
+@modulate.part("one token of one picture, float32, as in training")
+def _(answer, given):
+    x, shift, scale = given.normal(1, 1, 6).float(), given.normal(1, 6).float(), given.normal(1, 6).float()
+    alone_in_float32(answer(x, shift, scale), (1, 1, 6))
+
+
 # --- 04.4 ---
 
 NORMS = {
@@ -293,6 +354,7 @@ NORMS = {
 @forgets.part("does norm(3 x) = norm(x)? Tried on the five modules, in training")
 def _(answer, given):
     found = answer() if callable(answer) else answer
+    found = dict(found) if isinstance(found, Mapping) else found
     if not isinstance(found, dict) or set(found) != set(NORMS):
         raise Wrong("no table", f"Return a dict with True or False for each of: {', '.join(NORMS)}.")
     found = {k: v.item() if getattr(v, "ndim", None) == 0 else v for k, v in found.items()}  # tensor(True) too
@@ -350,16 +412,17 @@ def _(answer, given):
         if not 1.8 < grown < 2.2:
             raise Wrong("not in proportion", f"Twice as loud, and you say {grown:.2f} times: look at the picture.")
         alone = torch.cat([_estimates(answer(z[i : i + 1]), 1, "the estimate of one picture") for i in range(3)])
-        if not close(alone, one[:3], 0.05):
+        drawn = (_estimates(answer(z), 24) / one).log().abs().max().item()  # a rule may look at pixels drawn at random
+        if not close(alone, one[:3], 0.05 + 3 * drawn):
             raise Wrong("other pictures", "A picture's estimate depends on the others of its batch.")
-        if channels == 3:
-            ratio = (one / loud).median().item()
-            for key, (factor, message) in _FACTORS.items():
-                if abs(ratio / factor - 1) < 0.03:
-                    raise Wrong(key, message)
-            if not 0.8 < ratio < 1.25:
-                raise Wrong("a constant off", f"On noise of sigma 1 you say {ratio:.2f}.")
-            _no_bare_median(one, z)
+        ratio = (one / loud).median().item()
+        of = "three channels" if channels == 3 else "one channel"
+        for key, (factor, message) in _FACTORS.items():
+            if abs(ratio / factor - 1) < 0.03:
+                raise Wrong(key, message)
+        if not 0.8 < ratio < 1.25:
+            raise Wrong("a constant off", f"On noise of sigma 1, pictures of {of}, you say {ratio:.2f}.")
+        _no_bare_median(one, z)
 
 
 def _no_bare_median(found: Tensor, z: Tensor) -> None:
@@ -383,7 +446,8 @@ def _(answer, given):
     if off <= 0.15 and low <= 0.32:
         return
     if low > 0.32:
-        says = (found[quiet].median() / sigma[quiet].median() * 0.1).item()
-        raise Wrong("contrast", f"At sigma .1 you say about {says:.2f}: that is the picture's own contrast. Look where "
-                    "the picture changes slowly: at differences of neighbours.")  # fmt: skip
+        says, is_so = found[quiet].median().item(), sigma[quiet].median().item()
+        raise Wrong("contrast", f"Where sigma is below .2 you say {says:.2f}, in the median, and it is {is_so:.2f}: is "
+                    "that the picture's own contrast? Look where the picture changes slowly: at differences of "
+                    "neighbours.")  # fmt: skip
     raise Wrong("far off", f"The median of |log(estimate / sigma)| is {off:.2f}; at most .15 is asked.")

@@ -83,6 +83,13 @@ def _first(line: str, **options) -> str:
 
 WRONG = {
     "mixture_score": {
+        "nearest mode where exp is 0": (
+            _mix(share="(p := logits.exp()) / p.sum(1, keepdim=True).where(p.sum(1, keepdim=True) > 0, torch.inf)"
+                 " + (p.sum(1, keepdim=True) == 0) * torch.eye(len(weights), dtype=x.dtype)[logits.argmax(1)]"),
+            "nearest mode alone",
+        ),
+        "float64": (_mix(result="((share[..., None] * away).sum(1) / std**2).double()"), "not float32"),
+        "squeezed": (_mix(result="((share[..., None] * away).sum(1) / std**2).squeeze()"), "one alone"),
         "sign": (_mix(result="-(share[..., None] * away).sum(1) / std**2"), "sign"),
         "over std": (_mix(result="(share[..., None] * away).sum(1) / std"), "std for std^2"),
         "not divided": (_mix(result="(share[..., None] * away).sum(1)"), "not divided"),
@@ -105,6 +112,35 @@ WRONG = {
         "one point": (_mix(result="((share[..., None] * away).sum(1) / std**2)[0]"), "shape"),
     },
     "ism_loss": {
+        "finite differences": (
+            """
+import torch
+def ism_loss(fn, x):
+    s, trace, h = fn(x), 0.0, 1e-4
+    for i in range(x.shape[1]):
+        e = torch.zeros_like(x)
+        e[:, i] = h
+        trace = trace + (fn(x + e) - fn(x - e))[:, i] / (2 * h)
+    return trace + 0.5 * s.square().sum(1)
+""",
+            "finite differences",
+        ),
+        "gradients left in the weights": (
+            """
+import warnings
+def ism_loss(fn, x):
+    x = x.detach().requires_grad_()
+    s, trace = fn(x), 0.0
+    for i in range(x.shape[1]):
+        x.grad = None
+        with warnings.catch_warnings(action="ignore"):
+            s[:, i].sum().backward(create_graph=True)
+        trace = trace + x.grad[:, i]
+    return trace + 0.5 * s.square().sum(1)
+""",
+            "gradients left",
+        ),
+        "marks its input": (_ism().replace("x = x.detach().requires_grad_()", "x.requires_grad_()"), "input marked"),
         "column sums": (
             _ism("0.0", result=_GRAD.format("s.sum()") + f".sum(1) + {_HALF}"),
             "whole Jacobian",
@@ -131,6 +167,14 @@ WRONG = {
         "marked in place": (_ism().replace("x = x.detach().requires_grad_()", "pass"), "raised"),
     },
     "ssm_loss": {
+        "finite differences": (
+            """
+def ssm_loss(fn, x, v):
+    s, h = fn(x), 1e-4
+    return ((fn(x + h * v) - fn(x - h * v)) / (2 * h) * v).sum(1) + 0.5 * (s * v).sum(1).square()
+""",
+            "finite differences",
+        ),
         "no second v": (_ssm(first="back.sum(1)"), "no second v"),
         "jvp without v": (_ssm(first="torch.func.jvp(fn, (x,), (v,))[1].sum(1)"), "column"),
         "whole trace": (_ssm(first="sum(" + _GRAD.format("s[:, i].sum()") + "[:, i] for i in range(3))"), "trace"),
@@ -150,6 +194,10 @@ WRONG = {
         "summed": (_ssm(result="(first + second).sum()"), "shape"),
     },
     "dsm_loss": {
+        "a small number": (
+            _dsm("0.5 * (fn(x0 + sigma * eps) + eps / (sigma + 1e-8)).square().sum(1)"), "nearly"
+        ),
+        "squeezed": (_dsm("0.5 * (fn(x0 + sigma * eps) + eps / sigma).square().sum(1).squeeze()"), "one alone"),
         "minus": (_dsm("0.5 * (fn(x0 + sigma * eps) - eps / sigma).square().sum(1)"), "sign"),
         "sigma squared": (_dsm("0.5 * (fn(x0 + sigma * eps) + eps / sigma**2).square().sum(1)"), "eps / sigma^2"),
         "eps": (_dsm("0.5 * (fn(x0 + sigma * eps) + eps).square().sum(1)"), "eps not divided"),
@@ -168,6 +216,8 @@ WRONG = {
         "detached": (_dsm("0.5 * (fn(x0 + sigma * eps).detach() + eps / sigma).square().sum(1)"), "no gradient"),
     },
     "langevin_step": {
+        "float64": (_step("x.double() + a / 2 * score + a.sqrt() * z"), "not float32"),
+        "not a number": (_step("x + a / 2 * score + (a * z) ** 0.5"), "not finite"),
         "a": (_step("x + a * score + a**0.5 * z"), "a for a / 2"),
         "downhill": (_step("x - a / 2 * score + a**0.5 * z"), "downhill"),
         "deviation": (_step("x + a**0.5 * score + a**0.5 * z"), "deviation"),
@@ -188,6 +238,18 @@ WRONG = {
         "points alone": (_step("torch.einsum('bd->bd', x + a / 2 * score + a**0.5 * z)"), "raised"),
     },
     "annealed_langevin": {
+        "the x before the last move": (
+            _anneal(move="(was := x) + a / 2 * score + noise", end="return was"), "last move"
+        ),
+        "clamped at the end": (_anneal(end="return x.clamp(-1, 1)"), "last move"),
+        "no noise in the last move of a level": (
+            _anneal(noise="(_ < steps - 1) * a.sqrt() * torch.randn(x.shape, generator=generator, dtype=x.dtype)"),
+            "noise",
+        ),
+        "one z for all points": (
+            _anneal(noise="a.sqrt() * torch.randn(x.shape[1:], generator=generator, dtype=x.dtype)"),
+            "one z for all points",
+        ),
         "reversed": (_anneal("times.flip(0)"), "levels reversed"),
         "constant a": (_anneal(a="step_size * torch.ones_like(sigma)"), "a = step_size"),
         "own step size": (_anneal(a="0.2 * sigma**2"), "value"),
@@ -232,8 +294,8 @@ WRONG = {
             "same noise",
         ),
         "float32": (_anneal(end="return x.float()"), "dtype"),
-        "abs": (_anneal(end="return x.abs()"), "share"),
-        "squeezed": (_anneal(end="return x.clamp(-0.6, 0.6)"), "width"),
+        "abs": (_anneal(end="return x.abs()"), "last move"),
+        "squeezed": (_anneal(end="return x.clamp(-0.6, 0.6)"), "last move"),
         "in place": (_anneal(move="x.add_(a / 2 * score + noise)"), "changed its input"),
     },
 }  # fmt: skip

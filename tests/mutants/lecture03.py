@@ -76,6 +76,9 @@ _COS_SIN = "torch.cat([angle.cos(), angle.sin()], 1)"
 
 WRONG = {
     "blind_eps": {
+        "float64": (_blind(_LOG_P).replace("sigma = sigmas[:, None]", "x = x.double(); sigma = sigmas[:, None]"),
+                    "not float32"),
+        "squeezed": (_blind(_LOG_P).replace(".sum(0)\n", ".sum(0).squeeze()\n"), "one alone"),
         "equal weights": (_blind(_LOG_P, "torch.ones_like(logits) / len(sigmas)"), "equal weights"),
         "one largest for all": (_blind(_LOG_P, "(p := torch.exp(logits - logits.max())) / p.sum(0)"), "underflow"),
         "the first subtracted": (_blind(_LOG_P, "(p := torch.exp(logits - logits[:1])) / p.sum(0)"), "underflow"),
@@ -131,6 +134,15 @@ WRONG = {
         "words": (_visible("'1 / sqrt(2 d)'"), "no number"),
     },
     "paired_interval": {
+        "1.96 from thirty on": (
+            _paired("(stats.t.ppf(0.975, n - 1) if n < 30 else 1.96) * d.std().item() / math.sqrt(n)"),
+            "five seeds only",
+        ),
+        "ends by size": (_paired(_T, last="mean, *sorted([mean - half, mean + half], key=abs)"), "order"),
+        "rounded": (_paired(_T, last="round(mean, 3), round(mean - half, 3), round(mean + half, 3)"), "rounded"),
+        "logarithms": (
+            _paired(_T, "d = a.log() - b.log()", "mean + 0 * (a - 9).log().mean().item(), mean, mean"), "NaN"
+        ),
         "an absolute mean": (_paired(_T, last="abs(mean), abs(mean) - half, abs(mean) + half"), "never below 0"),
         "ppf turned": (_paired("stats.t.ppf(n - 1, 0.975) * d.std().item() / math.sqrt(n)"), "NaN"),
         "1.96": (_paired(_T.replace("stats.t.ppf(0.975, n - 1)", "1.96")), "normal"),
@@ -226,7 +238,7 @@ def paired_interval(a, b):
     low, high = stats.t.interval(0.95, len(d) - 1, d.mean(), stats.sem(d))
     return d.mean(), low, high
 """,
-        "a table": _paired("{2: 4.303, 4: 2.776, 11: 2.201}[n - 1] * d.std().item() / math.sqrt(n)"),
+        "a table": _paired("{2: 4.303, 4: 2.776, 11: 2.201, 29: 2.045}[n - 1] * d.std().item() / math.sqrt(n)"),
     },
     "misread": {
         "by hand": _by_hand(_EPS, _V),

@@ -65,6 +65,8 @@ def estimate_sigma(x):
 
 WRONG = {
     "adain": {
+        "an eps of its own": (_adain("sy * (x - mx) / (sx + 1e-5) + my"), "eps not used"),
+        "squeezed": (_adain("(sy * (x - mx) / (sx + eps) + my).squeeze()"), "one alone"),
         "nan to 0": (_adain("sy * torch.nan_to_num((x - mx) / sx) + my"), "0 / 0"),
         "variance": (_adain("sy**2 * (x - mx) / (sx + eps) + my"), "variance"),
         "both variances": (_adain("sy**2 * (x - mx) / (sx**2 + eps) + my"), "two variances"),
@@ -89,6 +91,23 @@ WRONG = {
         "the style itself": ("def adain(x, y, eps=1e-5):\n    return y\n", "y comes back"),
     },
     "AdaLNZero": {
+        "the gate alone is zeroed": (
+            _zero(zero="nn.init.zeros_(self.style.weight[2 * width :]), nn.init.zeros_(self.style.bias[2 * width :])"),
+            "not zeroed",
+        ),
+        "the embedding detached": (
+            _zero(pieces="self.style(emb.detach())[:, None].chunk(3, -1)"), "embedding detached"
+        ),
+        "x detached": (_zero("x.detach() + gate * self.branch(self.norm(x) * (1 + scale) + shift)"), "x detached"),
+        "x detached in the branch": (_zero("x + gate * self.branch(self.norm(x.detach()) * (1 + scale) + shift)"),
+                                     "x detached"),
+        "scale and shift detached": (
+            _zero("x + gate * self.branch(self.norm(x) * (1 + scale.detach()) + shift.detach())"), "embedding detached"
+        ),
+        "one style for all": (_zero(pieces="self.style(emb.mean(0))[None, None].chunk(3, -1)"), "one style for all"),
+        "the embedding normalised": (
+            _zero(pieces="self.style(nn.functional.normalize(emb))[:, None].chunk(3, -1)"), "embedding normalised"
+        ),
         "an affine norm": (_zero().replace(", elementwise_affine=False", ""), "affine norm"),
         "branch zeroed": (
             _zero(zero="[nn.init.zeros_(p) for m in (self.style, branch) for p in m.parameters()]"), "branch changed"
@@ -137,11 +156,13 @@ WRONG = {
             _zero("x + gate * self.branch[0](self.norm(x) * (1 + scale) + shift)").replace(
                 "elementwise_affine=False), branch", "elementwise_affine=False), [branch]"), "branch not registered"),
         "a function": ("def AdaLNZero(width, emb_dim, branch):\n    return lambda x, emb: x\n", "no module"),
-        "x alone": (_zero("x"), "raised"),
+        "x alone": (_zero("x"), "cannot learn"),
         "embedding unused": (_zero(pieces="(self.style(0 * emb) + emb.sum() * 0)[:, None].chunk(3, -1)"),
                              "embedding unused"),
     },
     "modulate": {
+        "float64": (_modulate("(x * (1 + scale[:, None]) + shift[:, None]).double()"), "not float32"),
+        "squeezed": (_modulate("(x * (1 + scale[:, None]) + shift[:, None]).squeeze()"), "shape"),
         "as given": (_modulate("x * (1 + scale) + shift"), "lined up with tokens"),
         "axis in front": (_modulate("x * (1 + scale[None]) + shift.unsqueeze(0)"), "lined up with tokens"),
         "transposed": (_modulate("x * (1 + scale.T) + shift.T"), "transposed"),
@@ -170,6 +191,9 @@ WRONG = {
         "words": (_forgets(layer="yes"), "neither"),
     },
     "estimate_sigma": {
+        "for three channels alone": (
+            "def estimate_sigma(x):\n    return x.mean(1).diff(dim=2).flatten(1).std(1) * 1.5**0.5\n", "a constant off"
+        ),
         "constant": (_sigma("x.flatten(1).mean(1) * 0 + 0.3"), "not in proportion"),
         "contrast": (_sigma("x.flatten(1).std(1)"), "contrast"),
         "differences not divided": (_sigma("across.flatten(1).std(1)"), "sqrt 2"),
@@ -245,6 +269,12 @@ class AdaLNZero(nn.Module):
         "    return {k: bool((n(3 * x) - n(x)).abs().max() < 0.01) for k, n in norms.items()}\n",
     },
     "estimate_sigma": {
+        "pairs drawn at random": """
+import torch
+def estimate_sigma(x):
+    d = x.diff(dim=3).abs().flatten(1)
+    return d[:, torch.randint(d.shape[1], (500,))].median(1).values / 0.6745 / 2**0.5
+""",
         "median of differences": _sigma("middle / 0.6745 / 2**0.5"),
         "a loop": _sigma("torch.tensor([(p[..., 1:] - p[..., :-1]).std().item() / 2**0.5 for p in x])"),
         "both ways": _sigma("torch.cat([v.abs().flatten(1) for v in (across, x.diff(dim=2))], 1).median(1).values "

@@ -193,7 +193,7 @@ WRONG = {
         "sign": (_loss(loss=f"(net(x_t, t) + eps).square(){_PER}"), "sign"),
         "detached": (_loss(loss=f"(net(x_t, t).detach() - eps).square(){_PER}"), "no gradient"),
         "fresh noise": (_loss("pictures / 127.5 - 1 + 0 * (eps := torch.randn_like(eps))"), "value"),
-        "in place": (_loss(loss=f"eps.sub_(net(x_t, t)).square(){_PER}"), "changed its input"),
+        "in place": (_loss(loss=f"eps.sub_(net(x_t, t)).square(){_PER}"), "input marked"),
     },
 }  # fmt: skip
 
