@@ -178,6 +178,8 @@ def is_stub(error: Exception) -> bool:
 def untouched(answer):
     """The answer, raising Wrong if it changes a tensor or a list that it is given, or marks it. Classes and values are
     as they are."""
+    if isinstance(answer, tuple):
+        return tuple(map(untouched, answer))
     if inspect.isclass(answer) or not callable(answer):
         return answer
 

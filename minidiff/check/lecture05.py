@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, scaled_dot_product_attention
 from torch.utils.flop_counter import bmm_flop, conv_flop_count, mm_flop
 
-from .exercise import Exercise, Wrong, close, is_tensor, same
+from .exercise import Exercise, Wrong, alone_in_float32, close, is_tensor, same
 
 layers_to_see = Exercise("05.1", "layers_to_see", 1, 6, "lecture 05, part 1")
 patchify = Exercise("05.2", "patchify", 2, 18, "lecture 05, part 3", names=("patchify", "unpatchify"))
@@ -43,7 +43,7 @@ def _(answer, given):
             "rounded to the nearest": (math.floor(half + 0.5), f"{wanted - 1} layers see "
                                        f"{(wanted - 1) * (kernel - 1) + 1} pixels of {n}: round up."),
             "rounded down": (math.floor(half), f"{wanted - 1} layers see {(wanted - 1) * (kernel - 1) + 1} pixels of "
-                             f"{n}: round up."),
+                             f"{n}, one short: is it rounded down, or does a count stop too early?"),
             "not rounded": (half, "There is no part of a layer: round up."),
             "kernel ignored": (math.ceil((n - 1) / 2), f"That is for kernels of 3; this one is {kernel} wide."),
             "one side": (math.ceil((n - 1) / (kernel // 2)), "That is for one side: each layer adds pixels at *either* "
@@ -98,7 +98,7 @@ def _(answer, given):
                                "two axes of p stand together."),
             "down the columns": (_held(columns), "Tokens run down the columns; ours run along rows."),
         }  # fmt: skip
-        same(found.sort(2).values, _held([v for row in rows for v in row]), slips, "the numbers in the tokens, sorted,")
+        same(found.sort(2).values, _held([v for row in rows for v in row]), slips, "a token, its numbers sorted,")
 
 
 @patchify.part("patchify: in the same order in every token")
@@ -133,6 +133,25 @@ def _(answer, given):
             raise Wrong("mixed up", "All the numbers are there, in wrong places: split tokens into rows, columns, p, "
                         "p and C, permute back, and reshape last.")  # fmt: skip
         raise Wrong("value", "The picture that comes back is not the one that was cut.")
+
+
+@patchify.part("gradients pass; one patch of one channel, float32, as in training")
+def _(answer, given):
+    cut, join = _two(answer)
+    x, w = given.normal(2, 3, 4, 4).requires_grad_(), given.normal(2, 3, 4, 4)
+    tokens = cut(x, 2)
+    weights = cut(w, 2)
+    found = torch.autograd.grad((tokens * weights).sum(), x)[0] if tokens.requires_grad else None
+    if found is None or not close(found, w):
+        raise Wrong("no gradient", "No gradient passes patchify: leave out detach, no_grad, .data and numpy.")
+    alone_in_float32(cut(x[:1, :1, :2, :2].detach().float(), 2), (1, 1, 4), "the tokens")
+    if join is None:
+        return
+    back = join(tokens, 2, x.shape)
+    found = torch.autograd.grad((back * w).sum(), tokens)[0] if back.requires_grad else None
+    if found is None or not close(found, weights):
+        raise Wrong("no gradient", "No gradient passes unpatchify: leave out detach, no_grad, .data and numpy.")
+    alone_in_float32(join(given.normal(1, 1, 4).float(), 2, (1, 1, 2, 2)), (1, 1, 2, 2), "the picture")
 
 
 # --- 05.3 ---
@@ -190,8 +209,10 @@ def _(answer, given):
 def _(answer, given):
     q, k, v = _heads(given, 2, 2, 3, 4, 3)
     mask = torch.tensor([[1, 1, 0, 1], [1, 0, 0, 0]]).bool()
-    k.requires_grad_(), v.requires_grad_()
+    q.requires_grad_(), k.requires_grad_(), v.requires_grad_()
     answer(q, k, v, mask).square().sum().backward()
+    if q.grad is None:
+        raise Wrong("detached", "No gradient reaches the queries.")
     for name, value in (("value", v), ("key", k)):
         if value.grad is None:
             raise Wrong("detached", f"No gradient reaches the {name}s at all.")
@@ -207,6 +228,22 @@ def _(answer, given):
     if isinstance(found, Tensor) and not found.isfinite().all():
         raise Wrong("overflow", "exp of a score of 1,000 is infinite: subtract the largest first, or use softmax.")
     same(found, scaled_dot_product_attention(1000 * q, k, v))
+    mask = torch.tensor([[True, False, True, True]])
+    found, right = answer(-1e5 * q.abs(), k.abs(), v, mask), (0, 2, 3)
+    wanted = scaled_dot_product_attention(-1e5 * q.abs(), k.abs()[:, :, right], v[:, :, right])
+    same(found, wanted, {"finite mask": (v[:, :, 1:2].expand(wanted.shape), "Where all scores are below your number, "
+                                         "the masked key gets all the weight: put -inf there.")})  # fmt: skip
+
+
+@attention.part("one head of one picture, float32, as in training; without a mask, and with one")
+def _(answer, given):
+    q, k, v = (x.float() for x in _heads(given, 1, 1, 2, 3, 4))
+    try:
+        found = answer(q, k, v)
+    except TypeError:
+        raise Wrong("no default", "attention(q, k, v), without a mask, must work: mask=None.") from None
+    alone_in_float32(found, (1, 1, 2, 4))
+    alone_in_float32(answer(q, k, v, torch.tensor([[True, True, False]])), (1, 1, 2, 4))
 
 
 # --- 05.4 ---
@@ -227,7 +264,7 @@ class Recorder:
     def name_of(self, value) -> str:
         """What this tensor is: what was made under which name, or "something else"."""
         if isinstance(value, tuple | list):
-            return "the pair that down returns"
+            return "the pair that down returns" if len(value) == 2 else "a list"
         known = [k for k, v in self.made.items() if isinstance(value, Tensor) and v.shape == value.shape]
         return next((k for k in known if torch.equal(self.made[k], value)), "something else")
 
@@ -341,7 +378,8 @@ def _(answer, given):
     if not isinstance(found, Tensor) or not found.requires_grad:
         raise Wrong("no gradient", "No gradient reaches x: leave out detach and no_grad.")
     wanted = (x * a * b * (c + 2) * d + 2 * x * a) * e
-    if not close(torch.autograd.grad(found.sum(), x)[0], torch.autograd.grad(wanted.sum(), x)[0]):
+    back = torch.autograd.grad(found.sum(), x, allow_unused=True)[0]
+    if back is None or not close(back, torch.autograd.grad(wanted.sum(), x)[0]):
         raise Wrong("no gradient", "A part of the gradient by x is missing: is something detached on the way?")
 
 
@@ -350,17 +388,19 @@ def _(answer, given):
 
 def _counts(n: int, w: int) -> dict:
     """By the formulas of PyTorch's counter, from shapes."""
-    side = math.isqrt(n)
+    side = next(s for s in range(math.isqrt(n), 0, -1) if n % s == 0)  # of a picture that may not be a square
+    shape = [1, w, side, n // side]
     return {
-        "conv3x3": conv_flop_count([1, w, side, side], [w, w, 3, 3], [1, w, side, side]),
+        "conv3x3": conv_flop_count(shape, [w, w, 3, 3], shape),
         "attention": bmm_flop((1, n, w), (1, w, n)) + bmm_flop((1, n, n), (1, n, w)),
         "mlp": mm_flop((n, w), (w, 4 * w)) + mm_flop((n, 4 * w), (4 * w, w)),
     }
 
 
-@flops.part("PyTorch's counter, for three sizes")
+@flops.part("PyTorch's counter, for four sizes")
 def _(answer, given):
-    for n, w in ((16, 24), (int(given.whole(5, 9, 1)) ** 2, 2 * int(given.whole(18, 30, 1))), (256, 40)):
+    some = int(given.whole(5, 9, 1)) ** 2, 2 * int(given.whole(18, 30, 1))
+    for n, w in ((16, 20), some, (256, 40), (2048, 33)):
         wanted = _counts(n, w)
         slips = {
             "conv3x3": {

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from ..oracles import GaussianMixture, MixtureDenoiser
 from ..schedules import EDM, VP
-from .exercise import Exercise, Wrong, close, is_tensor, same
+from .exercise import Exercise, Wrong, alone_in_float32, close, is_tensor, same, stays_float32
 
 latent_scale = Exercise("06.1", "latent_scale", 1, 4, "lecture 06, part 2")
 kl = Exercise("06.2", "kl", 1, 8, "lecture 06, part 2")
@@ -76,7 +76,7 @@ def _(answer, given):
 
 @latent_scale.part("another target, another size")
 def _(answer, given):
-    _scales(answer, given, 50, 4, std=1.3)
+    _scales(answer, given, 90, 4, std=1.3)
 
 
 # --- 06.2 ---
@@ -133,7 +133,11 @@ def _(answer, given):
 
 @kl.part("vectors, variances of any size")
 def _(answer, given):
-    _divergence(answer, given.normal(4, 4), 2 * given.normal(4, 4))
+    log_var = 2 * given.normal(4, 4)
+    log_var[0, 1], log_var[1, 2] = -14, 11
+    _divergence(answer, given.normal(4, 4), log_var)
+    found = answer(given.normal(1, 3).float(), given.normal(1, 3).float())
+    alone_in_float32(found, (1,), "the divergence")
 
 
 @kl.part("its gradients, as it is part of a loss")
@@ -250,6 +254,17 @@ def _(answer, given):
     same(to_h, w, {"doubled": (2 * w, "The gradient counts twice.")}, "the gradient by h of the sum of z w")
     if to_codes is not None and to_codes.any():
         raise Wrong("gradient to the codes", "The codes get a gradient as well: detach all of z - h.")
+
+
+@quantise.part("one vector alone, float32, as in training")
+def _(answer, given):
+    h, codes = _grids(given, 1, 3, 1, 1)
+    z, index = answer(h.float(), codes.float())
+    alone_in_float32(z, h.shape, "z")
+    if tuple(index.shape) != (1, 1, 1):
+        raise Wrong(
+            "one alone", f"Of one place in one picture the index must be (1, 1, 1); yours is {tuple(index.shape)}."
+        )
 
 
 # --- 06.4 ---
@@ -398,6 +413,17 @@ def _(answer, given):
     found = _nll(answer, echo, tokens)
     if found.min() < 40:
         raise Wrong("sees the answer", f"{found.min():.2g} with a net that repeats its input: it saw the answer.")
+    capped = (
+        "The net is wrong about every token, by 40 nats each: is a probability kept from 0, or a logit from its size?"
+    )
+    if not close(found, wanted := _cost(echo.of(_before(tokens)), tokens)):
+        raise Wrong("capped", f"{found[0]:.4g} where {wanted[0]:.4g} is right. {capped}")
+
+
+@causal_nll.part("one sequence alone, float32, as in training")
+def _(answer, given):
+    logits = given.normal(K + 1, K).float()
+    alone_in_float32(answer(lambda inputs: logits[inputs], given.whole(0, K, 1, 3), K), (1,), "the result")
 
 
 # --- 06.5 ---
@@ -452,14 +478,18 @@ def _drawn(answer, given, n: int = 4000, steps: int = 150, schedule=None):
 @sample_latents.part("from noise to data, in so many steps")
 def _(answer, given):
     _, prior, *_ = _drawn(answer, given, 8, 12)
-    calls, times = len(prior.times), torch.tensor(prior.times)
-    if not calls:
+    levels, times = len(set(prior.times) - {0.0}), torch.tensor(prior.times)
+    if not levels:
         raise Wrong("prior not asked", "The prior is never called: the latents must come from it.")
     if (times.diff() > 1e-6).any() and times[0] < times[-1]:
         raise Wrong("upwards", f"The times of your calls rise, from {times[0]:.2g} to {times[-1]:.2g}: the walk goes "
                     "from noise, t = 1, down to data, t = 0.")  # fmt: skip
-    if not 12 <= calls <= 24:
-        raise Wrong("other number of steps", f"{calls} network calls with steps = 12: the grid has 12 steps.")
+    if levels != 12:
+        raise Wrong("other number of steps", f"The prior is asked at {levels} noise levels with steps = 12: the grid "
+                    "has 12 steps, and the last goes to 0.")  # fmt: skip
+    if times[0] < 0.9 * prior.schedule.t_max:
+        raise Wrong("starts late", f"The first call is at t = {times[0]:.2g}: the grid begins at pure noise, "
+                    f"{prior.schedule.t_max:.2g}.")  # fmt: skip
 
 
 @sample_latents.part("the start is as loud as the prior was promised")
@@ -536,6 +566,13 @@ def _(answer, given):
         raise Wrong("generator not used", "The same seed gives other pictures: draw the noise from `generator`.")
     if close(first, other, 1e-6):
         raise Wrong("generator not used", "Another seed gives the same pictures: draw the noise from `generator`.")
+    generator = torch.Generator().manual_seed(seed)
+    first, more = (answer(prior, lambda z: z / 1, 2.0, 3, SHAPE, 4, generator) for _ in "12")
+    if close(first, more, 1e-6):
+        raise Wrong("reseeded", "Two calls with one generator give the same pictures: draw from it as it is, so "
+                    "that it moves on; neither its seed nor a copy.")  # fmt: skip
+    if isinstance(first, Tensor) and first.is_floating_point():
+        stays_float32(first, "what decode gives")
 
 
 # --- 06.6 ---
@@ -562,7 +599,7 @@ def _saved(answer, kind: str, f: int, slips: dict) -> None:
 
 @cheaper.part("convolutions")
 def _(answer, given):
-    for f in (8, 2, 4, 1):
+    for f in (8, 2, 4, 1, 16):
         slips = {
             "squared twice": (f**4, "A convolution's cost is linear in positions: f^2, not f^4."),
             "cubed": (f**3, "A picture has two sides: f^2."),
@@ -573,6 +610,6 @@ def _(answer, given):
 
 @cheaper.part("attention")
 def _(answer, given):
-    for f in (8, 2, 4, 1):
+    for f in (8, 2, 4, 1, 16):
         message = f"Attention is quadratic in positions: {f**2}^2."
         _saved(answer, "attention", f, {"linear": (f**2, message), "cubed": (f**3, message)})

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..denoise import Prediction
 from ..oracles import GaussianMixture, MixtureDenoiser
 from ..schedules import Cosine
-from .exercise import Exercise, Wrong, close, is_tensor, kind, same
+from .exercise import Exercise, Wrong, close, is_tensor, kind, same, stays_float32
 
 cfg = Exercise("07.1", "cfg", 2, 10, "lecture 07, part 1")
 drop = Exercise("07.2", "drop", 2, 8, "lecture 07, part 2")
@@ -26,17 +26,24 @@ best_scales = Exercise("07.7", "best_scales", 2, 20, "lecture 07, part 8")
 
 
 class Recorded:
-    """The exact model of a mixture. Keeps the condition of every row that it is asked about; null where it had none."""
+    """The exact model of a mixture. Keeps the condition of every row that it is asked about; null where it had none.
+
+    Like a net that is trained it asks for gradients, unless it is called where they are off.
+    """
 
     def __init__(self, mixture: GaussianMixture, schedule):
         self.model, self.schedule = MixtureDenoiser(mixture, schedule), schedule
         self.null, self.conds = self.model.null, []
+        self.weight = torch.ones((), dtype=torch.float64, requires_grad=True)
 
     def __call__(self, x_t, t, cond=None):
         rows = torch.full((len(x_t),), self.null) if cond is None else torch.as_tensor(cond).expand(len(x_t))
         self.conds += rows.tolist()
-        known = torch.isin(rows, self.model.mixture.labels)
-        return self.model(x_t, t, torch.where(known, rows, self.null))
+        known = torch.isin(rows, self.model.mixture.labels) | (rows == self.null)
+        if not known.all():
+            raise Wrong("null made up", f"The model was asked about condition {int(rows[~known][0])}, which there is "
+                        f"not. The null is model.null, {self.null} here.")  # fmt: skip
+        return Prediction(*(v * self.weight for v in self.model(x_t, t, rows)))
 
 
 def exact(given, labels: list[int], dim: int) -> tuple[GaussianMixture, Recorded]:
@@ -150,8 +157,8 @@ def _(answer, given):
     each = torch.stack([(eps - v).abs() < 1e-6 for v in (wanted, free, told)])
     if each.any(0).all() and not each.flatten(1).all(1).any():
         left = 1 - each[0].double().mean().item()
-        raise Wrong("partly guided", f"{left:.0%} of the numbers are not guided, the others are: guide all channels "
-                    "and all rows.")  # fmt: skip
+        raise Wrong("partly guided", f"{left:.0%} of the numbers are not guided: guide all channels and all rows, each "
+                    "by its own two predictions.")  # fmt: skip
     same(eps, wanted, cfg_slips(free, told, scale), "eps")
     on_one_line(x0, eps, x_t, t, model.schedule, free, told)
 
@@ -197,6 +204,24 @@ def _by_scales(answer, given, dim: int = 16, rows: int = 4) -> None:
 @cfg.part("pictures")
 def _(answer, given):
     for_pictures(_by_scales, answer, given)
+
+
+@cfg.part("float32, as in training")
+def _(answer, given):
+    _in_float32(lambda model, x_t, t, cond: answer(model, x_t, t, cond, 2.0), given)
+
+
+def _in_float32(call, given) -> None:
+    """Raise Wrong unless a Prediction stays float32."""
+    model, x_t, t, cond, *_ = setting(given, [0, 1], 3, 2)
+
+    def net(x_t, t, cond=None):
+        return Prediction(*(v.float().detach() for v in model(x_t.double(), t.double(), cond)))
+
+    net.schedule, net.null = model.schedule, model.null
+    found = call(net, x_t.float(), t.float(), cond)
+    stays_float32(found.x0, "x0")
+    stays_float32(found.eps, "eps")
 
 
 @cfg.part("each row asked about twice, at most")
@@ -272,7 +297,26 @@ def _(answer, given):
     n = sum(int((answer(cond, 7, 0.1, rng) == 7).sum()) for _ in range(1000))
     if abs(n - 500) > 85:
         raise Wrong("small batches", f"In 1,000 batches of 5 labels {n} were dropped at p = .1; 500 give or take 85 "
-                    "must be. A share of the batch is rounded: toss for each row.")  # fmt: skip
+                    "must be. Is the share of a batch rounded? Toss for each row.")  # fmt: skip
+
+
+@drop.part("p = .37 and .02, row by row: no row more often than another, none because its neighbour is")
+def _(answer, given):
+    cond, rng = given.whole(8, 15, 400), stream(given)  # all above the null
+    for p, often in ((0.37, 60), (0.02, 200)):
+        gone = torch.stack([answer(cond, 7, p, rng) == 7 for _ in range(often)]).double()
+        error = (p * (1 - p) / gone.numel()) ** 0.5
+        if abs(gone.mean() - p) > 5 * error:
+            raise Wrong("share", f"{gone.mean():.2%} were dropped at p = {p:g}.")
+        rows, wide = gone.mean(0), (p * (1 - p) / often) ** 0.5
+        if p == 0.37 and (rows - p).abs().max() > 6 * wide:
+            raise Wrong("some rows more often", f"Some rows were dropped in {rows.max():.0%} of the batches and others "
+                        f"in {rows.min():.0%}, at p = {p:g}: every row has the same toss.")  # fmt: skip
+        together = ((gone[:, 1:] - p) * (gone[:, :-1] - p)).mean() / (p * (1 - p))
+        if abs(together) > 6 / gone[:, 1:].numel() ** 0.5:
+            raise Wrong(
+                "neighbours together", "A row is dropped more often where its neighbour is: a toss for each row."
+            )
 
 
 @drop.part("captions of 12 words, 12 of them: a row is dropped whole or not at all")
@@ -292,7 +336,10 @@ def _(answer, given):
             part = gone[~gone.all(1) & gone.any(1)].double().mean().item()
             raise Wrong("per token", f"{part:.0%} of the words of a caption were dropped: one toss a row.")
         rows.append(gone[:, 0].double().mean().item())
-    if set(rows) <= {0.0, 1.0}:
+    if set(rows) in ({0.0}, {1.0}):
+        how = "No caption was" if rows[0] == 0 else "All captions were"
+        raise Wrong("share", f"{how} dropped in twenty batches at p = .5: one toss decides for a caption.")
+    if set(rows) == {0.0, 1.0}:
         raise Wrong("one toss for all", "All captions of a batch were dropped, or none: toss for each row.")
     if abs(fmean(rows) - 0.5) > 4 * 0.5 / 240**0.5:
         raise Wrong("share", f"{fmean(rows):.0%} of the captions were dropped at p = .5.")
@@ -422,6 +469,12 @@ def _(answer, given):
         same(by_sde, sde, slips, f"by_sde at gamma {gamma:.3g}", 1e-3)
 
 
+@guided_variances.part("gamma 0, the unconditional: all three are 2")
+def _(answer, given):
+    for v, name in zip(three(answer(0.0), 0.0), ("sharpened", "by_ode", "by_sde"), strict=True):
+        same(v, 2.0, {}, f"{name} at gamma 0", 1e-3)
+
+
 # --- 07.4 ---
 
 
@@ -429,7 +482,7 @@ def _(answer, given):
 def _(answer, given):
     low, high, scale = 0.3125, 0.625, 3.0
     model, x_t, _, cond, *_ = setting(given, [0, 1, 2], 7, 7)
-    t = torch.tensor([0.7, low, 0.4, 0.2, 0.5, high, 0.8], dtype=torch.float64)
+    t = torch.tensor([0.7, low, 0.35, 0.2, 0.45, high, 0.9], dtype=torch.float64)
     free, told = ends(model.model.mixture, model.schedule, x_t, t, cond)
     try:
         x0, eps = parts_of(answer(model, x_t, t, cond, scale, low, high), x_t)
@@ -492,6 +545,11 @@ def _(answer, given):
         x0, eps = parts_of(answer(model, x_t, t, cond, 1.75, low, high), x_t)
         same(eps, wanted, {}, f"eps with the interval {low:g} to {high:g}")
         on_one_line(x0, eps, x_t, t, model.schedule, free, told)
+
+
+@with_interval.part("float32, as in training")
+def _(answer, given):
+    _in_float32(lambda model, x_t, t, cond: answer(model, x_t, t, cond, 2.0, 0.0, t[0].item()), given)
 
 
 @with_interval.part("pictures")
@@ -565,6 +623,9 @@ def _guided_by(answer, given, scale: float) -> None:
     if close(x0, (x_t - sigma * free) / alpha, 1e-6):
         raise Wrong("x0 not guided", "eps is guided, x0 is not: together they no longer make x_t.")
     goes_with(x0, eps, x_t, alpha, sigma)
+    if set(model.conds) != {model.null}:
+        raise Wrong("not unconditional", "The model was asked under a condition: start from the unconditional "
+                    "model(x_t, t). Where it knows its conditions the classifier is not needed.")  # fmt: skip
     if x_t.requires_grad:
         raise Wrong("input marked", "x_t itself asks for gradients now: work on x_t.detach().requires_grad_(), and x_t "
                     "stays as it is.")  # fmt: skip
@@ -763,6 +824,16 @@ def _(answer, given):
     compare(answer, *(torch.tensor(v, dtype=torch.float64)[:, None] for v in (real, fake)), 1)
 
 
+@precision_recall.part("two points in one place: each is the other's nearest; real 0, 0, 1, 5; fake -.5, 3, 9; k = 1")
+def _(answer, given):
+    real, fake = ([0.0, 0, 1, 5], [-0.5, 3, 9])
+    real, fake = (torch.tensor(v, dtype=torch.float64)[:, None] for v in (real, fake))
+    share, message = _ways(1)["zeros left out"]
+    if close(pair_of(answer(real, fake, 1)), both(real, fake, share), 1e-6):
+        raise Wrong("zeros left out", message)
+    compare(answer, real, fake, 1)
+
+
 @precision_recall.part("a point exactly at the radius counts")
 def _(answer, given):
     real, fake = ([[0.0, 0], [0, 2], [8, 0]], [[0.0, 4], [0, 1], [20, 0], [21, 0]])
@@ -782,7 +853,7 @@ class Problem:
     def __init__(self, given, noise: float = 0.25, sizes: tuple[list, list] = (SCALES, SEEDS)):
         self.grid, self.seeds = sizes
         m, n = len(self.grid), len(self.seeds)
-        self.best, self.t, self.root = int(given.whole(1, m - 1, 1)), student(n), n**0.5
+        self.best, self.t, self.root = int(given.whole(0, m, 1)), student(n), n**0.5
         off = torch.arange(m, dtype=torch.float64) - self.best
         truth = 5 + given.uniform(0.09, 0.11, 1) * off.abs() ** 3
         self.values = truth[:, None] + 2 * given.normal(1, n) + noise * given.normal(m, n)
@@ -892,6 +963,10 @@ def _(answer, given):
         return fmean(slip(p) == found for p, found in zip(problems, lists, strict=True)) > 0.9
 
     _by_another_rule(problems, lists, most)
+    for i, scale in enumerate(SCALES if hits > 0.5 else ()):
+        if not any(scale in found for p, found in zip(problems, lists, strict=True) if p.best == i):
+            raise Wrong("a scale never", f"{scale:g} is in none of your lists, also not where it is the best: are all "
+                        "scales looked at?")  # fmt: skip
     if hits >= 0.9 and short >= 0.7:
         return
     numbers = (
@@ -938,10 +1013,15 @@ _RULES = {
 @best_scales.part("four times the noise: the list grows with it")
 def _(answer, given):
     problems = [Problem(given, 1.0) for _ in range(PROBLEMS // 2)]  # right answers list it in .92 of them or more
-    hits = fmean(SCALES[p.best] in listed(answer, p) for p in problems)
+    lists = [listed(answer, p) for p in problems]
+    hits = fmean(SCALES[p.best] in found for p, found in zip(problems, lists, strict=True))
     if hits < 0.8:
         told = f"With four times the noise the true best was listed in {hits:.0%} of problems: a fixed margin does "
         raise Wrong("a fixed margin", told + "not know how much seeds differ. Take the interval of the differences.")
+    longest, right = max(map(len, lists)), max(len(p.scales()) for p in problems)
+    if longest < right - 2:
+        raise Wrong("cut off", f"With four times the noise your lists have {longest} scales at most, where up to "
+                    f"{right} cannot be told from the best: list them all.")  # fmt: skip
 
 
 @best_scales.part("four seeds and five scales, nine seeds and nine scales")
@@ -973,6 +1053,8 @@ def _by_another_rule(problems: list[Problem], lists: list[set], most) -> None:
         why = f" {why}" if inside <= NARROW[why] < beyond else ""
         raise Wrong("narrow", f"Your interval is mean(d) give or take {times:.2f} standard errors; for 6 seeds t is "
                     f"{T:.2f}.{why}")  # fmt: skip
+    if inside < beyond:  # an interval about the least mean, wide enough
+        return
     for rule, told in _RULES.items():
         if most(rule):
             raise Wrong("another rule", told)

@@ -300,7 +300,7 @@ def _(answer, given):
 def _(answer, given):
     world = Scenes(int(given.whole(0, 1000)))
     chosen = world.some(given, 4)
-    found = _draw(answer, world, [world.prompts[i] for i in chosen], 3.0)
+    found = _draw(answer, world, [world.prompts[i] for i in chosen], 3.0, steps=2 * STEPS)
     if not any(c is None or (c == 0).all(1).any() for c in world.conds):
         raise Wrong("no guidance", "At scale 3 the model is never asked without the prompt: nothing was guided.")
     _as_told(found, world, chosen, 3.0)

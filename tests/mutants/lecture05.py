@@ -80,6 +80,11 @@ WRONG = {
         "no return": (_layers("None"), "no number"),
     },
     "patchify": {
+        "detached": (_pair(cut=f"({_CUT}).detach()"), "no gradient"),
+        "joined without a gradient": (_pair(join=f"({_JOIN}).detach()"), "no gradient"),
+        "squeezed": (_pair(cut=f"({_CUT}).squeeze()"), "one alone"),
+        "its input emptied": (_pair().replace("    return", "    was = x.clone(); x.zero_(); x = was\n    return", 1),
+                              "changed its input"),
         "reshape only": (_pair("x.reshape(b, -1, p * p * c)", "tokens.reshape(shape)"), "reshape only"),
         "rows of pixels": (_pair("x.movedim(1, 3).reshape(b, -1, p * p * c)"), "rows of pixels"),
         "down the columns": (_pair(_CUT.replace("(0, 2, 4,", "(0, 4, 2,")), "down the columns"),
@@ -108,6 +113,10 @@ WRONG = {
         "three functions": ("def f(*a):\n    return a\npatchify = (f, f, f)\n", "no pair"),
     },
     "attention": {
+        "a large number": (_attention(masked="scores.masked_fill(~mask[:, None, None], -1000.0)"), "finite mask"),
+        "queries detached": (_attention(scores="q.detach() @ k.mT / q.shape[-1] ** 0.5"), "detached"),
+        "no default": (_attention().replace("mask=None", "mask"), "no default"),
+        "float64": (_attention("(weights @ v).double()"), "not float32"),
         "not divided": (_attention(scores="q @ k.mT"), "not divided"),
         "divided by d": (_attention(scores="q @ k.mT / q.shape[-1]"), "divided by d"),
         "all heads": (_attention(scores="q @ k.mT / (q.shape[1] * q.shape[-1]) ** 0.5"), "all heads"),
@@ -176,6 +185,8 @@ def unet(x, downs, middle, ups):
                      "order of calls"),
     },
     "flops": {
+        "of a square": (_flops(conv="18 * int(n**0.5) ** 2 * width**2"), "value"),
+        "even widths": (_flops(mlp="16 * n * (width // 2 * 2) ** 2"), "value"),
         "half": (_flops("2 * n**2 * width", "9 * n * width**2", "8 * n * width**2"), "half"),
         "only scores": (_flops("2 * n**2 * width"), "scores alone"),
         "linear attention": (_flops("4 * n * width"), "linear in n"),

@@ -82,6 +82,8 @@ WRONG = {
         "text": (_scale("str(std / z.std().item())"), "no number"),
     },
     "kl": {
+        "log_var kept small": (_kl(_TERMS.replace("log_var", "log_var.clamp(-10, 10)")), "value"),
+        "squeezed": (_kl(f"({_TERMS}).squeeze()"), "one alone"),
         "a part detached": (_kl(_TERMS.replace("log_var.exp()", "log_var.detach().exp()")), "wrong gradient"),
         "all detached": (_kl(f"({_TERMS}).detach()"), "no gradient"),
         "sign": (_kl("-" + _TERMS), "negative"),
@@ -113,6 +115,11 @@ WRONG = {
         "single": (_kl(f"({_TERMS}).float()"), "dtype"),
     },
     "quantise": {
+        "squeezed": (
+            _quantise("torch.cdist(rows, codes).argmin(1)").replace("z = codes[index]", "z = codes[index.squeeze(0)]"),
+            "one alone",
+        ),
+        "float64": (_quantise(end="(h + (z - h).detach()).double()"), "not float32"),
         "farthest": (_quantise("torch.cdist(rows, codes).argmax(1)"), "farthest"),
         "dot product": (_quantise("(rows @ codes.T).argmax(1)"), "dot product"),
         "least dot product": (_quantise("(rows @ codes.T).argmin(1)"), "least dot product"),
@@ -151,6 +158,10 @@ WRONG = {
         ),
     },
     "causal_nll": {
+        "a probability kept from 0": (
+            _nll(end="-logits.softmax(2).clamp(1e-6, 1).log().gather(2, tokens[..., None])[..., 0].sum(1)"), "capped"
+        ),
+        "squeezed": (_nll(end="-logits.log_softmax(2).gather(2, tokens[..., None]).squeeze().sum(-1)"), "one alone"),
         "mean times the codes": (
             _nll(end="cross_entropy(logits.transpose(1, 2), tokens, reduction='none').mean(1) * logits.shape[2]"),
             "value",
@@ -208,6 +219,10 @@ WRONG = {
         "floats": (_nll("torch.cat([first, tokens[:, :-1]], 1).double()"), "inputs"),
     },
     "sample_latents": {
+        "a seed of its own": (_sample(before="generator.manual_seed(generator.initial_seed())"), "reseeded"),
+        "twice the steps": (_sample(times="prior.schedule.grid(2 * steps)"), "other number of steps"),
+        "begins late": (_sample(times="prior.schedule.grid(steps + 1)[1:]"), "starts late"),
+        "one step less": (_sample(times="prior.schedule.grid(steps)[:-1]"), "other number of steps"),
         "alpha forgotten": (_sample().replace("alpha * x0", "x0"), "alpha"),
         "old alpha": (_sample().replace("alpha * x0", "prior.schedule(t)[0] * x0"), "alpha"),
         "a start of 80": (_sample("80 * torch.randn(n, *shape, generator=generator)"), "starts at another level"),
@@ -243,6 +258,7 @@ WRONG = {
         "nothing": (_sample(end="None"), "no tensor"),
     },
     "cheaper": {
+        "a table": (_cheaper("{1: 1, 2: 4, 4: 16, 8: 64}.get(f, 64) ** (2 if kind == 'attention' else 1)"), "value"),
         "side": (_cheaper("f"), "side only"),
         "positions for both": (_cheaper("f**2"), "linear"),
         "squared for both": (_cheaper("f**4"), "squared twice"),

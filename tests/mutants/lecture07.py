@@ -175,6 +175,31 @@ WRONG = {
         "a difference of Predictions": (_cfg("0").replace("Prediction(0, 0)", "f + scale * (t - f)"), "raised"),
     },
     "drop": {
+        "in tenths": (
+            "import torch\ndef drop(cond, null, p, generator):\n"
+            "    gone = torch.randint(0, 10, (len(cond),), generator=generator) < round(10 * p)\n"
+            "    return torch.where(gone.view(-1, *[1] * (cond.ndim - 1)), null, cond)\n",
+            "share",
+        ),
+        "the first rows": (
+            "import torch\ndef drop(cond, null, p, generator):\n"
+            "    n = int((torch.rand(len(cond), generator=generator) < p).sum())\n"
+            "    out = cond.clone()\n    out[:n] = null\n    return out\n",
+            "some rows more often",
+        ),
+        "two neighbours together": (
+            "import torch\ndef drop(cond, null, p, generator):\n"
+            "    gone = torch.rand(len(cond) // 2 + 1, generator=generator) < p\n"
+            "    gone = gone.repeat_interleave(2)[: len(cond)]\n"
+            "    return torch.where(gone.view(-1, *[1] * (cond.ndim - 1)), null, cond)\n",
+            "neighbours together",
+        ),
+        "the larger": (
+            "import torch\ndef drop(cond, null, p, generator):\n"
+            "    gone = torch.rand(len(cond), generator=generator) < p\n"
+            "    return torch.maximum(cond, gone.view(-1, *[1] * (cond.ndim - 1)) * null)\n",
+            "share",
+        ),
         "inverted": (_drop("torch.rand(len(cond), generator=generator) > p"), "inverted"),
         "kept": (_drop(_TOSS, "torch.where(gone, cond, null)"), "inverted"),
         "one toss": (_drop("(torch.rand(1, generator=generator) < p).expand(len(cond))"), "one toss for all"),
@@ -236,6 +261,11 @@ WRONG = {
         "mask": (_drop(_TOSS, "gone"), "dtype"),
     },
     "guided_variances": {
+        "1 below 1": (
+            "def guided_variances(gamma):\n    if gamma <= 1: return 1, 1, 1\n    g = 2 * gamma - 1\n"
+            "    return 2 / (gamma + 1), 2 ** (1 - gamma), (2 - 2 ** (2 - 2 * gamma)) / g\n",
+            "value",
+        ),
         "w": (_laws().replace("g = gamma", "g = gamma + 1"), "gamma is w"),
         "ODE sharpened": (_laws(ode="2 / (g + 1)"), "ODE is not sharpened"),
         "both sharpened": (_laws(ode="2 / (g + 1)", sde="2 / (g + 1)"), "ODE is not sharpened"),
@@ -309,6 +339,10 @@ WRONG = {
         "rows inside alone": (_interval(_ON, guided="type(f)(*(v[on] for v in f.lerp(c, scale)))"), "shape"),
     },
     "classifier_guided": {
+        "all with gradients on": (_classifier().replace("def", "@torch.enable_grad()\ndef"), "graph left"),
+        "from the conditional model": (
+            _classifier("h.eps - (scale - 1) * sigma * g", model="model(x_t, t, cond)"), "not unconditional"
+        ),
         "plus": (_classifier("h.eps + scale * sigma * g"), "uphill in eps"),
         "no sigma": (_classifier("h.eps - scale * g"), "no sigma"),
         "sigma squared": (_classifier("h.eps - scale * sigma**2 * g"), "sigma squared"),
@@ -354,6 +388,8 @@ WRONG = {
                       "no Prediction"),
     },
     "precision_recall": {
+        "a twin is no neighbour": (_pr("d(s, s).masked_fill(d(s, s) == 0, torch.inf).kthvalue(k).values"),
+                                   "zeros left out"),
         "exchanged": (_pr(result="share(real, fake), share(fake, real)"), "exchanged"),
         "k": (_pr("d(s, s).kthvalue(k, 1).values"), "own neighbour"),
         "k + 2": (_pr("d(s, s).kthvalue(min(k + 2, len(s)), 1).values"), "one too many"),
@@ -389,6 +425,8 @@ WRONG = {
         "radii down": (_pr("d(s, s).kthvalue(k + 1, 1).values[:, None]"), "raised"),
     },
     "best_scales": {
+        "the first scale never": (_best(result="[s for s, k in zip(scales[1:], kept[1:]) if k]"), "a scale never"),
+        "three at most": (_best(result="[s for s, k in zip(scales, kept) if k][:3]"), "cut off"),
         "argmin of the mean": (_best(result="[scales[b]]"), "one scale"),
         "argmin of one seed": (_best(result="[scales[v[:, 0].argmin()]]"), "one seed"),
         "one seed asked": (_best(rows="[[distance(s, e) for e in seeds[:2]] for s in scales]",
@@ -508,7 +546,6 @@ def with_interval(model, x_t, t, cond, scale, low, high):
             chosen="torch.nn.functional.cross_entropy(classifier(x, t), cond, reduction='sum')",
         ),
         "at the marked copy": _classifier(model="model(x, t)"),
-        "all with gradients on": _classifier().replace("def", "@torch.enable_grad()\ndef"),
         "by functorch": """
 import torch
 from minidiff.schedules import expand
