@@ -13,16 +13,21 @@ from ..data.dataset import data_folder
 from ..device import autocast, cached, seeded, to_device
 
 
+def widths(size: int) -> list[int]:
+    """How many feature maps a classifier of pictures of this size has before each halving."""
+    width = 32 if size < 64 else 16  # for the sake of time
+    levels = max(1, size.bit_length() - 3)  # halved until 4 to 7 pixels are left
+    return [width * min(4, 2**level) for level in range(levels)]
+
+
 class Classifier(nn.Module):
     """Pictures (N, C, H, W) in [-1, 1] -> logits (N, classes); `features` are the 128 numbers before the last layer."""
 
     def __init__(self, channels: int, size: int, classes: int):
         super().__init__()
-        width = 32 if size < 64 else 16  # for the sake of time
         layers = []
         now = channels
-        for level in range(max(1, size.bit_length() - 3)):  # halved until 4 to 7 pixels are left
-            out = width * min(4, 2**level)
+        for out in widths(size):
             layers += [nn.Conv2d(now, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU()]
             layers += [nn.Conv2d(out, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU(), nn.MaxPool2d(2)]
             now = out
