@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, linear, pad
+from tqdm import tqdm
 
 from ..data import Data
 from ..data.dataset import data_folder
@@ -84,7 +85,7 @@ def fit(train: Data, steps: int = 1200, batch: int = 128, seed: int = 0, device=
     net = net.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
-    for _ in range(steps):
+    for _ in tqdm(range(steps), desc="training a classifier", leave=False, disable=None):
         x, y = training_batch(train, batch, generator)
         x, y = to_device(shift(x, generator), device), y.to(device)
         with autocast(device, x):
