@@ -7,18 +7,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, linear, pad
-from tqdm import tqdm
 
 from ..data import Data
 from ..data.dataset import data_folder
 from ..device import autocast, cached, seeded, to_device
-
-
-def widths(size: int) -> list[int]:
-    """How many feature maps a classifier of pictures of this size has before each halving."""
-    width = 32 if size < 64 else 16  # for the sake of time
-    levels = max(1, size.bit_length() - 3)  # halved until 4 to 7 pixels are left
-    return [width * min(4, 2**level) for level in range(levels)]
 
 
 class Classifier(nn.Module):
@@ -26,9 +18,11 @@ class Classifier(nn.Module):
 
     def __init__(self, channels: int, size: int, classes: int):
         super().__init__()
+        width = 32 if size < 64 else 16  # for the sake of time
         layers = []
         now = channels
-        for out in widths(size):
+        for level in range(max(1, size.bit_length() - 3)):  # halved until 4 to 7 pixels are left
+            out = width * min(4, 2**level)
             layers += [nn.Conv2d(now, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU()]
             layers += [nn.Conv2d(out, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU(), nn.MaxPool2d(2)]
             now = out
@@ -85,7 +79,7 @@ def fit(train: Data, steps: int = 1200, batch: int = 128, seed: int = 0, device=
     net = net.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
-    for _ in tqdm(range(steps), desc="training a classifier", leave=False, disable=None):
+    for _ in range(steps):
         x, y = training_batch(train, batch, generator)
         x, y = to_device(shift(x, generator), device), y.to(device)
         with autocast(device, x):

@@ -20,8 +20,7 @@ class UNet(ConditionedNet):
     Level i has `width` * `mults`[i] channels at H / (p 2^i), `depth` residual blocks going down and one more coming up.
     Self-attention is where H / (p 2^i) is in `attention_at`, and in the middle. The skips concatenate every output
     going down to an input coming up; without them it is an encoder-decoder. `conditioning` is Block's. For `text` see
-    ConditionedNet; the attention reads the single words (see PixelAttention). In training a `project`, where there is
-    one, reads the middle's `middle_width` channels, and what it returns is put into the list `projected`.
+    ConditionedNet; the attention reads the single words (see PixelAttention).
     """
 
     def __init__(
@@ -53,7 +52,6 @@ class UNet(ConditionedNet):
                 self.down.append(Resized(now, "down"))
                 kept.append(now)
         self.middle = block(now, now, bool(attention_at))
-        self.middle_width, self.project, self.projected = now, None, []
         for level, (out, attention) in reversed(list(enumerate(levels))):  # coming up
             for _ in range(depth + 1):
                 self.up.append(block(now + (kept.pop() if skips else 0), out, attention))
@@ -73,8 +71,6 @@ class UNet(ConditionedNet):
             h = part(h, emb, words)
             kept.append(h)
         h = self.middle(h, emb, words)
-        if self.project is not None and self.training:
-            self.projected.append(self.project(h))
         for part in self.up:
             has_skip = self.skips and part.resample is None
             h = part(torch.cat([h, kept.pop()], 1) if has_skip else h, emb, words)

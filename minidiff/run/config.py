@@ -28,9 +28,6 @@ class Diffusion:
     times: str = option("lognormal", "noise levels drawn in training")
     weighting: str = option("own", "of the loss by noise level; own is that of the prediction")
     p_uncond: float = option(0.1, "how often the label or caption is dropped")
-    align: float = option(
-        0.0, "weight of telling a classifier's features beside the noise, from a U-Net's middle; 0 is off"
-    )
     sigma_data: float = 0.5  # the standard deviation of the data
 
     def __post_init__(self):
@@ -39,8 +36,6 @@ class Diffusion:
             one_of(name, getattr(self, name), known)
         if not 0 <= self.p_uncond <= 1:
             raise ValueError(f"p_uncond is a probability between 0 and 1, got {self.p_uncond}")
-        if not self.align >= 0:
-            raise ValueError(f"align is a weight, 0 or more, got {self.align}")
 
 
 @dataclass

@@ -7,11 +7,9 @@ trained on more than the data's batches also has `prepare(data, device)`, which 
 from functools import partial
 
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, cosine_similarity
 
 from ..denoise import TIMES, WEIGHTINGS, Denoiser
 from ..device import seeded
-from ..measure import classifier
 from ..nets import NETS
 from ..nets import build as build_net
 from ..nets.text import ClipTokenizer, encoder_for
@@ -62,12 +60,7 @@ CRITICS = ("gan", "stacked_gan", "vq")  # kinds that learn from one, whatever th
 
 
 class DiffusionModel(Denoiser):
-    """A Denoiser that knows the shape of what it draws, and of which noise levels its loss is.
-
-    With `align` it learns another task beside: to tell from the middle of its U-Net, given what is noisy, the feature
-    maps that a classifier has of what is clean. Their angle to those, as 1 - cosine, is added to the loss with this
-    weight (representation alignment, Yu et al. 2024; there the features are DINOv2's).
-    """
+    """A Denoiser that knows the shape of what it draws, and of which noise levels its loss is."""
 
     def __init__(self, net: nn.Module, shape: tuple[int, ...], chosen):
         """chosen: the config's section on diffusion."""
@@ -76,27 +69,10 @@ class DiffusionModel(Denoiser):
         self.times, self.weight = TIMES[chosen.times], WEIGHTINGS[chosen.weighting]
         if chosen.weighting == "edm":
             self.weight = partial(self.weight, sigma_data=chosen.sigma_data)
-        self.align, self.teacher = chosen.align, None
-        if self.align:
-            width = getattr(net, "middle_width", None)
-            if width is None:
-                raise ValueError("--align is for the net unet: leave it out")
-            net.project = nn.Conv2d(width, classifier.widths(self.shape[-1])[-1], 1)
-
-    def prepare(self, data, device):
-        """It is trained on the data as they are; with `align`, a classifier of them is trained first."""
-        if self.align:
-            self.teacher = classifier.for_data(data, device, seed=1).requires_grad_(False).maps
-        return data
 
     def loss(self, x0: Tensor, cond: Tensor | None = None, **options) -> Tensor:
         chosen = {"times": self.times, "p_uncond": self.p_uncond, "weight": self.weight}
-        loss = super().loss(x0, cond, **(chosen | options))
-        told = self.net.projected.pop() if self.align and self.training else None
-        if told is None or self.teacher is None:
-            return loss
-        right = adaptive_avg_pool2d(self.teacher(x0)[-1], told.shape[-1])
-        return loss + self.align * (1 - cosine_similarity(told, right, dim=1).mean((1, 2)))
+        return super().loss(x0, cond, **(chosen | options))
 
     def sample(self, n: int, cond: Tensor | None = None, generator=None, **options) -> Tensor:
         """n samples (n, *shape); the options are from_noise's."""

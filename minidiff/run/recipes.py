@@ -40,7 +40,7 @@ RECIPES = {
         "a third of the numbers to learn, and the fine detail is the decoder's: what two cores make most of in minutes",
         {"name": "unet", "width": 80, "depth": 1, "levels": 2, "patch": 1},
         Training(batch=32, lr=2e-3, optimizer="muon", cooldown=0.3),
-        {"schedule": "linear", "prediction": "flow", "times": "logit_normal", "align": 0.5},
+        {"schedule": "linear", "prediction": "flow", "times": "logit_normal"},
     ),
     "unet-minutes": Recipe(
         "the laptop's U-Net, twice as wide and deep: what a GPU learns most from in minutes",

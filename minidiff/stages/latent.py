@@ -64,7 +64,7 @@ class Latent(nn.Module):
         if self.scale != 1:
             latents.scale = self.scale.item()
         self.scale.fill_(latents.scale)
-        return self.prior.prepare(latents, device) if hasattr(self.prior, "prepare") else latents
+        return latents
 
     def loss(self, x0: Tensor, cond: Tensor | None = None, **options) -> Tensor:
         """The prior's loss of latents x0, (B,); the options are the prior's."""

@@ -12,11 +12,8 @@ moving average whose width is a tenth of the training. Which batch of 16, 32 and
 levels: fewer calls do more than by their own samplers. A guided step takes two calls, so that ten calls are five
 steps, or seven of which three are guided (Kynkaanniemi et al. 2024); which three was chosen on minidiff's pretrained
 model. The others' x0 is once left as it is and once clipped, as in the samplers that come with them.
-Our recipe learns, beside its own task, features of a classifier of its latents (Yu et al. 2024), which is trained
-within the minutes. It is not the classifier that distances are measured by, but has seen the same labels: so each row
-is measured a second time by features that come of no label, of a net that tells by how many quarter turns a picture
-was turned. As the others have no labels, ours is trained a second time, without labels or classifier: there what
-guides it is a net of half its width that was trained for 7.5% of its minutes (Karras et al. 2024).
+As they have no labels, ours is trained a second time, without: there what guides it is a net of half its width that was
+trained for 7.5% of its minutes (Karras et al. 2024).
 quality.json and quality.jpg go to --out, ours.json and ours.jpg with --only ours, the runs to --runs: a later call goes
 on with what is missing.
 """
@@ -27,7 +24,6 @@ import math
 import platform
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -238,15 +234,14 @@ class Autoguided(nn.Module):
 
 
 def our_autoencoder(options, dataset) -> float:
-    """Train it, encode the data set, and train a classifier of the latents; the minutes that this took."""
+    """Train it, and encode the data set; the minutes that this took."""
     first = options.runs / "minidiff-vae"
     if not (first / "done").exists():
         shutil.rmtree(first, ignore_errors=True)  # of a call that was killed: its minutes were not counted to the end
         began = time.monotonic()
         config, _ = configure(options.data, model="vae", f=2)
         train_run(first, config, dataset, minutes=FIRST * options.minutes, save_every=120)
-        latents = latents_of(checkpoint.load(first, device=pick()), dataset)  # cached, as is
-        classifier.for_data(latents, pick(), seed=1)  # what our recipe learns features of
+        latents_of(checkpoint.load(first, device=pick()), dataset)  # cached
         (first / "done").write_text(str((time.monotonic() - began) / 60))
     return float((first / "done").read_text())
 
@@ -276,25 +271,16 @@ def our_models(options, dataset) -> dict[str, tuple[nn.Module, dict]]:
     left = options.minutes - our_autoencoder(options, dataset)
     models = {"minidiff": our_model("minidiff", options, dataset, left)}
     width, minutes = checkpoint.read_config(options.runs / "minidiff").net["width"] // 2, WEAK * options.minutes
-    weak, _ = our_model("minidiff-weak", options, dataset, minutes, p_uncond=1.0, align=0.0, width=width)
-    strong, about = our_model("minidiff-unlabelled", options, dataset, left - minutes, p_uncond=1.0, align=0.0)
+    weak, _ = our_model("minidiff-weak", options, dataset, minutes, p_uncond=1.0, width=width)
+    strong, about = our_model("minidiff-unlabelled", options, dataset, left - minutes, p_uncond=1.0)
     about["parameters of the weak net"] = parameters(weak)
     guided = Autoguided(strong, weak, SCALE["weak"], window(strong)).eval()
     return models | {"without labels": (strong, about), "autoguided": (guided, about)}
 
 
-def without_labels(dataset):
-    """The same pictures: a classifier of them tells how many quarter turns each was turned by."""
-    return replace(dataset, labels=None, classes=[])
-
-
-def measured(judges, real: Tensor, found: Tensor) -> dict[str, float]:
-    """Pictures against real ones, by the features of both classifiers."""
-    by_label, by_turn = (
-        distances(*(classifier.extract(judge, x)[0] for x in (real, found)), torch.zeros(len(found)), len(found))
-        for judge in judges
-    )
-    return dict(zip(("frechet", "precision", "recall"), by_label, strict=True)) | {"frechet by turns": by_turn[0]}
+def measured(real: Tensor, found: Tensor) -> dict[str, float]:
+    values = distances(real, found, torch.zeros(len(found)), len(found))
+    return dict(zip(("frechet", "precision", "recall"), values, strict=True))
 
 
 def main() -> None:
@@ -309,7 +295,7 @@ def main() -> None:
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     dataset, held_out = data.load(options.data), data.load(options.data, "test")
-    judges = classifier.for_data(dataset, pick()), classifier.for_data(without_labels(dataset), pick())  # untimed
+    judge = classifier.for_data(dataset, pick())  # before any clock starts
     if options.only == "trials":
         print({name: trial(name, options, dataset, held_out) for name in PEERS})
         return
@@ -329,14 +315,15 @@ def main() -> None:
         "minidiff, without labels": ("without labels", None, {"steps": CALLS}),
         f"minidiff, without labels, autoguidance {SCALE['weak']:g} {some}": ("autoguided", None, {"steps": steps}),
     } | {name: (name, None, {"steps": CALLS, "shape": dataset.shape}) for name in others}
-    real, again = held_out.at(torch.arange(len(held_out))), dataset.at(torch.arange(options.n))
+    real = classifier.extract(judge, held_out.at(torch.arange(len(held_out))))[0]
+    again = classifier.extract(judge, dataset.at(torch.arange(options.n)))[0]
     report = {
         "what": f"CIFAR-10 (JPEG copy), {options.minutes:g} minutes of training each from nothing, seed 0; {options.n} "
         f"samples, dpmpp_2m, {CALLS} calls, EMA, no guidance where not said; to {len(held_out)} held-out "
-        "pictures in the features of a classifier trained here (not FID), and of one that saw no labels",
+        "pictures in the features of a classifier trained here (not FID)",
         "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
-        "classifiers": [fingerprint(judge) for judge in judges],  # by others distances differ, by up to a sixth
-        "floor": measured(judges, real, again),
+        "classifier": fingerprint(judge),  # distances by one of other weights differ by up to a sixth
+        "floor": measured(real, again),
         "trials": {name: json.loads((options.runs / f"{name}-trial.json").read_text()) for name in compared},
         "rows": {},
     }  # fmt: skip
@@ -344,7 +331,8 @@ def main() -> None:
     for label, (name, cond, how) in sampled.items():
         model, about = models[name]
         x = draw(options.runs / "drawn", model, options.n, cond, part=PART, **how)
-        report["rows"][label], pictures[label] = measured(judges, real, x) | about, x[:64]
+        found = classifier.extract(judge, x)[0]
+        report["rows"][label], pictures[label] = measured(real, found) | about, x[:64]
         print(label, report["rows"][label], flush=True)
     if others:
         best = min(report["rows"][name]["frechet"] for name in others)

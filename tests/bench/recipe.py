@@ -11,7 +11,6 @@ to them.
 
 import argparse
 import textwrap
-import time
 from pathlib import Path
 
 import matplotlib
@@ -30,12 +29,11 @@ from minidiff.run import checkpoint
 from minidiff.run.evaluate import draw
 from minidiff.run.loop import train_run
 from minidiff.run.recipes import configure
-from minidiff.stages.latent import latents_of
 
 STEPS = 10
 FIRST = 1.0  # minutes
 SIXTEEN = {"f": 4, "dim": 16, "optimizer": "muon", "lr": 1.6e-2, "batch": 16, "cooldown": 0.7, "critic": False}
-BASE = {"schedule": "vp", "prediction": "edm", "times": "lognormal", "batch": 64, "align": 0.0}
+BASE = {"schedule": "vp", "prediction": "edm", "times": "lognormal", "batch": 64}
 FLOW = {"schedule": "linear", "prediction": "flow", "times": "logit_normal"}
 VARIANTS = {  # name -> what differs from the base; "first" is the autoencoder's choices, None for pixels
     "base": {},
@@ -50,7 +48,6 @@ VARIANTS = {  # name -> what differs from the base; "first" is the autoencoder's
     "flow, linear path": FLOW,
     "flow, batch 32": FLOW | {"batch": 32},
     "flow, batch 16": FLOW | {"batch": 16},
-    "flow, batch 32, features told": FLOW | {"batch": 32, "align": 0.5},
     "DiT": {"net": "dit", "width": 256, "depth": 8, "patch": 2, "lr": 2e-3, "optimizer": "muon", "cooldown": 0.3},
     "f = 4": {"first": {"f": 4, "dim": 8}, "width": 192, "levels": 2, "lr": 2e-3, "optimizer": "muon", "cooldown": 0.3},
     "f = 4, 16 channels": {
@@ -86,10 +83,6 @@ def measure(options, name: str, real, judge) -> dict:
     if not (run / "done").exists():
         first = None if first is None else autoencoder(options, first)
         config, dataset = configure(options.data, autoencoder=first, device="cpu", **choices)
-        if config.diffusion.align:  # its classifier is trained within the minutes
-            began = time.monotonic()
-            classifier.for_data(latents_of(checkpoint.load(first), dataset), pick(), seed=1)
-            minutes -= (time.monotonic() - began) / 60
         train_run(run, config, dataset, autoencoder=first, minutes=minutes, save_every=120, compiled=False)
         (run / "done").touch()
     config, model = checkpoint.read_config(run), checkpoint.load(run, device=pick())
