@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jupytext
 import pytest
+import torch
 from mutants import __path__ as folder
 
 from minidiff import check
@@ -117,6 +118,16 @@ def test_what_is_not_an_answer():
 def test_what_torch_has_not_implemented_is_not_a_stub():
     answer = defined("def fresh_share(a, b, c, d):\n    return a & b\n", "fresh_share")
     assert "not implemented for" in check.verdict("fresh_share", answer).text
+
+
+@pytest.mark.parametrize("setting", ["set_grad_enabled(False)", "set_default_dtype(torch.float64)"])
+def test_what_an_answer_sets_for_all_of_torch_is_put_back(setting):
+    first = "    alpha, sigma = ("
+    code = CELLS["02.1"].source.replace(first, f"    import torch; torch.{setting}\n{first}", 1)
+    before = torch.is_grad_enabled(), torch.get_default_dtype()
+    verdict = check.verdict("v_target", defined(code, "v_target"))
+    assert verdict.key == "a setting left" and f"torch.{setting.partition('(')[0]} is not as it was" in verdict.text
+    assert (torch.is_grad_enabled(), torch.get_default_dtype()) == before
 
 
 def test_own_mistakes_are_shown_by_their_line():

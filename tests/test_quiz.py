@@ -204,3 +204,9 @@ def test_numbers_are_read_in_the_usual_notations(n, answer, key):
 
 def test_what_is_no_number_is_said_to_be_none():
     assert "cannot be read as a number" in judged(8, "half")[1] and "cannot" not in judged(7, "(3,-5)")[1]
+
+
+def test_what_was_measured_is_not_predicted_by_another_spelling(monkeypatch):
+    monkeypatch.setattr(intervals, "_measured", {"7.4": 1.0})
+    with pytest.raises(ValueError, match="claim 7.4 was measured already"):
+        check.predict(7.4, 0.5, 1.5)

@@ -548,7 +548,11 @@ def _(answer, given):
     if torch.equal(before, generator.get_state()):
         raise Wrong("generator not moved on", "The generator that is given has not moved on: the next call would draw "
                     "the same noise. Draw from it, not from a copy or its seed.")  # fmt: skip
-    _, moves, _, noise = _walk(answer, given, lambda x, sigma: 0 * x, n=2000)
+    _noise_of_moves(*_walk(answer, given, lambda x, sigma: 0 * x, n=2000))
+
+
+def _noise_of_moves(model, moves: Tensor, times: Tensor, noise: Tensor) -> None:
+    """Raise Wrong unless each move, where eps is 0, has noise of its own, of variance .2 sigma^2."""
     if len(moves) > 1 and (close(moves[0], moves[1], 1e-6) or close(moves[0] / noise[0], moves[3] / noise[1], 1e-6)):
         raise Wrong("one z for all", "Two moves have the same noise: draw z anew in each.")
     if (moves.var(1) < 1e-9 * moves.square().mean((1, 2))[:, None]).any():
