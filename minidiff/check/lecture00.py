@@ -182,14 +182,12 @@ def _(answer, given):
     slips = {
         "std left out": ((d < 3).double().mean(), "Every point counts as near: 3 is in standard deviations, so compare "
                          "with 3 std."),
-        "square against 3 std": ((d**2 < 3 * _STD).double().mean(), "4 std away is not near: compare the distance with "
-                                 "3 std, or its square with 9 std^2."),
+        "square against 3 std": ((d**2 < 3 * _STD).double().mean(), "Points at 3.5 std are counted: compare the "
+                                 "distance with 3 std, or its square with 9 std^2, by the std that is given."),
         "distance against the square": ((d < 9 * _STD**2).double().mean(), "Almost none is near: the distance goes "
                                         "with 3 std; only its square goes with 9 std^2."),
         "3 std^2": ((d**2 < 3 * _STD**2).double().mean(), "The square of 3 std is 9 std^2, not 3 std^2."),
         "one std": ((d < _STD).double().mean(), "Points at 1.4 std are not counted: near is within 3 std."),
-        "std of the notebook": ((d < 0.09).double().mean(), "0.03 is the notebook's std, and here it is "
-                                f"{_STD}: use `std`."),
         "two std": ((d < 2 * _STD).double().mean(), "Points at 2.5 std are not counted: near is within 3 std."),
         "a box": ((away < 3 * _STD).all(2).any(1).double().mean(), "You ask for each coordinate to be within 3 std: "
                   "that is a box. Use the distance."),

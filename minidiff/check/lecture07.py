@@ -626,9 +626,6 @@ def _guided_by(answer, given, scale: float) -> None:
     if set(model.conds) != {model.null}:
         raise Wrong("not unconditional", "The model was asked under a condition: start from the unconditional "
                     "model(x_t, t). Where it knows its conditions the classifier is not needed.")  # fmt: skip
-    if x_t.requires_grad:
-        raise Wrong("input marked", "x_t itself asks for gradients now: work on x_t.detach().requires_grad_(), and x_t "
-                    "stays as it is.")  # fmt: skip
 
 
 def classifier_slips(free, alpha, sigma, gradients, logits, p, cond, scale: float) -> dict:
@@ -826,8 +823,7 @@ def _(answer, given):
 
 @precision_recall.part("two points in one place: each is the other's nearest; real 0, 0, 1, 5; fake -.5, 3, 9; k = 1")
 def _(answer, given):
-    real, fake = ([0.0, 0, 1, 5], [-0.5, 3, 9])
-    real, fake = (torch.tensor(v, dtype=torch.float64)[:, None] for v in (real, fake))
+    real, fake = (torch.tensor(v, dtype=torch.float64)[:, None] for v in ([0.0, 0, 1, 5], [-0.5, 3, 9]))
     share, message = _ways(1)["zeros left out"]
     if close(pair_of(answer(real, fake, 1)), both(real, fake, share), 1e-6):
         raise Wrong("zeros left out", message)

@@ -684,11 +684,11 @@ def _(answer, given):
     cond, away = given.whole(0, 9, 3), given.whole(0, 9, 3)
     found = _both(answer(model, x, t, cond, away, 1.7), x.shape)
     strong, weak = model(x, t, cond), model(x, t, away)
-    own = "each picture has a time of its own: t is (B,), and alpha and sigma of it go over all its pixels"
     for name in ("x0", "eps"):
         of = (1 - 1.7) * getattr(weak, name) + 1.7 * getattr(strong, name)
         if not close(getattr(found, name), of, 1e-7):
-            raise Wrong("a time each", f"{name} of pictures (3, 2, 4, 4) at three times is wrong: {own}.")
+            raise Wrong("a time each", f"{name} of pictures (3, 2, 4, 4) at three times is wrong: t is (B,), a time "
+                        "for each, and alpha and sigma of it go over all pixels.")  # fmt: skip
     found = answer(model, x.float(), t.float(), cond, away, 1.7)
     stays_float32(found.x0, "x0")
     stays_float32(found.eps, "eps")

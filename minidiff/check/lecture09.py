@@ -51,8 +51,8 @@ def _after(answer, given, step: int, slips, **options) -> None:
         p.grad = torch.ones_like(p)
     answer(ema, model, step, **options)
     if not model.training or any(not p.requires_grad or p.grad is None or not p.grad.all() for p in model.parameters()):
-        raise Wrong("stops the model", "The model cannot train on: its mode (train or eval), its requires_grad and its "
-                    "gradients are as they were before. Change ema.")  # fmt: skip
+        raise Wrong("stops the model", "The model cannot train on as before: leave its mode (train or eval), its "
+                    "requires_grad and its gradients alone, and change ema.")  # fmt: skip
     if not close(_flat(model.parameters()), new) or not close(_flat(model.buffers()), buffers):
         raise Wrong("changes the model", "The model has changed: the optimizer's alone. Change ema.")
     if any(v.requires_grad or v.grad_fn is not None for v in ema.parameters()):
@@ -69,14 +69,10 @@ def _after(answer, given, step: int, slips, **options) -> None:
     }  # fmt: skip
     found = _flat(ema.parameters())
     kept = ((found - new) / (old - new)).mean()
-    last = {
-        "another decay": (
-            _averaged(old, new, kept),
-            f"At step {step} you keep {kept:.4f} of ema: {decay:.4f} is right.",
-        ),
-    }
-    if abs(kept - decay) < 5e-5:  # as of a decay that was float32 on the way
-        last = {}
+    last = {}
+    if abs(kept - decay) > 5e-5:  # else it was float32 on the way
+        message = f"At step {step} you keep {kept:.4f} of ema: {decay:.4f} is right."
+        last = {"another decay": (_averaged(old, new, kept), message)}
     same(found, _averaged(old, new, decay), slips(old, new) | usual | last, "ema, its parameters in a row,")
 
 

@@ -34,6 +34,7 @@ def _calls(each='2 * steps - 1 if sampler == "heun" else steps', guided="n if sc
 
 WRONG = {
     "add_noise": {
+        "float64": (_add("(alpha * x0 + sigma * eps).double()"), "not float32"),
         "plain": (_add("alpha * x0 + sigma * eps", ""), "lined up with columns"),
         "rows": (_add("alpha[:, None] * x0 + sigma[:, None] * eps", ""), "lined up with rows"),
         "both roots": (_add("alpha**0.5 * x0 + (1 - alpha) ** 0.5 * eps"), "both roots"),
@@ -64,6 +65,10 @@ WRONG = {
         "nothing returned": (_add("None"), "no tensor"),
     },
     "best_guess": {
+        "within three deviations": (
+            _guess("(alpha * s**2 / (alpha**2 * s**2 + sigma**2) * x_t).clamp(-3 * s, 3 * s)"), "value"
+        ),
+        "float64": (_guess("(alpha * s**2 / (alpha**2 * s**2 + sigma**2) * x_t).double()"), "not float32"),
         "scale undone": (_guess("x_t / alpha"), "noise kept"),
         "on VP": (_guess("alpha * s**2 / (alpha**2 * s**2 + 1 - alpha**2) * x_t"), "alpha^2 + sigma^2 = 1"),
         "without s": (_guess("alpha / (alpha**2 + sigma**2) * x_t"), "s = 1"),
@@ -89,6 +94,8 @@ WRONG = {
         "mean of the batch": (_guess("(alpha * s**2 / (alpha**2 * s**2 + sigma**2) * x_t).mean()"), "shape"),
     },
     "modes_found": {
+        "K counts coordinates": (_modes(least="count >= len(x) / (8 * means.numel())"), "a share of the near ones"),
+        "the notebook's std": (_modes(near="d.min(1).values < 0.09"), "square against 3 std"),
         "any point counts": (_modes(least="count > 0"), "any point counts"),
         "strictly more": (_modes(least="count > len(x) / (8 * len(means))"), "more than"),
         "no eighth": (_modes(least="count >= len(x) / len(means)"), "no eighth"),
@@ -123,6 +130,7 @@ WRONG = {
         "modes alone": ("def modes_found(x, means, std):\n    return 5\n", "no pair"),
     },
     "calls": {
+        "off by identity": (_calls(guided="n if type(scale) is int and scale == 1 else 2 * n"), "scale 1 doubled"),
         "heun's end": (_calls('2 * steps if sampler == "heun" else steps'), "heun's last step"),
         "one each": (_calls("steps"), "one slope for heun"),
         "dpmpp doubled": (_calls('2 * steps - (sampler == "heun") if sampler in ("heun", "dpmpp_2m") else steps'),

@@ -87,6 +87,12 @@ _RIGHT_HOLD = _DIAGONAL + _MIX + "mask[a[row], b[column]] = True"
 
 WRONG = {
     "tokenise": {
+        "four marks": (_tokenise(said="''.join(' ' if c in '.,!()\"-' else c for c in text.lower()).split()"),
+                       "punctuation kept"),
+        "letters alone": (_tokenise(said="__import__('re').findall('[a-z]+', text.lower())"), "digits left out"),
+        "empty strings": (
+            _tokenise(said="__import__('re').split(r'\\W+', text.lower()) if text else []"), "empty strings"
+        ),
         "from 0": (_tokenise("[words.index(w) if w in words else 1 for w in said]"), "from 0"),
         "from 1": (_tokenise("[words.index(w) + 1 if w in words else 0 for w in said]"), "from 1"),
         "unknown 0": (_tokenise("[words.index(w) + 2 if w in words else 0 for w in said]"), "unknown is 0"),
@@ -163,6 +169,9 @@ WRONG = {
         ),
     },
     "pool": {
+        "counted where it is not 0": (
+            _pool(f"{_KEPT}.sum(1) / ({_KEPT} != 0).sum(1).clamp(min=1)"), "zeros are not padding"
+        ),
         "mean over L": (_pool(f"{_KEPT}.mean(1)"), "mean over all"),
         "a length": (
             _pool("torch.stack([w[:k].mean(0) if k else 0 * w[0] for w, k in zip(words, mask.sum(1))])"),
@@ -291,6 +300,24 @@ def pool(words, mask):
         ),
     },
     "negative": {
+        "one time for all": (
+            _negative("Prediction((x_t - sigma * eps) / alpha, eps)",
+                      "alpha, sigma = model.schedule(t[0])\n"
+                      "    eps = (1 - scale) * model(x_t, t, away).eps + scale * model(x_t, t, cond).eps"),
+            "a time each",
+        ),
+        "for points": (
+            _negative("Prediction((x_t - sigma * eps) / alpha, eps)",
+                      "alpha, sigma = (v[:, None] for v in model.schedule(t))\n"
+                      "    eps = (1 - scale) * model(x_t, t, away).eps + scale * model(x_t, t, cond).eps"),
+            "raised",
+        ),
+        "float64": (
+            _negative("Prediction(*((w + scale * (s - w)).double() for s, w in zip(strong, weak)))"), "not float32"
+        ),
+        "no Prediction": (
+            _negative("__import__('types').SimpleNamespace(x0=strong.x0, eps=strong.eps)"), "no prediction"
+        ),
         "null and both": (_each("u + scale * (s - w)"), "null and away"),
         "null": (_each("u + scale * (s - u)"), "away ignored"),
         "zeros": (
@@ -343,6 +370,16 @@ def pool(words, mask):
         "clamped": (_negative("weak.lerp(strong, min(scale, 2.0))"), "value"),
     },
     "hold_out": {
+        "one of each colour up to the shorter side": (
+            _hold("""for _ in range(20000):
+        mask.zero_().view(-1)[torch.randperm(colours * shapes, generator=generator)[:n]] = True
+        few = (~mask).sum(0).min() < 2 or (~mask).sum(1).min() < 2
+        if not few and (n > min(colours, shapes) or mask.sum(1).max() <= 1): break"""),
+            "two of a colour",
+        ),
+        "half at most": (
+            _hold(_RIGHT_HOLD, "if n > colours * shapes // 2: raise ValueError('too many')"), "refuses what can be done"
+        ),
         "a row": (_hold("mask.view(-1)[:n] = True"), "a whole colour"),
         "a row that is drawn": (
             _hold("mask.view(-1)[:n] = True\n    mask = mask[torch.randperm(colours, generator=generator)]"),

@@ -64,6 +64,15 @@ _PER = ".flatten(1).mean(1)"
 
 WRONG = {
     "update_ema": {
+        "in place on what is trained": (_ema("p.lerp_(q.detach(), 1 - d)").replace("@torch.no_grad()\n", ""), "raised"),
+        "freezes the model": (_ema(_LERP, decay="min(decay, (1 + step) / (10 + step)); model.requires_grad_(False)"),
+                              "stops the model"),
+        "puts the model to eval": (_ema(_LERP, decay="min(decay, (1 + step) / (10 + step)); model.eval()"),
+                                   "stops the model"),
+        "clears the gradients": (_ema(_LERP, decay="min(decay, (1 + step) / (10 + step)); model.zero_grad()"),
+                                 "stops the model"),
+        "floats alone": (_ema(_LERP, "b.copy_(c) if b.is_floating_point() else b"), "buffers left out"),
+        "a decay of float32": (_ema(_LERP, decay="torch.tensor(min(decay, (1 + step) / (10 + step)))"), "nearly"),
         "exchanged": (_ema("p.lerp_(q, d)"), "exchanged"),
         "no warm-up": (_ema(_LERP, decay="decay"), "no warm-up"),
         "a warm-up of 1,000": (
@@ -99,6 +108,13 @@ WRONG = {
         ),
     },
     "frechet": {
+        "the root of each entry": (
+            "import numpy as np\ndef frechet(a, b):\n    a, b = a.numpy(), b.numpy()\n"
+            "    ca, cb = np.cov(a.T), np.cov(b.T)\n    with np.errstate(invalid='ignore'):\n"
+            "        root = np.trace(np.sqrt(ca @ cb))\n"
+            "    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(ca + cb) - 2 * root)\n",
+            "elementwise root",
+        ),
         "traces multiplied": (_frechet("away + 2 * (ca.trace() * cb.trace()).sqrt() - 2 * cross"), "value"),
         "not clamped": (
             _frechet("away + traces - 2 * torch.linalg.eigvals(ca @ cb).real.sqrt().sum()"), "NaN"
@@ -156,6 +172,8 @@ WRONG = {
             _copied("(mine.min(1).values < theirs.min(1).values.median()).double().mean()"), "value"),
     },
     "diffusion_loss": {
+        "by the largest byte": (_loss("2 * pictures.double() / pictures.max() - 1"), "value"),
+        "t in thousands": (_loss(loss="(net(x_t, 1000 * t) - eps).square().flatten(1).mean(1)"), "t scaled"),
         "sigma from alpha": (_loss(x_t="alpha * x0 + (1 - alpha**2).sqrt() * eps"), "value"),
         "t as (B, 1, 1, 1)": (
             _loss(loss="(net(x_t, t.view(-1, 1, 1, 1)) - eps).square().flatten(1).mean(1)"), "t's shape"
