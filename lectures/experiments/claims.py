@@ -273,13 +273,19 @@ def _which(row: dict, mode: str) -> str:
 
 
 def _number(row: dict) -> str:
-    low, high = row["interval"]
-    return f"{row['value']:.3g} " + (f"[{low:.3g}, {high:.3g}]" if row["seeds"] else "(exact)")
+    low, high = _ends(row)
+    return f"{row['value']:.3g} " + (f"[{low}, {high}]" if row["seeds"] else "(exact)")
 
 
 def _spread(row: dict) -> str:
-    low, high = row["interval"]
-    return f"95% interval {low:.3g} to {high:.3g}" if row["seeds"] else "exact, nothing is random"
+    low, high = _ends(row)
+    return f"95% interval {low} to {high}" if row["seeds"] else "exact, nothing is random"
+
+
+def _ends(row: dict) -> list[str]:
+    """The ends of the interval in three digits, in four where three would make one a bound of a range that it is not."""
+    bounds = {*row["predicted"], *(row.get("says") or ())}
+    return [f"{v:.4g}" if v not in bounds and float(f"{v:.3g}") in bounds else f"{v:.3g}" for v in row["interval"]]
 
 
 def _range(predicted) -> str:

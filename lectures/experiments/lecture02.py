@@ -153,6 +153,16 @@ def churned(smoke: bool) -> Outcome:
                    notes)  # fmt: skip
 
 
+def step_back(schedule, t: Tensor, s: Tensor, x_t: Tensor, x0: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of x_s, s < t, given x_t and x0 (Ho et al. 2020, equation 7, on any path): x_s given x0 is
+    N(alpha_s x0, sigma_s^2), and x_t is r x_s and noise."""
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule(t), schedule(s)
+    r = alpha_t / alpha_s
+    noise = sigma_t**2 - r**2 * sigma_s**2
+    variance = 1 / (1 / sigma_s**2 + r**2 / noise)
+    return variance * (alpha_s * x0 / sigma_s**2 + r * x_t / noise), variance
+
+
 # --- how many calls a picture needs ---
 
 

@@ -194,10 +194,8 @@ schedule, (t, s) = VP(), torch.tensor([0.6, 0.59], dtype=torch.float64)
 (a_t, s_t), (a_s, s_s) = schedule(t), schedule(s)
 true_eps, guess = torch.tensor(0.8), torch.tensor(0.5)
 x_t = a_t * 0.3 + s_t * true_eps  # x0 is 0.3
-keep = a_t * s_s**2 / (a_s * s_t**2)  # of x_t, in the mean of x_s given x_t and x0
-means = [keep * x_t + (a_s - keep * a_t) * (x_t - s_t * e) / a_t for e in (true_eps, guess)]
-variance = s_s**2 - keep**2 * s_t**2  # what x_t leaves unknown of x_s
-bound = (means[0] - means[1]) ** 2 / (2 * variance)
+(mean, variance), (guessed, _) = (lecture02.step_back(schedule, t, s, x_t, (x_t - s_t * e) / a_t) for e in (true_eps, guess))
+bound = (mean - guessed) ** 2 / (2 * variance)
 weight = bound / (true_eps - guess) ** 2
 half_snr_gain = (torch.exp(schedule.log_snr(s) - schedule.log_snr(t)) - 1) / 2
 print(f"divergence {bound:.5f} = {weight:.5f} (eps - guess)^2, and half of the relative gain in SNR is {half_snr_gain:.5f}")

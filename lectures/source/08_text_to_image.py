@@ -128,7 +128,8 @@ average = check.pool(pool).answer or lecture08.average
 
 
 class Reader(nn.Module):
-    """Tokens (B, L) -> Words: a vector each for a start token and L words, (B, L + 1, dim), a mask, and their mean."""
+    """Tokens (B, L) -> Words: a vector each for a start token and L words, (B, L + 1, dim), a mask, and the mean of the
+    words' own embeddings (B, dim)."""
 
     def __init__(self, vocabulary, length, dim=128):
         super().__init__()
@@ -244,7 +245,8 @@ push = check.negative(negative).answer or (lambda model, x, t, cond, away, scale
 
 @torch.no_grad()
 def draw(model, cond, scale=2.0, away=0, steps=12, seed=0, shape=(3, 16, 16)):
-    """cond (B, L) -> after each step of DDIM what enters it and the guess x0, both (B, ...). The last guess is the picture."""
+    """cond (B, L) -> after each step of DDIM what enters it and the guess x0, both (B, ...). The last guess is the picture.
+    away: 0, the empty prompt, or the tokens (1, L) of another."""
     x, seen = torch.randn(len(cond), *shape, generator=torch.Generator().manual_seed(seed)), []
     times = model.schedule.grid(steps)
     for t, s in zip(times[:-1], times[1:], strict=True):

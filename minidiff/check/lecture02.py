@@ -16,6 +16,8 @@ heun = Exercise("02.5", "heun", 3, 20, "lecture 02, part 6")
 dpmpp_2m = Exercise("02.6", "dpmpp_2m", 4, 25, "lecture 02, part 6")
 fresh_share = Exercise("02.7", "fresh_share", 1, 10, "lecture 02, parts 4 and 7")
 
+_COLUMNS = "alpha[2], the number of picture 2, went to column 2 of every picture, and so the others."
+_ROWS = "alpha[2], the number of picture 2, went to row 2 of every picture, and so the others."
 _AXES = "Give the numbers (B,) as many axes as x0 has: (B, 1, 1, 1) for pictures, (B, 1) for points."
 
 
@@ -38,11 +40,12 @@ def _(answer, given):
         "alpha^2 + sigma^2 = 1": ((a * (a * x0 + s * eps) - x0) / s, "You use alpha^2 + sigma^2 = 1: here it does not "
                                   "hold, and v is defined by alpha and sigma alone."),
         "sigma from alpha": (a * eps - torch.sqrt(1 - a**2) * x0, "You compute sigma from alpha: take the one given."),
+        "alpha from sigma": (torch.sqrt(1 - s**2) * eps - s * x0, "You compute alpha from sigma: take the one given."),
         "alpha bar": (a.sqrt() * eps - torch.sqrt(1 - a) * x0, "alpha here is the scale of x0 itself, the root of the "
                       "papers' alpha bar: take no root of it."),
         "the first for all": (a[0] * eps - s[0] * x0, "All pictures are scaled as the first: alpha is one for each."),
-        "lined up with columns": (alpha * eps - sigma * x0, f"Picture 2 was scaled like column 2. {_AXES}"),
-        "lined up with rows": (alpha[:, None] * eps - sigma[:, None] * x0, f"Picture 2 was scaled like row 2. {_AXES}"),
+        "lined up with columns": (alpha * eps - sigma * x0, f"{_COLUMNS} {_AXES}"),
+        "lined up with rows": (alpha[:, None] * eps - sigma[:, None] * x0, f"{_ROWS} {_AXES}"),
     }  # fmt: skip
     same(answer(x0, eps, alpha, sigma), torch.stack([alpha[i] * eps[i] - sigma[i] * x0[i] for i in range(4)]), slips)
 
@@ -76,6 +79,8 @@ def _(answer, given):
     x0, eps = given.normal(3, 2, 3, 3), given.normal(3, 2, 3, 3)
     a, b, alpha, sigma = (given.uniform(0.3, 1.7, 3) * given.whole(0, 2, 3).mul(2).sub(1) for _ in range(4))
     b = b + torch.sign(alpha * b - sigma * a) * torch.sign(alpha)  # a determinant that is not near 0
+    turned = torch.sign(alpha * b - sigma * a) * torch.tensor([-1.0, 1, 1], dtype=torch.float64)
+    a, b = turned * a, turned * b  # and of both signs
     A, B, al, si = (v[:, None, None, None] for v in (a, b, alpha, sigma))
     out, x_t = A * x0 + B * eps, al * x0 + si * eps
     found = answer(out, a, b, x_t, alpha, sigma)
@@ -101,13 +106,16 @@ def _slips_of_x0(out, a, b, x_t, alpha, sigma) -> dict:
                            "wrong elsewhere: divide by alpha b - sigma a."),
         "sign": (-top / det, "The determinant's sign is turned: it is alpha b - sigma a."),
         "plus": (top / (al * B + si * A), "The determinant is a difference: alpha b - sigma a."),
+        "absolute": (top / det.abs(), "The determinant has a sign, and takes part with it: leave out abs."),
+        "numerators added": ((B * x_t + si * out) / det, "The sign above the determinant: in b x_t - sigma out eps "
+                             "cancels, in their sum it does not."),
         "a and b exchanged": (top / (al * A - si * B), "a and b are exchanged in the determinant, alpha b - sigma a."),
         "exchanged": ((al * out - A * x_t) / det, "x0 and eps are exchanged."),
         "out and x_t exchanged": ((B * out - si * x_t) / det, "out and x_t are exchanged: it is b x_t - sigma out in "
                                   "which eps cancels."),
         "v on VP": (al * x_t - si * out, "That holds for v on a path with alpha^2 + sigma^2 = 1: use a and b."),
-        "lined up with columns": (lined[0], f"Picture 2 was solved with the numbers of column 2. {_AXES}"),
-        "lined up with rows": (lined[1].mT, f"Picture 2 was solved with the numbers of row 2. {_AXES}"),
+        "lined up with columns": (lined[0], f"{_COLUMNS} {_AXES}"),
+        "lined up with rows": (lined[1].mT, f"{_ROWS} {_AXES}"),
         "eps taken for the output": ((x_t - si * out) / al, "You take the output for eps: that is a = 0, b = 1 alone. "
                                      "Use a and b."),
     }  # fmt: skip
@@ -230,8 +238,9 @@ def _(answer, given):
     for path in (VP(), VE(), Cosine(), Linear(), EDM()):
         t = torch.cat([given.uniform(0.05, 0.95, 4), given.uniform(1e-4, 5e-4, 1), given.uniform(0.98, 0.99, 1)])
         _found_times(answer(path, path.log_snr(t)), path, t)
-        ends = torch.tensor([2.5e-5, 0.995], dtype=torch.float64)  # EDM's t_min, and near pure noise
-        _found_times(answer(path, path.log_snr(ends)), path, ends)
+        for ends in ([2.5e-5, 0.995], [0.5, 0.9995]):  # EDM's t_min, and near pure noise
+            t = torch.tensor(ends, dtype=torch.float64)
+            _found_times(answer(path, path.log_snr(t)), path, t)
 
 
 @time_of.part("float32, as in training")
@@ -256,9 +265,11 @@ def _found_times(found, path, t: Tensor) -> None:
     if ((found < -0.01) | (found > 1.01)).any():
         raise Wrong("outside", f"You say t = {found[found.sub(0.5).abs().argmax()]:.4g}: times go from 0 to 1.")
     if (found == 0.5).all():
-        raise Wrong("both ends move", "All your times are 0.5: in each halving one end alone moves to the middle.")
+        raise Wrong("both ends move", "All your times are 0.5, where it began: is the middle (low + high) / 2, and "
+                    "does one end alone move there?")  # fmt: skip
     if ((found < 1e-3) | (found > 1 - 1e-3)).all():
-        raise Wrong("wrong half", "All your times are at an end: you keep the wrong half. log-SNR *falls* with t.")
+        raise Wrong("wrong half", "All your times are at an end. Is the middle (low + high) / 2? Is the half with the "
+                    "answer kept? log-SNR *falls* with t.")  # fmt: skip
     if found.unique().numel() == 1:
         raise Wrong("one time for all", "All your times are the same: each row of the batch needs its own interval.")
     if close(path.log_snr((1 - found).clamp(1e-9, 1 - 1e-9)), wanted, 1e-4):
@@ -622,15 +633,22 @@ def _heun(kind: str):
 
     def step(x, point, t, s, schedule):
         (a, sg), (a_s, sg_s) = schedule(t), schedule(s)
-        hs = {"h turned": sg / a - sg_s / a_s, "h in sigma": sg_s - sg, "h in t": s - t}
+        hs = {"h turned": sg / a - sg_s / a_s, "h in sigma": sg_s - sg, "h in t": s - t,
+              "n turned": a_s / sg_s - a / sg}  # fmt: skip
         h, eps = hs.get(kind, sg_s / a_s - sg / a), (x - a * point) / sg
+        if kind == "x0 and eps exchanged":
+            return a_s * (x / a + h * point)
         y, in_x = x / a + h * eps, x + h * eps
         aheads = {"x instead of y": in_x, "predictor in x": in_x, "predictor in y": y, "predictor at old alpha": a * y}
         ahead = (aheads | {"second call at the old point": x}).get(kind, a_s * y)
-        slope = (eps + (ahead - a_s * point) / sg_s) / (1 if kind == "slopes added" else 2)
+        second = (ahead - a_s * point) / sg_s
+        slope = (eps + second) / (1 if kind == "slopes added" else 2)
+        slope = eps + second / 2 if kind == "the second halved" else slope
         y = x / a + h * slope
         ends = {
             "x instead of y": x + h * slope,
+            "the end in x": x + h * slope,
+            "slope not scaled": a_s * x / a + h * slope,
             "stays in y": y,
             "old alpha": a * y,
             "x not divided": a_s * (x + h * slope),
@@ -644,6 +662,11 @@ _HEUN = {
     "slopes added": "Overshoots by a factor: the two slopes are averaged, not added, and the step starts at the old "
     "point.",
     "x instead of y": _Y,
+    "the end in x": _Y,
+    "slope not scaled": "h times the slope is not multiplied by alpha_s: it is added to y, before y becomes x.",
+    "the second halved": "The mean of the slopes is (eps + second) / 2: you halve the second alone.",
+    "x0 and eps exchanged": "The slope is eps, and you take x0: the model returns x0 first, then eps.",
+    "n turned": "h is the step in sigma / alpha: you take alpha / sigma.",
     "predictor in x": "The first guess of the new point is made in x, not in y = x / alpha.",
     "predictor in y": "The model is given y at the new point: it wants x = alpha_s y.",
     "predictor at old alpha": "The first guess of the new point is scaled by alpha_t: at the new time x = alpha_s y.",
@@ -676,6 +699,30 @@ def _(answer, given):
     lands(answer, given, slips, 2)
 
 
+@heun.part("one step on a Gaussian: y (1 + h (g + g_s (1 + h g)) / 2), where eps = g y and g = n / (n^2 + d^2)")
+def _(answer, given):
+    path, x, times = Halves(), given.normal(5, 3), torch.tensor([0.6, 0.4], dtype=torch.float64)
+    mixture = GaussianMixture(torch.ones(1, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64),
+                              torch.diag(SPREAD**2)[None])  # fmt: skip
+    (a, a_s), (sigma, sigma_s) = path(times)
+    n, n_s = sigma / a, sigma_s / a_s
+    h, g, g_s, y = n_s - n, n / (n**2 + SPREAD**2), n_s / (n_s**2 + SPREAD**2), x / a
+    eps, second = g * y, g_s * (1 + h * g) * y
+    mean = (eps + second) / 2
+    slips = {
+        "one slope": (a_s * (y + h * eps), "The step is that of the first slope alone. Note that alpha_s x0 + sigma_s "
+                      "eps of the second call is `ahead` itself, which is no slope: average the two eps, and step from "
+                      "x / alpha_t."),
+        "second slope alone": (a_s * (y + h * second), "The step is that of the second slope alone: the first counts "
+                               "as much."),
+        "first x0": (a_s * (y - n * eps) + sigma_s * mean, "The slope is the mean and x0 is still that of the first "
+                     "slope: step from x / alpha_t, alpha_s (x / alpha_t + h mean)."),
+        "second x0": (a_s * (y + h * eps - n_s * second) + sigma_s * mean, "The slope is the mean and x0 is that of "
+                      "the second call: step from x / alpha_t, alpha_s (x / alpha_t + h mean)."),
+    }  # fmt: skip
+    same(answer(MixtureDenoiser(mixture, path), x, times), a_s * (y + h * mean), slips, "x after one step", 1e-10)
+
+
 @heun.part("second order: on a Gaussian, with long and short steps in turn")
 def _(answer, given):
     schedule = VP()
@@ -702,14 +749,16 @@ def _dpmpp(kind: str):
         kept = {"sigmas turned": sg / sg_s, "ratio of alphas": a_s / a, "x kept whole": 1.0}.get(kind, sg_s / sg)
         grown = (torch.exp if kind == "1 left out" else torch.expm1)(-h) * (-1 if kind == "plus" else 1)
         grown = grown - 1 if kind == "1 twice" else grown
-        return kept * x - (a if kind == "old alpha" else a_s) * grown * point
+        said = (x - a * point) / sg if kind == "eps for x0" else point
+        return kept * x - (a if kind == "old alpha" else a_s) * grown * said
 
     return step
 
 
 _DPMPP = {
     "h is twice too long": "h is twice too long: it is the step in log(alpha / sigma), half the log-SNR.",
-    "h turned": "The sign of h: h = lambda_s - lambda_t is positive, as log-SNR grows towards data; expm1(-h) is not.",
+    "h turned": "The sign in the exponent: it is -h, with h = lambda_s - lambda_t, which is positive: log-SNR grows "
+    "towards data.",
     "sigmas turned": "The ratio before x_t is turned: it is sigma_s / sigma_t, less than 1, as noise goes.",
     "ratio of alphas": "x_t is scaled by the ratio of the alphas: it is that of the sigmas.",
     "1 left out": "e^-h - 1 is torch.expm1(-h): you have e^-h.",
@@ -722,6 +771,11 @@ _DPMPP = {
 
 @dpmpp_2m.part("data of one point: exact, after 7 uneven steps")
 def _(answer, given):
+    path, point, x, times = Halves(), given.normal(3), given.normal(2, 3), torch.tensor([0.6, 0.4], dtype=torch.float64)
+    found = answer(OnePoint(point, path), x, times)
+    turned = _dpmpp("eps for x0")(x, point, *times, path)  # of one step: later ones extrapolate
+    if isinstance(found, Tensor) and close(found, turned):
+        raise Wrong("eps for x0", "You take eps where x0 belongs: the model returns x0 first, then eps.")
     lands(answer, given, {kind: (_dpmpp(kind), message) for kind, message in _DPMPP.items()}, 1)
 
 
@@ -732,7 +786,12 @@ def _(answer, given):
     lams = torch.cat([lam[None], lam + torch.tensor([0.3, 0.9, 0.2, 1.8], dtype=torch.float64).cumsum(0)])
     times, x = schedule.time(2 * lams), given.normal(2, 3)
     found = answer(Straight(slope, schedule), x, times)
-    slips = {k: (_extrapolated(x, slope, lams, times, schedule, w), message) for k, (w, message) in _AHEAD.items()}
+    alpha, sigma = schedule(times)
+    ahead = dict(_AHEAD)
+    for name, clock in (("t", times), ("sigma / alpha", sigma / alpha), ("sigma", sigma)):
+        ahead[f"h in {name}"] = (_in_steps_of(clock.diff()), f"D is extrapolated by steps in {name}: h is the step in "
+                                 "lambda = log(alpha / sigma), here too.")  # fmt: skip
+    slips = {k: (_extrapolated(x, slope, lams, times, schedule, w), message) for k, (w, message) in ahead.items()}
     same(found, _extrapolated(x, slope, lams, times, schedule, _middle), slips, "x", 1e-7)
 
 
@@ -742,11 +801,17 @@ def _middle(lam, h, used):
     return lam[-1] + h[-1] / (2 * h[-2]) * (lam[-1] - lam[-2])
 
 
+def _in_steps_of(steps: Tensor):
+    """`_middle` by steps of another clock."""
+    return lambda lam, h, used: lam[-1] + steps[len(h) - 1] / (2 * steps[len(h) - 2]) * (lam[-1] - lam[-2])
+
+
 _AHEAD = {
     "ratio turned": (lambda lam, h, used: lam[-1] + h[-2] / (2 * h[-1]) * (lam[-1] - lam[-2]),
                      "The ratio of the steps is turned: it is h over 2 h_before."),
     "no ratio": (lambda lam, h, used: lam[-1] + (lam[-1] - lam[-2]) / 2, "The extrapolation is right for equal steps "
-                 "and wrong for unequal ones: multiply by h over h_before."),
+                 "and wrong for unequal ones: multiply by h over h_before. If you do, is h_before overwritten by h "
+                 "too early?"),
     "no half": (lambda lam, h, used: lam[-1] + h[-1], "Half is missing: x0 is wanted in the *middle* of the step."),
     "parentheses": (lambda lam, h, used: lam[-1] + h[-1] / 2 * h[-2] * (lam[-1] - lam[-2]), "h / 2 * h_before "
                     "multiplies by h_before: write h / (2 * h_before)."),
@@ -800,7 +865,7 @@ dpmpp_2m.part("one point, float32, as in training")(keeps_float32)
 
 @fresh_share.part("the variance of x_s given x_t and x0, by Bayes' rule")
 def _(answer, given):
-    for schedule in (Linear(), VP(), Cosine()):  # slips that agree where alpha^2 + sigma^2 = 1 differ on the first
+    for schedule in (Halves(), VP(), Linear()):  # on the first neither alpha^2 + sigma^2 nor alpha + sigma is 1
         t, s = torch.tensor([0.7, 0.35], dtype=torch.float64) + given.uniform(-0.1, 0.1, 2)
         (a_t, s_t), (a_s, s_s) = schedule(t), schedule(s)
         step = a_t / a_s  # x_t = step x_s + noise, in a Markov chain
@@ -822,7 +887,7 @@ def _slips_of_the_share(a_t, s_t, a_s, s_s) -> dict:
     """What typical slips give for the share."""
     step, kept = a_t / a_s, a_t * s_s / (a_s * s_t)
     noise, beta = s_t**2 - step**2 * s_s**2, 1 - step**2
-    return {
+    return _by_bayes_wrongly(a_t, s_t, a_s, s_s) | {
         "no square": (1 - kept, "Not squared: it is a share of the variance, not of the deviation."),
         "what is kept": (kept**2, "That is the share that is kept: the fresh one is 1 less that."),
         "turned": (1 - 1 / kept**2, "Negative: the ratio is turned round. More is kept where s is near t."),
@@ -851,4 +916,26 @@ def _slips_of_the_share(a_t, s_t, a_s, s_s) -> dict:
                           "alpha_s, less than 1."),
         "sigmas turned": (1 - (a_t * s_t / (a_s * s_s)) ** 2, "The ratio of the sigmas is turned: it is sigma_s / "
                           "sigma_t, less than 1."),
+    }  # fmt: skip
+
+
+def _by_bayes_wrongly(a_t, s_t, a_s, s_s) -> dict:
+    """The same for slips on the way of the hint, 1 / (1 / sigma_s^2 + r^2 / variance)."""
+    step = a_t / a_s
+    noise = s_t**2 - step**2 * s_s**2
+
+    def by_bayes(variance):
+        return 1 / (1 / s_s**2 + step**2 / variance) / s_s**2
+
+    ask = "the noise of the step forward has what sigma_t^2 holds beyond r^2 sigma_s^2."
+    return {
+        "sigma_t for the noise": (by_bayes(s_t**2), f"You give the step's noise all of sigma_t^2: {ask}"),
+        "no r": (by_bayes(s_t**2 - s_s**2), f"You give the step's noise sigma_t^2 - sigma_s^2, without r^2: {ask}"),
+        "beta for the noise": (by_bayes(1 - step**2), "You give the step's noise 1 - r^2, right where alpha^2 + "
+                               f"sigma^2 = 1 and wrong elsewhere: {ask}"),
+        "sigma_s for the noise": (by_bayes(s_s**2), f"You give the step's noise the variance sigma_s^2: {ask}"),
+        "not inverted": ((1 / s_s**2 + step**2 / noise) * s_s**2, "Greater than 1: Bayes' rule gives 1 / variance, so "
+                         "turn it over before you divide by sigma_s^2."),
+        "alpha bar": (1 - a_t * (1 - a_s) / (a_s * (1 - a_t)), "You take alpha for the papers' alpha bar, 1 - alpha "
+                      "for sigma^2: here alpha is its root, and sigma is given."),
     }  # fmt: skip

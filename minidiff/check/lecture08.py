@@ -32,6 +32,13 @@ def _numbered(text: str, words: list[str], length: int, first: int = 2, unknown:
     return row + [0] * (length - len(row))
 
 
+def _as_parts(text: str, words: list[str], length: int) -> dict:
+    """What is found where a word of the text may be a part of one of the list."""
+    row = [next((i for i, v in enumerate(words, 2) if w in v), 1) for w in text.lower().translate(PUNCTUATION).split()]
+    told = "A word was found as a part of another, as 'a' is of 'lamp': look it up whole."
+    return {"part of a word": (row + [0] * (length - len(row)), told)}
+
+
 def _tokens(found, wanted: list[int], slips: dict, text: str) -> None:
     """Raise Wrong unless `found` are the numbers `wanted`; slips: key -> (numbers, what to tell)."""
     what = f"tokens of {text!r}"
@@ -74,6 +81,7 @@ def _(answer, given):
         "backwards": (row[::-1] + none, "The words are there in reverse order."),
         "words sorted": (sorted(row) + none, "The words have lost their order: keep that of the text."),
         "all unknown": ([1] * 4 + none, "Every word is unknown to you: look it up in the list `words`."),
+        **_as_parts(text, words, length),
         "not split": ([1] + [0] * 6, "The text became one unknown word: split it at blanks, before they are removed."),
     }
     _tokens(_fitting(answer, text, words, length), wanted, slips, text)
@@ -119,7 +127,7 @@ def _(answer, given):
                 raise Wrong(key, message)
             if [i for i in found.tolist() if i > 1] == [i for i in right if i]:
                 raise Wrong(key, message)
-        _tokens(found, right, {}, text)
+        _tokens(found, right, _as_parts(text, words, 6), text)
 
 
 @tokenise.part("an unknown word is 1")
@@ -134,6 +142,7 @@ def _(answer, given):
         "unknown left out": (skipped, "'aubergine' was left out, and the words after it moved up: put a 1 there."),
         "cut at the unknown": (wanted[:2] + [0] * 6, ended),
         "cut after the unknown": (wanted[:3] + [0] * 5, ended),
+        **_as_parts(text, words, 8),
         "-1": ([-1 if i == 1 else i for i in wanted], "'aubergine' became -1, which no embedding has: it is 1."),
         "after the list": (
             [len(words) + 2 if i == 1 else i for i in wanted],
@@ -243,6 +252,14 @@ def _not_the_mean(words, mask, kept) -> dict:
         "largest": (words.masked_fill(~mask[..., None], -torch.inf).amax(1), "That is the largest, not the mean."),
         "first word": (words[:, 0], "That is the first word alone."),
         "over channels": (kept.mean(2), "The mean goes over the channels: it goes over the words, axis 1."),
+        "channels summed": (
+            kept.sum(2) / mask.sum(1, keepdim=True),
+            "The sum goes over the channels: it goes over the words, axis 1.",
+        ),
+        "over the batch": (
+            kept.sum(0) / mask.sum(1, keepdim=True),
+            "The sum goes over the texts of the batch: it goes over the words of each, axis 1.",
+        ),
         "one vector for all": (
             (kept.sum((0, 1)) / mask.sum()).expand(n, n),
             "All texts got one vector: the mean goes over the words of each, not over the batch.",
@@ -316,9 +333,10 @@ def _(answer, given):
 
 
 class Projection:
-    """A linear map that an answer may call, and what it was called on. Its bias is not 0."""
+    """A linear map that an answer may call, as nn.Linear, and what it was called on. Its bias is not 0."""
 
     def __init__(self, width: int, out: int, given):
+        self.in_features, self.out_features = width, out
         self.weight, self.bias, self.calls = given.normal(out, width) / width**0.5, given.normal(out), []
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -332,7 +350,7 @@ def _attended(x, words, mask, q, kv) -> tuple[Tensor, dict]:
     slips = _masked_wrongly(queries, keys, values, mask[:, None]) | _weighed_wrongly(x, queries, keys, values, mask)
     slips |= _other_roots(queries, keys, values, words, mask)
     if x.shape == words.shape:
-        slips |= _turned(x, words, mask, q, kv)
+        slips |= _turned(x, words, mask, q, kv) | _lined_up_wrongly(x, words, mask, q, kv)
     return scaled_dot_product_attention(queries, keys, values, attn_mask=mask[:, None]), slips
 
 
@@ -398,7 +416,7 @@ def _weighed_wrongly(x, queries, keys, values, mask) -> dict:
 
 _WEIGHED = {
     "not scaled": "The scores are not divided by the root of W: with wide vectors the softmax takes one word alone.",
-    "divided by W": "The scores are divided by W; it is its root.",
+    "divided by W": "The scores are divided by W; it is its root. (F.scaled_dot_product_attention divides by itself.)",
     "softmax over patches": "The softmax goes over the patches: each patch shares its attention among the *words*, the "
     "last axis.",
     "scores times the root": "The scores are multiplied by the root of W: divide by it.",
@@ -455,6 +473,35 @@ def _turned(x, words, mask, q, kv) -> dict:
     }
 
 
+def _lined_up_wrongly(x, words, mask, q, kv) -> dict:
+    """Where the batch, patches, words and widths are as many: what goes wrong without a word."""
+    queries, (keys, values), root = q(x), kv(words).chunk(2, -1), x.shape[-1] ** 0.5
+    scores = queries @ keys.mT / root
+    without = x @ q.weight.T, (words @ kv.weight.T).chunk(2, -1)
+    return {
+        "mask without an axis": (
+            torch.softmax(scores.masked_fill(~mask, -torch.inf), -1) @ values,
+            "The mask (B, M) lined up with patches and words, one mask for the whole batch: make it (B, 1, M).",
+        ),
+        "weights": (
+            torch.softmax(scores.masked_fill(~mask[:, None], -torch.inf), -1),
+            "Those are the weights: what is read are the values, weights @ values.",
+        ),
+        "patches attend to patches": (
+            scaled_dot_product_attention(queries, *kv(x).chunk(2, -1), attn_mask=mask[:, None]),
+            "Keys and values come from the patches: they come from the words, kv(words).",
+        ),
+        "bias left out": (
+            scaled_dot_product_attention(without[0], *without[1], attn_mask=mask[:, None]),
+            "The biases of q and kv are left out: call them, q(x) and kv(words).",
+        ),
+        "bias of q left out": (
+            scaled_dot_product_attention(without[0], keys, values, attn_mask=mask[:, None]),
+            "The bias of q is left out: call it, q(x).",
+        ),
+    }
+
+
 def _some_words(given, b: int, n: int, w: int, m: int, c: int):
     """Patches, words, and a mask with at least one word and one padding in each row; two projections."""
     count = given.whole(1, m, b)
@@ -466,7 +513,7 @@ def _some_words(given, b: int, n: int, w: int, m: int, c: int):
 
 @read_words.part("as torch's attention, where every wrong axis fits")
 def _(answer, given):
-    x, words, mask, q, kv = _some_words(given, 3, 5, 5, 5, 5)
+    x, words, mask, q, kv = _some_words(given, 5, 5, 5, 5, 5)
     wanted, slips = _attended(x, words, mask, q, kv)
     found = answer(x, words, mask, q, kv)
     if isinstance(found, Tensor) and found.shape == x.shape and not found.isfinite().all():
@@ -588,6 +635,7 @@ def _mixed(strong: Tensor, weak: Tensor, null: Tensor, scale: float) -> dict:
             "`away` to `cond`.",
         ),
         "subtracted": (strong - scale * weak, "The weights must add up to 1: scale and 1 - scale."),
+        "away weighs 1": (scale * strong - weak, "The weights must add up to 1: scale and 1 - scale."),
         "one too little": (weak + (scale - 1) * (strong - weak), "Scale 2 gives the model itself: scale 1 must, so "
                            "scale the difference by `scale`, not by scale - 1."),
         "wrong way": (weak - scale * (strong - weak), "The sign is wrong: it moves from `away` further away from "
@@ -626,7 +674,9 @@ def _(answer, given):
         raise Wrong("eps not guided", "x0 is guided and eps is not: a sampler uses both.")
     zero = MixtureDenoiser.__call__(model, x, T, torch.zeros_like(cond)).eps
     slips = {"class 0": (zero + scale * (strong.eps - zero), "`away` is not used: you start from class 0, zeros. "
-                         "Zeros are the null of prompts alone.")}  # fmt: skip
+                         "Zeros are the null of prompts alone."),
+             "class 0 and away": (zero + scale * (strong.eps - weak.eps), "You start from zeros, here class 0, and "
+                                  "push from `away`: `away` takes the null's place, at both.")}  # fmt: skip
     slips |= {"x0 and eps exchanged": (x0, "x0 stands where eps must be: Prediction takes x0 first, then eps.")}
     same(found.eps, eps, slips | _mixed(strong.eps, weak.eps, null.eps, scale), "eps", 1e-7)
     slips = {
@@ -645,7 +695,10 @@ def _(answer, given):
     for scale, other in ((1.0, away), (0.0, away), (2.0, torch.full((4,), model.null))):
         score = scale * model.log_gradient(x, T, cond) - (scale - 1) * model.log_gradient(x, T, other)
         found = _both(_at_t(answer, model, x, cond, other, scale), (4, 2))
-        same(found.eps, -model.schedule(T)[1] * score, {}, f"eps at scale {scale:g}", 1e-7)
+        under = MixtureDenoiser.__call__(model, x, T, cond).eps
+        slips = {"not away at 0": (under, "Scale 0 is the model under `away`, and yours is the model under `cond`: the "
+                                   "scale may be less than 1.")} if scale == 0 else {}  # fmt: skip
+        same(found.eps, -model.schedule(T)[1] * score, slips, f"eps at scale {scale:g}", 1e-7)
 
 
 @negative.part("prompts of several tokens, and no more calls than two")
@@ -697,7 +750,8 @@ def _(answer, given):
 # --- 08.5 ---
 
 GRIDS = (  # colours, shapes, how many
-    (6, 4, 4), (5, 5, 5), (3, 6, 3), (4, 4, 8), (6, 4, 9), (3, 3, 3), (6, 4, 5), (6, 4, 6), (5, 5, 13),
+    (6, 4, 4), (5, 5, 5), (3, 6, 3), (4, 4, 8), (6, 4, 9), (3, 3, 3), (6, 4, 5), (6, 4, 6), (5, 5, 13), (5, 6, 6),
+    (4, 6, 12),
 )  # fmt: skip
 
 
@@ -735,7 +789,8 @@ def _(answer, given):
     for count, (mask, n) in zip(held, masks, strict=True):
         if count != n:
             message = f"{count} of {len(mask)} x {mask.shape[1]} are held out where {n} were asked for."
-            raise Wrong("count", f"{message} Is a cell drawn twice, or are there too few to draw from?")
+            raise Wrong("count", f"{message} Is a cell drawn twice (after how many is a diagonal back at its first?), "
+                        "or are there too few to draw from?")  # fmt: skip
 
 
 @hold_out.part("every colour and every shape keeps two partners at least")
@@ -776,8 +831,10 @@ def _(answer, given):
         raise Wrong("few cells", "Over ten seeds half of the cells are never held out: mix both colours and shapes.")
 
 
-@hold_out.part("what cannot be done is a ValueError")
+@hold_out.part("none at all can be held out; what cannot be done is a ValueError")
 def _(answer, given):
+    if _held(answer, 6, 4, 0, 0).any():
+        raise Wrong("count", "Where 0 are asked for, some are held out.")
     for colours, shapes, n in ((4, 4, 9), (3, 3, 4), (6, 2, 1), (2, 5, 1), (6, 4, 25), (6, 4, 13)):
         generator = torch.Generator().manual_seed(0)
         if refuses(lambda: answer(colours, shapes, n, generator), f"{n} of {colours} x {shapes}")[0]:  # noqa: B023

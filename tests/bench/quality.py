@@ -6,14 +6,17 @@ pip install -e '.[bench]', then
 python tests/bench/quality.py --data folder:PATH --minutes 20       some three hours on two CPU cores
 
 The others' nets are those of speed.py, half as large again as ours, each with its library's noise schedule, target and
-learning rate, in our loop: bfloat16, gradient clipping, 100 steps of warm-up (for what is some 1,800 steps long), a
-moving average whose width is a tenth of the training. Which batch of 16, 32 and 64 suits a peer is tried first, for
---trial minutes each, by its own loss on held-out pictures. All are sampled by dpmpp_2m on the same grid of noise
-levels: fewer calls do more than by their own samplers. A guided step takes two calls, so that ten calls are five
-steps, or seven of which three are guided (Kynkaanniemi et al. 2024); which three was chosen on minidiff's pretrained
-model. The others' x0 is once left as it is and once clipped, as in the samplers that come with them.
-As they have no labels, ours is trained a second time, without: there what guides it is a net of half its width that was
-trained for 7.5% of its minutes (Karras et al. 2024).
+learning rate, in our loop: gradient clipping, 100 steps of warm-up (for what is some 1,800 steps long), and a moving
+average whose width is a tenth of the training. Which batch of 4 to 32 suits a peer is tried first, for --trial minutes
+each, by its own loss on held-out pictures; then whether twice its library's learning rate suits it better. All are
+sampled by dpmpp_2m on the same grid of noise levels: fewer calls do more than by their own samplers. A guided step
+takes two calls, so that ten calls are five steps, or seven of which three are guided (Kynkaanniemi et al. 2024); which
+three was chosen on minidiff's pretrained model. The others' x0 is once left as it is and once clipped, as in the
+samplers that come with them.
+The classifier that distances are measured by knows the labels, which ours is given and the others are not: so each row
+is also measured by one that knows no label, only by how many quarter turns a picture was turned. As the others have no
+labels, ours is trained a second time, without: there what guides it is a net of half its width that was trained for
+7.5% of its minutes (Karras et al. 2024).
 quality.json and quality.jpg go to --out, ours.json and ours.jpg with --only ours, the runs to --runs: a later call goes
 on with what is missing.
 """
@@ -24,6 +27,7 @@ import math
 import platform
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -52,7 +56,8 @@ from minidiff.schedules import VP, expand
 from minidiff.stages.latent import latents_of
 from minidiff.train import new_state, train
 
-BATCHES = (16, 32, 64)
+BATCHES = (4, 8, 16, 32)
+RATES = (1.0, 2.0)  # times the library's learning rate
 FIRST = 0.05  # our autoencoder's share of the minutes
 WEAK = 0.075  # that of the net that guides ours without labels
 CALLS = 10
@@ -167,9 +172,9 @@ def made(name: str) -> Peer:
     return peer.to(pick(), memory_format=torch.channels_last)
 
 
-def fit(peer: Peer, dataset, batch: int, minutes: float):
-    """Train for `minutes`, from the first batch on; its moving average and the number of steps. Compiled, which is
-    faster for all of them (speed.py), where it is for ours."""
+def fit(peer: Peer, dataset, batch: int, rate: float, minutes: float):
+    """Train for `minutes`, from the first batch on, at `rate` times its library's learning rate; its moving average and
+    the number of steps. Compiled, which is faster for all of them (speed.py), where it is for ours."""
     state, began = new_state(peer, 0), time.monotonic()
     if compiling_helps(pick(), minutes):
         peer.net.compile(dynamic=False)
@@ -179,34 +184,41 @@ def fit(peer: Peer, dataset, batch: int, minutes: float):
 
     fall = (lambda _: (1 + math.cos(math.pi * min(1.0, share()))) / 2) if peer.cosine else None
     batches = data.batches(dataset, batch, state.generator, flip=True)
-    for step in train(peer, ((x, None) for x, _ in batches), 2**62, lr=peer.lr, fall=fall, state=state):  # noqa: B007
+    for step in train(peer, ((x, None) for x, _ in batches), 2**62, lr=rate * peer.lr, fall=fall, state=state):  # noqa: B007
         if share() >= 1:
             break
     return step.ema, step.step
 
 
-def trial(name: str, options, dataset, held_out) -> int:
-    """The batch that leaves the peer's loss on held-out pictures lowest after the trial's minutes."""
+def trial(name: str, options, dataset, held_out) -> tuple[int, float]:
+    """The batch that leaves the peer's loss on held-out pictures lowest after the trial's minutes, and with that the
+    better of RATES."""
     path = options.runs / f"{name}-trial.json"
     found = json.loads(path.read_text()) if path.exists() else {}
     x = to_device(held_out.at(torch.arange(512)), pick())
-    for batch in BATCHES:
-        if str(batch) not in found:
-            ema, steps = fit(made(name), dataset, batch, options.trial)
+
+    def tried(batch: int, rate: float) -> float:
+        key = f"batch {batch}, learning rate x {rate:g}"
+        if key not in found:
+            ema, steps = fit(made(name), dataset, batch, rate, options.trial)
             with torch.no_grad(), autocast(x.device, x):
                 loss = ema.loss(x, generator=torch.Generator().manual_seed(0)).mean().item()
-            found[str(batch)] = {"loss": loss, "steps": steps}
-            print(f"{name}, batch {batch}: loss {loss:.4f} after {options.trial:g} minutes, {steps} steps", flush=True)
+            found[key] = {"loss": loss, "steps": steps}
+            print(f"{name}, {key}: loss {loss:.4f} after {options.trial:g} minutes, {steps} steps", flush=True)
             with replacing(path) as f:
                 f.write_text(json.dumps(found))
-    return int(min(found, key=lambda b: found[b]["loss"]))
+        return found[key]["loss"]
+
+    batch = min(BATCHES, key=lambda b: tried(b, 1.0))
+    return batch, min(RATES, key=lambda rate: tried(batch, rate))
 
 
 def peer_model(name: str, options, dataset, held_out) -> tuple[nn.Module, dict]:
-    batch, path = trial(name, options, dataset, held_out), options.runs / f"{name}.safetensors"
-    peer, about = made(name), {"batch": batch, "lr": PEERS[name]().lr, "parameters": parameters(made(name))}
+    (batch, rate), path = trial(name, options, dataset, held_out), options.runs / f"{name}.safetensors"
+    peer = made(name)
+    about = {"batch": batch, "lr": rate * peer.lr, "parameters": parameters(peer)}
     if not path.exists():
-        ema, steps = fit(peer, dataset, batch, options.minutes)
+        ema, steps = fit(peer, dataset, batch, rate, options.minutes)
         with replacing(path) as f:
             save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, f)
         path.with_suffix(".json").write_text(json.dumps({"steps": steps}))
@@ -278,9 +290,18 @@ def our_models(options, dataset) -> dict[str, tuple[nn.Module, dict]]:
     return models | {"without labels": (strong, about), "autoguided": (guided, about)}
 
 
-def measured(real: Tensor, found: Tensor) -> dict[str, float]:
-    values = distances(real, found, torch.zeros(len(found)), len(found))
-    return dict(zip(("frechet", "precision", "recall"), values, strict=True))
+def without_labels(dataset):
+    """The same pictures: a classifier of them tells by how many quarter turns each was turned."""
+    return replace(dataset, labels=None, classes=[])
+
+
+def measured(judges, real: Tensor, found: Tensor) -> dict[str, float]:
+    """Pictures against real ones, by the features of both classifiers."""
+    by_label, by_turn = (
+        distances(*(classifier.extract(judge, x)[0] for x in (real, found)), torch.zeros(len(found)), len(found))
+        for judge in judges
+    )
+    return dict(zip(("frechet", "precision", "recall"), by_label, strict=True)) | {"frechet by turns": by_turn[0]}
 
 
 def main() -> None:
@@ -289,13 +310,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--trial", type=float, default=2)
     parser.add_argument("--n", type=int, default=5000)
-    parser.add_argument("--only", choices=("trials", "ours"), help="the trials of the peers' batches alone, or ours")
+    parser.add_argument("--only", choices=("trials", "ours"), help="the peers' trials alone, or ours")
     parser.add_argument("--runs", type=Path, default=Path("runs/quality"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     dataset, held_out = data.load(options.data), data.load(options.data, "test")
-    judge = classifier.for_data(dataset, pick())  # before any clock starts
+    judges = [classifier.for_data(d, pick()) for d in (dataset, without_labels(dataset))]  # before any clock starts
     if options.only == "trials":
         print({name: trial(name, options, dataset, held_out) for name in PEERS})
         return
@@ -315,24 +336,22 @@ def main() -> None:
         "minidiff, without labels": ("without labels", None, {"steps": CALLS}),
         f"minidiff, without labels, autoguidance {SCALE['weak']:g} {some}": ("autoguided", None, {"steps": steps}),
     } | {name: (name, None, {"steps": CALLS, "shape": dataset.shape}) for name in others}
-    real = classifier.extract(judge, held_out.at(torch.arange(len(held_out))))[0]
-    again = classifier.extract(judge, dataset.at(torch.arange(options.n)))[0]
+    real, again = held_out.at(torch.arange(len(held_out))), dataset.at(torch.arange(options.n))
     report = {
         "what": f"CIFAR-10 (JPEG copy), {options.minutes:g} minutes of training each from nothing, seed 0; {options.n} "
         f"samples, dpmpp_2m, {CALLS} calls, EMA, no guidance where not said; to {len(held_out)} held-out "
-        "pictures in the features of a classifier trained here (not FID)",
+        "pictures in the features of a classifier trained here (not FID), and of one that saw no labels",
         "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
-        "classifier": fingerprint(judge),  # distances by one of other weights differ by up to a sixth
-        "floor": measured(real, again),
+        "classifiers": [fingerprint(judge) for judge in judges],  # by one of other weights they differ by a sixth
+        "floor": measured(judges, real, again),
         "trials": {name: json.loads((options.runs / f"{name}-trial.json").read_text()) for name in compared},
         "rows": {},
     }  # fmt: skip
-    pictures = {"real": held_out.at(torch.arange(64))}
+    pictures = {"real": real[:64]}
     for label, (name, cond, how) in sampled.items():
         model, about = models[name]
         x = draw(options.runs / "drawn", model, options.n, cond, part=PART, **how)
-        found = classifier.extract(judge, x)[0]
-        report["rows"][label], pictures[label] = measured(real, found) | about, x[:64]
+        report["rows"][label], pictures[label] = measured(judges, real, x) | about, x[:64]
         print(label, report["rows"][label], flush=True)
     if others:
         best = min(report["rows"][name]["frechet"] for name in others)

@@ -97,6 +97,7 @@ WRONG = {
         "pairs of x_t": (_v("alpha * x0 - sigma * eps"), "pairs of x_t"),
         "on VP": (_v("(alpha * (alpha * x0 + sigma * eps) - x0) / sigma"), "alpha^2 + sigma^2 = 1"),
         "sigma from alpha": (_v("alpha * eps - (1 - alpha**2).sqrt() * x0"), "sigma from alpha"),
+        "alpha from sigma": (_v("(1 - sigma**2).sqrt() * eps - sigma * x0"), "alpha from sigma"),
         "alpha bar": (_v("alpha.sqrt() * eps - (1 - alpha).sqrt() * x0"), "alpha bar"),
         "the first for all": (_v("alpha[0] * eps - sigma[0] * x0", ""), "the first for all"),
         "rows": (_v("alpha[:, None] * eps - sigma[:, None] * x0", ""), "lined up with rows"),
@@ -110,6 +111,9 @@ WRONG = {
         "sign": (_solve("(sigma * out - b * x_t) / det, (a * x_t - alpha * out) / det"), "sign"),
         "sign of eps": (_solve("(b * x_t - sigma * out) / det, (a * x_t - alpha * out) / det"), "sign"),
         "plus": (_solve("(b * x_t - sigma * out) / (alpha * b + sigma * a), out"), "plus"),
+        "absolute": (_solve(_CRAMER, det="(alpha * b - sigma * a).abs()"), "absolute"),
+        "numerators added": (_solve(_CRAMER.replace("- sigma", "+ sigma").replace("- a *", "+ a *")),
+                             "numerators added"),
         "exchanged": (_solve("(alpha * out - a * x_t) / det, (b * x_t - sigma * out) / det"), "exchanged"),
         "eps only": (_solve("(x_t - sigma * out) / alpha, out"), "eps taken for the output"),
         "one result": (_solve("(b * x_t - sigma * out) / det"), "no pair"),
@@ -155,6 +159,10 @@ def solve(out, a, b, x_t, alpha, sigma):
     "time_of": {
         "wrong half": (_time(_EACH, "schedule.log_snr(middle) < log_snr"), "wrong half"),
         "factor": (_time(_EACH, "schedule.log_snr(middle) / 2 > log_snr"), "factor of 2"),
+        "up to .999": (_time("torch.zeros_like(log_snr), torch.full_like(log_snr, 0.999)", _LATER), "bracket"),
+        "halves of whole numbers": (
+            _time(_EACH, _LATER).replace("middle = (low + high) / 2", "middle = (low + high) // 2"), "both ends move"
+        ),
         "ten halvings": (_time(_EACH, _LATER, 10), "coarse"),
         "30 halvings": (_time(_EACH, _LATER, 30), "coarse"),
         "from .0001": (_time("torch.full_like(log_snr, 1e-4), torch.ones_like(log_snr)", _LATER), "bracket"),
@@ -337,7 +345,21 @@ def heun(model, x, times, cond=None):
         "no half": (_heun(_AHEAD, "eps + model(ahead, s, cond).eps"), "slopes added"),
         "predictor in x": (_heun("x + h * eps", _SLOPE), "predictor in x"),
         "all in x": (_heun("x + h * eps", _SLOPE, "x + h * slope"), "x instead of y"),
-        "second slope alone": (_heun(_AHEAD, "model(ahead, s, cond).eps"), "first order"),
+        "second slope alone": (_heun(_AHEAD, "model(ahead, s, cond).eps"), "second slope alone"),
+        "two DDIM steps averaged": (
+            _heun(_AHEAD, "model(ahead, s, cond)", "(ahead + alpha_s * slope.x0 + sigma_s * slope.eps) / 2"),
+            "one slope",
+        ),
+        "DDIM with the mean slope": (_heun(_AHEAD, _SLOPE, "alpha_s * x0 + sigma_s * slope"), "first x0"),
+        "DDIM with the mean slope and the second x0": (
+            _heun(_AHEAD, "model(ahead, s, cond)", "alpha_s * slope.x0 + sigma_s * (eps + slope.eps) / 2"), "second x0"
+        ),
+        "the end in x": (_heun(_AHEAD, _SLOPE, "x + h * slope"), "the end in x"),
+        "slope not scaled": (_heun(_AHEAD, _SLOPE, "alpha_s * x / alpha_t + h * slope"), "slope not scaled"),
+        "the second halved": (_heun(_AHEAD, "eps + model(ahead, s, cond).eps / 2"), "the second halved"),
+        "x0 for eps": (_heun(_AHEAD, _SLOPE.replace(".eps", ".x0")).replace("x0, eps =", "eps, x0 ="),
+                       "x0 and eps exchanged"),
+        "n turned": (_heun(_AHEAD, _SLOPE).replace(_H, "h = alpha_s / sigma_s - alpha_t / sigma_t"), "n turned"),
         "no end": (_heun(_AHEAD, _SLOPE).replace("if s == 0: return x0", ""), "0 / 0 at the end"),
         "no condition": (_heun(_AHEAD, "(eps + model(ahead, s).eps) / 2"), "condition lost"),
         "h turned": (_heun(_AHEAD.replace("+ h", "- h"), _SLOPE, "alpha_s * (x / alpha_t - h * slope)"), "h turned"),
@@ -374,7 +396,7 @@ def heun(model, x, times, cond=None):
         "x not divided": (_heun(_AHEAD, _SLOPE, "alpha_s * (x + h * slope)"), "x not divided"),
         "x0 averaged too": (
             _heun(_AHEAD, "model(ahead, s, cond)", "alpha_s * (x0 + slope.x0) / 2 + sigma_s * (eps + slope.eps) / 2"),
-            "first order",
+            "one slope",
         ),
     },
     "dpmpp_2m": {
@@ -407,6 +429,19 @@ def heun(model, x, times, cond=None):
         "1 twice": (_dpmpp(_RIGHT_AHEAD).replace("torch.expm1(-h)", "(torch.expm1(-h) - 1)"), "1 twice"),
         "x kept whole": (_dpmpp(_RIGHT_AHEAD).replace(_SIGMAS + " * x", "x"), "x kept whole"),
         "no ratio": (_dpmpp("x0 + (x0 - before[0]) / 2"), "no ratio"),
+        "h_before overwritten": (_dpmpp("x0 + h / (2 * (hb := h)) * (x0 - before[0])"), "no ratio"),
+        "ratio in t": (
+            _dpmpp("x0 + (s - t) / (2 * before[1]) * (x0 - before[0])", "before = x0, s - t"), "h in t"
+        ),
+        "ratio in sigma / alpha": (
+            _dpmpp("x0 + n / (2 * before[1]) * (x0 - before[0])", "before = x0, n").replace(
+                "        ahead = x0", "        n = model.schedule(s)[1] / model.schedule(s)[0]\n"
+                "        n = n - model.schedule(t)[1] / model.schedule(t)[0]\n        ahead = x0"
+            ),
+            "h in sigma / alpha",
+        ),
+        "eps for x0": (_dpmpp(_RIGHT_AHEAD).replace("x0 = model(x, t, cond).x0", "_, x0 = model(x, t, cond)"),
+                       "eps for x0"),
         "no half": (_dpmpp("x0 + (x0 - before[0]) * h / before[1]"), "no half"),
         "minus": (_dpmpp("x0 - (x0 - before[0]) * h / (2 * before[1])"), "minus"),
         "never kept": (_dpmpp(_RIGHT_AHEAD, "pass"), "never kept"),
@@ -440,6 +475,24 @@ def heun(model, x, times, cond=None):
         "the first for all": (
             _share("1 - (alpha_t * sigma_s / (alpha_s * sigma_t)).flatten()[0].expand(alpha_t.shape) ** 2"), "value"
         ),
+        "sigma_t for the noise": (
+            _share("1 / (1 / sigma_s**2 + (alpha_t / alpha_s) ** 2 / sigma_t**2) / sigma_s**2"), "sigma_t for the noise"
+        ),
+        "no r": (
+            _share("1 / (1 / sigma_s**2 + (alpha_t / alpha_s) ** 2 / (sigma_t**2 - sigma_s**2)) / sigma_s**2"), "no r"
+        ),
+        "beta for the noise": (
+            _share("1 / (1 / sigma_s**2 + (alpha_t / alpha_s) ** 2 / (1 - (alpha_t / alpha_s) ** 2)) / sigma_s**2"),
+            "beta for the noise",
+        ),
+        "sigma_s for the noise": (
+            _share("1 / (1 / sigma_s**2 + (alpha_t / alpha_s) ** 2 / sigma_s**2) / sigma_s**2"), "sigma_s for the noise"
+        ),
+        "not inverted": (
+            _share("(1 / sigma_s**2 + (r := alpha_t / alpha_s) ** 2 / (sigma_t**2 - (r * sigma_s) ** 2)) * sigma_s**2"),
+            "not inverted",
+        ),
+        "alpha bar": (_share("1 - alpha_t * (1 - alpha_s) / (alpha_s * (1 - alpha_t))"), "alpha bar"),
         "no square": (_share("1 - alpha_t * sigma_s / (alpha_s * sigma_t)"), "no square"),
         "turned": (_share("1 - (alpha_s * sigma_t / (alpha_t * sigma_s)) ** 2"), "turned"),
         "plus": (_share("1 + (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2"), "plus"),

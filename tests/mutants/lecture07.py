@@ -120,6 +120,10 @@ def best_scales(distance, scales, seeds):
 WRONG = {
     "cfg": {
         "w": (_cfg("t.eps + scale * (t.eps - f.eps)"), "scale is w"),
+        "scale - 1 from the null": (_cfg("f.eps + (scale - 1) * (t.eps - f.eps)"), "one too little"),
+        "t and cond exchanged": (
+            _cfg(_GUIDED, calls="f, t = model(x_t, t), model(x_t, cond, t)"), "order of arguments"
+        ),
         "exchanged": (_cfg("t.eps + scale * (f.eps - t.eps)"), "exchanged"),
         "exchanged rows": (
             _cfg(_GUIDED, calls="both = model(torch.cat([x_t, x_t]), t.repeat(2), torch.cat([cond, torch.full_like("
@@ -291,6 +295,10 @@ WRONG = {
         "2 as deviation": (_laws("1 / (g - (g - 1) / 4)"), "deviation 2"),
         "exponent g - 1": (_laws("1 / (g + (g - 1) / 2)"), "exponent"),
         "sharpened last": (_laws("2 ** (1 - g)", "(2 - 2 ** (2 - 2 * g)) / (2 * g - 1)", "2 / (g + 1)"), "order"),
+        "sharpened and ODE exchanged": (_laws("2 ** (1 - g)", "2 / (g + 1)"), "order"),
+        "the integral of k is 0": (_laws(ode="1"), "one end"),
+        "homogeneous": (_laws(sde="2 ** (2 - 2 * g)"), "homogeneous"),
+        "not divided": (_laws(sde="2 - 2 ** (2 - 2 * g)"), "not divided"),
         "two numbers": (_laws().replace(", (2 - 2", " #"), "no three"),
         "at 3 alone": ("def guided_variances(gamma):\n    return (.5, .25, .3875) if gamma > 1 else (1, 1, 1)\n",
                        "value"),
@@ -308,6 +316,8 @@ WRONG = {
         "the first row's": (_interval(f"({_ON})[0].expand(len(t))"), "one decision for all"),
         "the mean": (_interval("((low <= t.mean()) & (t.mean() <= high)).expand(len(t))"), "one decision for all"),
         "or": (_interval("(low <= t) | (t <= high)"), "one decision for all"),
+        "branches exchanged": (_interval(_ON, guided="c.lerp(f, by)"), "branches exchanged"),
+        "1 - t": (_interval("(low <= 1 - t) & (1 - t <= high)"), "wrong rows"),
         "low only": (_interval("low <= t"), "one end"),
         "high only": (_interval("t <= high"), "one end"),
         "columns": (_interval(_ON, "torch.where(on, scale, 1.0)"), "lined up with columns"),
@@ -344,6 +354,16 @@ WRONG = {
             _classifier("h.eps - (scale - 1) * sigma * g", model="model(x_t, t, cond)"), "not unconditional"
         ),
         "plus": (_classifier("h.eps + scale * sigma * g"), "uphill in eps"),
+        "over sigma": (_classifier("h.eps - scale * g / sigma"), "over sigma"),
+        "alpha too": (_classifier("h.eps - scale * alpha * sigma * g"), "sigma times alpha"),
+        "the first time": (_classifier("h.eps - scale * sigma[0] * g"), "one time for all"),
+        "rows by class": (_classifier(chosen="log_p[cond].sum()"), "rows by class"),
+        "gradients left on": (
+            _classifier().replace("    with torch.enable_grad():\n", "    torch.set_grad_enabled(True)\n    if True:\n")
+            .replace("return Prediction((x_t - sigma * eps) / alpha, eps)",
+                     "return Prediction(((x_t - sigma * eps) / alpha).detach(), eps.detach())"),
+            "gradients left on",
+        ),
         "no sigma": (_classifier("h.eps - scale * g"), "no sigma"),
         "sigma squared": (_classifier("h.eps - scale * sigma**2 * g"), "sigma squared"),
         "logit": (_classifier(log_p="classifier(x, t)"), "logit"),
@@ -437,6 +457,28 @@ WRONG = {
         ),
         "Welch": (_best("stats.ttest_ind(row, v[b], equal_var=False).pvalue > 0.05 or (d == 0).all()"), "unpaired"),
         "neighbours": (_best(result="scales[max(0, b - 1): b + 2]"), "another rule"),
+        "wilcoxon": (_best("(d == 0).all() or stats.wilcoxon(d).pvalue > 0.05"), "wrong lists"),
+        "many comparisons": (
+            _best("abs(d.mean()) <= stats.t.ppf(1 - 0.025 / len(v), n - 1) * d.std(ddof=1) / n ** 0.5"), "wide"
+        ),
+        "99%": (_best("abs(d.mean()) <= stats.t.ppf(0.995, n - 1) * d.std(ddof=1) / n ** 0.5"), "wide"),
+        "98%": (_best("abs(d.mean()) <= stats.t.ppf(0.99, n - 1) * d.std(ddof=1) / n ** 0.5"), "wide"),
+        "94%": (_best("abs(d.mean()) <= stats.t.ppf(0.97, n - 1) * d.std(ddof=1) / n ** 0.5"), "narrow"),
+        "t of n - 2": (_best("abs(d.mean()) <= stats.t.ppf(0.975, n - 2) * d.std(ddof=1) / n ** 0.5"), "wide"),
+        "t of n - 3": (_best("abs(d.mean()) <= stats.t.ppf(0.975, n - 3) * d.std(ddof=1) / n ** 0.5"), "wide"),
+        "ddof 2": (_best("abs(d.mean()) <= T * d.std(ddof=2) / n ** 0.5"), "wide"),
+        "root of n - 1": (_best("abs(d.mean()) <= T * d.std(ddof=1) / (n - 1) ** 0.5"), "wide"),
+        "numpy's std, root of n - 1, t of n - 2": (
+            _best("abs(d.mean()) <= stats.t.ppf(0.975, n - 2) * d.std() / (n - 1) ** 0.5"), "wide"
+        ),
+        "worst seed": (_best(least="v.max(1).argmin()"), "another rule"),
+        "mean rank": (_best(least="v.argsort(0).argsort(0).mean(1).argmin()"), "another rule"),
+        "last seed's best": (_best(least="v[:, -1].argmin()"), "another rule"),
+        "most votes": (_best(least="np.bincount(v.argmin(0)).argmax()"), "another rule"),
+        "all seeds but the last": (_best(least="v[:, :-1].mean(1).argmin()"), "wrong lists"),
+        "squares": (_best(least="(v**2).mean(1).argmin()"), "wrong lists"),
+        "the wrong axis": (_best(least="v.mean(0).argmin()"), "wrong lists"),
+        "listed twice": (_best(result="[s for s, k in zip(scales, kept) if k] * 2"), "listed twice"),
         "first seed's best": (_best(least="v[:, 0].argmin()"), "another rule"),
         "least number": (_best(least="np.unravel_index(v.argmin(), v.shape)[0]"), "another rule"),
         "least median": (_best(least="np.median(v, 1).argmin()"), "another rule"),
@@ -447,7 +489,7 @@ WRONG = {
         "2 errors": (_best("abs(d.mean()) <= 2 * d.std(ddof=1) / n ** 0.5"), "narrow"),
         "maximum": (_best(result="[scales[v.mean(1).argmax()]]"), "maximum"),
         "greatest": (_best(least="v.mean(1).argmax()"), "another rule"),
-        "no root": (_best("abs(d.mean()) <= T * d.std(ddof=1)"), "deviation"),
+        "no root": (_best("abs(d.mean()) <= T * d.std(ddof=1)"), "wide"),
         "everything": (_best("True"), "all scales"),
         "inverted": (_best("not abs(d.mean()) <= T * d.std(ddof=1) / n ** 0.5"), "inverted"),
         "without the best": (_best("0 < d.mean() <= T * d.std(ddof=1) / n ** 0.5"), "best left out"),
@@ -569,6 +611,7 @@ def classifier_guided(model, classifier, x_t, t, cond, scale):
 """,
     },
     "precision_recall": {
+        "stacked": _pr(result="torch.tensor([share(fake, real), share(real, fake)])"),
         "cdist": _pr(norm="torch.cdist(a, b)"),
         "sorted": _pr("d(s, s).sort(1).values[:, k]"),
         "topk": _pr("d(s, s).topk(k + 1, largest=False).values[:, -1]"),
@@ -586,8 +629,6 @@ def precision_recall(real, fake, k):
     },
     "best_scales": {
         "ttest": _best("(d == 0).all() or stats.ttest_rel(row, v[b]).pvalue > 0.05"),
-        "wilcoxon": _best("(d == 0).all() or stats.wilcoxon(d).pvalue > 0.05"),
-        "many comparisons": _best("abs(d.mean()) <= stats.t.ppf(1 - 0.025 / 3, n - 1) * d.std(ddof=1) / n ** 0.5"),
         "seed by seed": """
 from scipy import stats
 from statistics import mean, stdev

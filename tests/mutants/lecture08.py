@@ -93,6 +93,9 @@ WRONG = {
         "empty strings": (
             _tokenise(said="__import__('re').split(r'\\W+', text.lower()) if text else []"), "empty strings"
         ),
+        "part of a word": (
+            _tokenise("[next((i for i, v in enumerate(words, 2) if w in v), 1) for w in said]"), "part of a word"
+        ),
         "from 0": (_tokenise("[words.index(w) if w in words else 1 for w in said]"), "from 0"),
         "from 1": (_tokenise("[words.index(w) + 1 if w in words else 0 for w in said]"), "from 1"),
         "unknown 0": (_tokenise("[words.index(w) + 2 if w in words else 0 for w in said]"), "unknown is 0"),
@@ -215,6 +218,8 @@ def pool(words, mask):
         "largest": (_pool("words.masked_fill(~mask[..., None], float('-inf')).amax(1)"), "largest"),
         "first": (_pool("words[:, 0]"), "first word"),
         "over channels": (_pool(f"{_KEPT}.mean(2)"), "over channels"),
+        "channels summed": (_pool(f"{_KEPT}.sum(-1) / count"), "channels summed"),
+        "over the batch": (_pool(f"{_KEPT}.sum(0) / count.clamp(min=1)"), "over the batch"),
         "one for all": (_pool("words[mask].mean(0).expand(len(words), -1)"), "one vector for all"),
         "nan_to_num": (_pool(f"({_KEPT}.sum(1) / count).nan_to_num()"), "gradient is NaN"),
         "where": (_pool(f"torch.where(count > 0, {_KEPT}.sum(1) / count, 0.0)"), "gradient is NaN"),
@@ -261,6 +266,17 @@ def pool(words, mask):
         "mask multiplied": (_read("torch.softmax(scores, -1) * mask[:, None]", hide="pass"), "mask multiplied"),
         "scores multiplied": (_read(hide="scores = scores * mask[:, None]"), "scores multiplied"),
         "mask ignored": (_read(hide="pass"), "mask ignored"),
+        "mask without an axis": (_read(hide="scores = scores.masked_fill(~mask, float('-inf'))"),
+                                 "mask without an axis"),
+        "weights alone": (_read(result="weights"), "weights"),
+        "kv of x": (_read(halves="keys, values = kv(x).chunk(2, -1)"), "patches attend to patches"),
+        "by the weight of q": (_read(queries="x @ q.weight.T"), "bias of q left out"),
+        "by the weights": (
+            _read(queries="x @ q.weight.T", halves="keys, values = (words @ kv.weight.T).chunk(2, -1)"), "bias left out"
+        ),
+        "divided twice": (
+            _read("torch.softmax(scores / queries.shape[-1] ** 0.5, -1)"), "divided by W"
+        ),
         "inverted": (_read(hide="scores = scores.masked_fill(mask[:, None], float('-inf'))",
                            result="weights.nan_to_num() @ values"), "inverted"),
         "softmax over patches": (
@@ -319,6 +335,13 @@ def pool(words, mask):
             _negative("__import__('types').SimpleNamespace(x0=strong.x0, eps=strong.eps)"), "no prediction"
         ),
         "null and both": (_each("u + scale * (s - w)"), "null and away"),
+        "zeros and both": (
+            _negative("Prediction(*(u + scale * (s - w) for s, w, u in zip(strong, weak, null)))",
+                      "strong, weak, null = (model(x_t, t, c) for c in (cond, away, 0 * cond))"),
+            "class 0 and away",
+        ),
+        "away once, scaled cond": (_each("scale * s - w"), "away weighs 1"),
+        "no scale below 1": (_negative("weak.lerp(strong, max(scale, 1))"), "not away at 0"),
         "null": (_each("u + scale * (s - u)"), "away ignored"),
         "zeros": (
             _negative("weak.lerp(strong, scale)",
@@ -393,6 +416,28 @@ def pool(words, mask):
         "with replacement": (
             _hold("mask.view(-1)[torch.randint(colours * shapes, (n,), generator=generator)] = True"), "count"
         ),
+        "shifted each round of the colours": (_hold(_RIGHT_HOLD.replace("math.lcm(colours, shapes)", "colours")),
+                                              "count"),
+        "shifted each round of the shapes": (_hold(_RIGHT_HOLD.replace("math.lcm(colours, shapes)", "shapes")),
+                                             "count"),
+        "shifted row by row": (
+            _hold(_RIGHT_HOLD.replace("(k + k // math.lcm(colours, shapes))", "(k % colours + k // colours)")),
+            "few partners",
+        ),
+        "by diagonals": (
+            """
+import torch
+def hold_out(colours, shapes, n, generator):
+    if n < 0 or n > shapes * (colours - 2) or n > colours * (shapes - 2): raise ValueError("too many")
+    rows, columns = (torch.randperm(m, generator=generator).tolist() for m in (colours, shapes))
+    cells = sorted(((j - i) % shapes, i, j) for i in range(colours) for j in range(shapes))
+    held = {(rows[i], columns[j]) for _, i, j in cells[:n]}
+    return torch.tensor([[(i, j) in held for j in range(shapes)] for i in range(colours)])
+""",
+            "few partners",
+        ),
+        "none refused": (_hold(_RIGHT_HOLD, f"{_MOST}\n    if not 0 < n <= most: raise ValueError(n)"),
+                         "refuses what can be done"),
         "a diagonal that wraps": (
             _hold("k = torch.arange(n)\n    " + _MIX + "mask[a[k % colours], b[k % shapes]] = True"), "count"
         ),
@@ -488,6 +533,10 @@ def read_words(x, words, mask, q, kv):
     keys, values = kv(words).chunk(2, dim=-1)
     return attend(q(x), keys, values, attn_mask=mask[:, None, :])
 """,
+        "by what nn.Linear has": _read(
+            scores="queries @ keys.mT / q.out_features ** 0.5",
+            halves="w = kv.out_features // 2\n    keys, values = kv(words)[..., :w], kv(words)[..., w:]",
+        ),
         "einsum": _read(scores="torch.einsum('bnw,bmw->bnm', queries, keys) * queries.shape[-1] ** -0.5"),
         "a large number": _read(hide="scores = scores + (~mask[:, None]) * -1e9"),
         "weights anew": _read("(e := torch.exp(scores - scores.amax(-1, keepdim=True)) * mask[:, None]) "
@@ -520,7 +569,6 @@ def read_words(x, words, mask, q, kv):
         ),
     },
     "hold_out": {
-        "shifted each round": _hold(_RIGHT_HOLD.replace("math.lcm(colours, shapes)", "colours")),
         "a thousand tries": _hold("""for _ in range(1000):
         mask.zero_().view(-1)[torch.randperm(colours * shapes, generator=generator)[:n]] = True
         few = (~mask).sum(0).min() < 2 or (~mask).sum(1).min() < 2
@@ -537,14 +585,17 @@ def hold_out(colours, shapes, n, generator):
         rows, columns = mask.sum(1), mask.sum(0)
         if rows.max() <= (1 if n <= colours else shapes - 2) and columns.max() <= colours - 2: return mask
 """,
-        "by diagonals": """
+        "column by column": """
 import torch
 def hold_out(colours, shapes, n, generator):
     if n < 0 or n > shapes * (colours - 2) or n > colours * (shapes - 2): raise ValueError("too many")
     rows, columns = (torch.randperm(m, generator=generator).tolist() for m in (colours, shapes))
-    cells = sorted(((j - i) % shapes, i, j) for i in range(colours) for j in range(shapes))
-    held = {(rows[i], columns[j]) for _, i, j in cells[:n]}
-    return torch.tensor([[(i, j) in held for j in range(shapes)] for i in range(colours)])
+    mask = torch.zeros(colours, shapes, dtype=torch.bool)
+    for _ in range(n):  # the colour that lost fewest, and of its shapes that which lost fewest
+        c = min(rows, key=lambda i: int(mask[i].sum()))
+        s = min((j for j in columns if not mask[c, j]), key=lambda j: int(mask[:, j].sum()))
+        mask[c, s] = True
+    return mask
 """,
     },
 }  # fmt: skip
