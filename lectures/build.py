@@ -17,6 +17,7 @@ python lectures/build.py --nbgrader DIR                            DIR/source an
 
 import argparse
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -136,6 +137,7 @@ def keep_outputs(source: Path) -> None:
 # --- student notebooks ---
 
 BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
+LINK = re.compile(r"\]\((?!https?:|#|[\w-]+\.ipynb\))([^)\s]+)\)")  # to a file that is no notebook beside it
 
 
 def student(source: Path):
@@ -145,6 +147,8 @@ def student(source: Path):
     setup = next(cell for cell in notebook.cells if cell.source == SETUP)
     setup.source = SETUP.replace("import sys", "import os, sys").replace('".."', 'os.path.abspath("..")')
     for i, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":  # one folder deeper: what is no lecture lies one above
+            cell.source = LINK.sub(r"](../\1)", cell.source)
         if "exercise" in cell.metadata:
             solved += [(cell.metadata["exercise"], line) for line in cut(notebook.cells, i, source.name)]
     rest = {line.strip() for cell in notebook.cells for line in cell.source.splitlines()}

@@ -178,6 +178,15 @@ def test_student_notebooks_have_stubs_and_no_outputs(source):
     assert build.same_cells(build.student_path(source), notebook), "run: python lectures/build.py --student"
 
 
+@pytest.mark.parametrize("source", build.sources(), ids=lambda p: p.stem)
+def test_links_lead_somewhere(source):
+    """Those of students stand a folder deeper."""
+    for notebook, folder in ((build.read(source), build.HERE), (build.student(source), build.HERE / "student")):
+        text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+        links = re.findall(r"\]\((?!https?:|#)([^)\s#]+)[^)]*\)", text)
+        assert not [link for link in links if not (folder / link).exists()]
+
+
 EXERCISE = """# %%
 from minidiff import check
 

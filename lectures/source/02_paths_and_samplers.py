@@ -16,7 +16,7 @@
 # After this lecture you can
 #
 # - write the forward process as a chain and as one line, and say why both are the same;
-# - move between VP, VE, cosine, linear (flow matching) and EDM, and between the targets $\epsilon$, $x_0$, $v$, with one 2x2 system;
+# - move between VP, VE, cosine, linear (flow matching) and EDM by the noise level, and between the targets $\epsilon$, $x_0$, $v$ by one 2x2 system;
 # - train a denoiser in twenty lines;
 # - write DDIM, Heun and DPM-Solver++(2M), and prove their orders by experiment;
 # - say what noise on the way back is good for, and how many network calls a picture needs.
@@ -82,8 +82,7 @@ _ = axes[0].legend()
 print(claims.measure("2.1"))
 
 # %% [markdown]
-# **The number that decides** is the largest difference of $\alpha$. It falls tenfold for ten times the steps (notes of
-# claim 2.1).
+# **The number that decides**, the largest difference of $\alpha$, falls tenfold for ten times the steps.
 #
 # ## 2. Targets: two equations, two unknowns
 #
@@ -109,7 +108,7 @@ _ = check.v_target(v_target)
 # %% [markdown]
 # ### Exercise 02.2: The 2x2 system (15 minutes, 2 points)
 # Write `solve(out, a, b, x_t, alpha, sigma)`, which returns x0 and eps from `out = a x0 + b eps` and `x_t = alpha x0 + sigma eps`. out and x_t are (B, ...),
-# the four numbers (B,). Do not assume alpha^2 + sigma^2 = 1; a or b may be 0.
+# the four numbers (B,). Do not assume alpha^2 + sigma^2 = 1; any of the four may be 0.
 # <details><summary>Hint</summary>Axes as before, then Cramer's rule. The determinant is alpha b - sigma a; where it is 0 no answer is right: let the division show it.</details>
 
 # %% exercise="02.2" points=2 minutes=15
@@ -128,7 +127,7 @@ _ = check.solve(solve)
 # %% [markdown]
 # ## 3. Five paths, one family
 #
-# Nothing forces $\alpha^2+\sigma^2=1$. Each pair $(\alpha_t,\sigma_t)$ is a path: **VP**; **cosine**, $(\cos\frac{\pi t}2,\sin\frac{\pi t}2)$; **linear**,
+# Each pair $(\alpha_t,\sigma_t)$ is a path: **VP**, $\alpha=e^{-\frac12\int\beta}$; **cosine**, $(\cos\frac{\pi t}2,\sin\frac{\pi t}2)$; **linear**,
 # $(1-t,t)$; **VE** (variance exploding), $\alpha=1$ and $\sigma$ soon exponential in $t$; **EDM**, $(1,80t)$. Dividing $x_t$ by $\alpha>0$ loses nothing, so only the ratio
 # counts: the **noise level** $\sigma/\alpha$, the signal-to-noise ratio **SNR** $\alpha^2/\sigma^2$, or **log-SNR** $2\log(\alpha/\sigma)$.
 
@@ -144,11 +143,11 @@ _ = axes[1].set(xlabel="time t", ylabel="log-SNR, in nats")
 _ = axes[1].legend()
 
 # %% [markdown]
-# All curves pass the same levels, at other times (EDM passes log-SNR above 0 before $t=0.02$): a path is a clock and a scale. To move between paths,
-# find the time at which one has a given log-SNR.
+# All curves pass the same levels, at other times (EDM's log-SNR is 0 at $t=1/80$): a path is a clock and a scale. To move between paths,
+# find the time of a given log-SNR.
 #
 # ### Exercise 02.3: The time of a log-SNR (15 minutes, 2 points)
-# Write `time_of(schedule, log_snr)`: for each of the numbers `log_snr` (B,) the time t (B,) in [0, 1] where `schedule.log_snr(t)` is that (it takes only tensors). Use
+# Write `time_of(schedule, log_snr)`: for each of the numbers `log_snr` (B,) the time t (B,) in [0, 1] where `schedule.log_snr(t)`, of a tensor t, is that. Use
 # bisection, all rows at once, no formula, so that it works for any path. log-SNR *falls* as t grows.
 # <details><summary>Hint</summary>Keep two tensors, low and high, of shape (B,). Ask for the log-SNR in the middle; keep the half in which the answer lies, for each row apart (torch.where). 50 halvings are enough.</details>
 
@@ -187,7 +186,7 @@ print(family)
 #
 # DDPM is derived as a variational bound: a sum of Kullback-Leibler divergences, one for each step back from $t$ to an earlier $s$, between two Gaussians, the true
 # step, given $x_0$, and the model's, with its guess $\hat x_0$. Both have the same variance (exercise 02.7), so the divergence is a squared
-# distance of means over twice the variance, and the means differ by $x_0-\hat x_0$, that is by $\epsilon-\hat\epsilon$, times a number. Check it on one step:
+# distance of means over twice the variance (by `step_back`), and the means differ by $x_0-\hat x_0$, that is by $\epsilon-\hat\epsilon$, times a number. On one step:
 
 # %%
 schedule, (t, s) = VP(), torch.tensor([0.6, 0.59], dtype=torch.float64)
@@ -203,7 +202,7 @@ print(f"divergence {bound:.5f} = {weight:.5f} (eps - guess)^2, and half of the r
 # %% [markdown]
 # So each term of the bound is a weight, half of the relative gain in SNR, times $\|\epsilon-\hat\epsilon\|^2$. DDPM's "simple" loss sets all weights to 1: less is asked of
 # levels with little noise, whose details no eye sees. The sum over steps is an average over random times: a training loop. Ours, on 36 small Gaussians on two rings, has
-# EDM's target, levels spread about $e^{-1.2}$, and tells the net $\frac14\log\sigma$:
+# EDM's target (its mixture stands in the code), levels about $e^{-1.2}$, and tells the net $\frac14\log\sigma$:
 
 # %% alt="The loss falls and levels off."
 mixture, path = rings(), EDM()
@@ -228,7 +227,7 @@ _ = plot.losses(rows, title="a denoiser of two rings").set(yscale="linear")
 
 # %% [markdown]
 # The loss falls little: the target is nearly all $x_0$ at large noise, all $\epsilon$ at little noise, just what cannot be known there. `Denoiser.loss` in the package is these
-# lines, for any path and target. The exact model of this mixture says how far our net is from the best one:
+# lines, for any path and target. How far is our net from the exact model?
 
 # %%
 with torch.no_grad():
@@ -416,7 +415,7 @@ for row, (name, draw) in zip(axes, {"DDIM": draw_ddim, "Heun": draw_heun, "DPM-S
 #
 # ### Exercise 02.7: The fresh share (10 minutes, 1 point)
 # Write `fresh_share(alpha_t, sigma_t, alpha_s, sigma_s)`: the variance of x_s given x_t and x0, divided by sigma_s^2.
-# <details><summary>Hint</summary>Given x0: x_t = r x_s + noise with r = alpha_t / alpha_s. Which variance must this noise have? By Bayes' rule 1/variance is 1/sigma_s^2 plus r^2 over that.</details>
+# <details><summary>Hint</summary>Given x0: x_t = r x_s + noise with r = alpha_t / alpha_s. Which variance must this noise have? By Bayes' rule 1/variance is 1/sigma_s^2 plus r^2 over the noise's variance.</details>
 
 # %% exercise="02.7" points=1 minutes=10
 def fresh_share(alpha_t, sigma_t, alpha_s, sigma_s):
@@ -440,12 +439,12 @@ _ = check.fresh_share(fresh_share)
 print(claims.measure("2.5"))
 
 # %% [markdown]
-# With 64 steps our net shows no sure gain; the interval holds 1. With 8 steps churn makes the distance half as large again (notes of claim 2.5).
+# With 64 steps the claim's net shows no sure gain; the interval holds 1. With 8 steps churn makes the distance half as large again (notes of claim 2.5).
 #
 # ## 8. How many calls does a picture need?
 #
 # Count calls until the *distance to real pictures* no longer falls: a U-Net on digits (in `gpu` mode CIFAR-10), Fréchet
-# distance of its samples, three samplers.
+# distance of its samples, three samplers. Enough is within 10% of that of 50 calls of DPM-Solver++(2M).
 
 # %% alt="Fréchet distance against network calls for three samplers."
 needed = claims.measure("2.6")
@@ -461,13 +460,13 @@ _ = ax.legend()
 print(needed)
 
 # %% [markdown]
-# **The number that decides** is the ratio of calls needed, 1 in two of three seeds: undecided. On these digits DDIM needs about as many as DPM-Solver++(2M), Heun
-# more, as its steps are twice as long. Higher order pays where a small error counts. [Lecture 09](09_cifar10.ipynb) asks again on CIFAR-10.
+# **The number that decides** is the ratio of calls needed, 1 in two of three seeds: undecided. Here DDIM needs about as many as DPM-Solver++(2M), Heun
+# more, its steps being twice as long. Higher order pays where a small error counts. [Lecture 09](09_cifar10.ipynb) asks again on CIFAR-10.
 #
 # **Vary it.**
 #
 # - In the training loop, replace EDM's target by $\epsilon$ (then `Denoiser(ema, path, "eps")`). Which noise levels suffer?
-# - Give `draw_dpmpp` the times `torch.linspace(path.t_max, 0, 11)` instead of `path.grid(10)`. What happens, and why?
+# - Give `draw_dpmpp` the times `torch.linspace(path.t_max, 0, 11)` instead of `path.grid(10)`. What happens?
 # - `samplers.last(samplers.ddim(model, x, times, eta=1.0))` is DDPM's sampler. How many steps does it need?
 #
 # **Take away.**

@@ -159,7 +159,7 @@ for ax, model, title in zip(axes, (*young, net), ("after a twentieth", "after a 
 show(*tree.sample_labelled(1500, torch.Generator().manual_seed(0)), axes[3], "data")
 
 # %% [markdown]
-# Blue is the true density, the other colours are the classes asked for. Now turn the scale, left for the network, right for the **exact** score.
+# Blue is the true density, other colours the classes asked for. Now turn the scale, left for the network, right for the **exact** score.
 #
 # **Predict before you run.** What does each lose?
 # <details><summary>Answer</summary>Both are pushed away from the other tree and lose the trunk, where the classes meet. Part 4 counts the network's stray points.</details>
@@ -187,7 +187,7 @@ plot.gif(frames, [350] * (len(frames) - 1) + [2000], dpi=70)
 #
 # ### Exercise 07.3: Three variances (20 minutes, 2 points)
 # Write `guided_variances(gamma)`: the variances of the sharpened density, of what the ODE draws and of what the SDE draws. Start at a huge s, with variance s.
-# <details><summary>Hint</summary>The integral of k is gamma log(1 + s) - (gamma - 1) log(2 + s): compare the variance at s and at 0, and let s grow. For the SDE the integral of u^(2 gamma - 2) is left.</details>
+# <details><summary>Hint</summary>The integral of k is gamma log(1 + s) - (gamma - 1) log(2 + s): compare the variance at s and at 0, and let s grow. For the SDE the integral of u^(2 gamma - 2) is left (gamma 1/2 is not asked).</details>
 
 # %% exercise="07.3" points=2 minutes=20
 def guided_variances(gamma):
@@ -216,7 +216,7 @@ _ = axes[0].set(ylabel="density", ylim=(0, 1.05))
 print(sampled)
 
 # %% [markdown]
-# The samples (grey) follow what you derived, and the sharpened density in the third picture only: there Langevin dynamics moved the ODE's samples *at one small noise level*, where the guided score **is** the
+# The samples (grey) follow what you derived (7.2), and the sharpened density in the third picture only: there Langevin dynamics moved the ODE's samples *at one small noise level*, where the guided score **is** the
 # gradient of the slide's log-density. But sampling walks through all levels, and the sharpened densities of two levels are not joined by adding noise: 7.3
 # is the slope of the guided score at $\sigma = 1$ over that of the sharpened density *after this noise*.
 
@@ -229,7 +229,7 @@ print(*(claims.measure(i).short() for i in ("7.2", "7.3", "7.5")), sep="\n")
 # guidance does harm (7.5).
 
 # %% [markdown]
-# The harm is done at large noise: the classes overlap, the push is strong everywhere, and what it has moved out never comes back. So guide within an **interval** of noise levels only.
+# The harm is done at large noise: the classes overlap, the push is strong everywhere, and what it moved out never comes back. So guide within an **interval** of noise levels only: less harm.
 #
 # ### Exercise 07.4: Guidance within an interval (10 minutes, 1 point)
 # Write `with_interval(model, x_t, t, cond, scale, low, high)`: as `cfg`, but guided only in rows where low <= t <= high (times); elsewhere it is off. Do not call `cfg`: each answer stands alone.
@@ -259,7 +259,7 @@ for name, scale, how in (("1", 1.0, guide), ("3 everywhere", 3.0, guide), ("3 at
 # ## 4. Are networks too flat, and does guidance mend it?
 #
 # **Claim** (same slide): "the model distribution is too flat, we want to make it sharper". Two measures see blur: the share of samples **outside** the contour that holds
-# 99% of their class, and the true log density of the samples. The sliced Wasserstein distance sees lost twigs, and hardly any blur. On the network that you trained:
+# 99% of their class, and their true log density. The sliced Wasserstein distance sees lost twigs, and hardly any blur. On your network:
 
 # %%
 names = ("outside", "log density - data's", "sliced Wasserstein")
@@ -271,9 +271,9 @@ for name, model in (("your network", net), ("exact score", exact)):
         print(f"{name}, {scale:g}".ljust(18), *(f"{measured[c]:{len(n)}.3f}" for n, c in zip(names, columns, strict=True)))
 
 # %% [markdown]
-# **Predict before you run.** The experiment repeats this for widths 8, 32 and 96, each trained for 4,000 steps. At which $\gamma$ is the share outside least? And the **divergence of histograms**, which sees blur and lost twigs alike?
-# And **outliers**, the points that are off by more than the gaps between twigs?
-# <details><summary>Answer</summary>On two cores: outside at .75 or 1, divergence at 1; outliers above 1, but they are few (7.17 is undecided). Condition minus null points away from the other tree, not towards the twigs.</details>
+# **Predict before you run.** Widths 8, 32 and 96, each trained for 4,000 steps. At which $\gamma$ is the share outside least? And the **divergence of histograms**, which sees blur and lost twigs alike?
+# And **outliers**, points off by more than the gaps between twigs?
+# <details><summary>Answer</summary>On two cores: outside at .75 or 1, divergence at 1; outliers above 1, but they are few. Condition minus null points away from the other tree, not towards the twigs.</details>
 
 # %% alt="Share outside, divergence of histograms and sliced Wasserstein distance against gamma, for three widths, autoguidance and the true score."
 flat = claims.measure("7.4")
@@ -290,14 +290,14 @@ print(flat)
 print(*(claims.measure(i).short() for i in ("7.6", "7.17")), sep="\n")
 
 # %% [markdown]
-# **The number that decides** is the share outside at $\gamma = 2$ over that at 1: if it is above 1, guidance does not mend. "Too flat" itself holds if at $\gamma = 1$ the networks lie above the true score. In the toy of Karras et al. CFG removes outliers (7.17). The dashed line ("width 32, by width 8") is
+# **The number that decides** is the share outside at $\gamma = 2$ over that at 1: if it is above 1, guidance does not mend. "Too flat" itself holds if at $\gamma = 1$ the networks lie above the true score. In the toy of Karras et al. CFG removes outliers; here 7.17 is undecided. The widest network wants more guidance, not less (7.6: contradicted). The dashed line ("width 32, by width 8") is
 # **autoguidance**: away from a *smaller network with the same condition*, not from the null. Where two networks with one aim differ, the smaller is more wrong, so the difference points to the data.
 #
 # ### Is it the objective's fault?
 #
 # The slide: "if a datapoint is not captured by our model, huge loss; if the model has regions not in the data, probably okay". That is the forward Kullback-Leibler (KL) divergence $KL(p\|q)$ of data $p$ and model $q$, which likelihood training makes small. Left: one Gaussian
 # fitted to two modes; 7.8 is its share outside the data. The diffusion loss sums Fisher divergences $F$ (squared errors of the score, without lecture 01's ½) over noise variances $s$; with the right weights it is that KL: $KL(p\|q) = \tfrac12\int F(p_s\|q_s)\,ds$ (Song et al. 2021).
-# Right: the noise at which weights .8 and .2 are told from equal ones. 7.7: networks lose precision, not recall (part 6). So yes: likelihood allows what lies between, and small networks fill it.
+# Right: the noise at which the modes' weights .8 and .2 are told from equal ones. 7.7: networks lose precision, not recall (part 6). So yes: likelihood allows what lies between, and small networks fill it.
 
 # %% alt="Left: one Gaussian fitted to two modes by forward KL covers both, by reverse KL sits on one. Right: the share of the KL seen at each noise level peaks near half the modes' distance."
 covers, seen, lost = map(claims.measure, ("7.8", "7.9", "7.7"))
@@ -355,7 +355,7 @@ print(f"difference from CFG: {(ours - theirs).norm() / theirs.norm():.0e}; 7.13:
 #
 # ## 6. What guidance buys and costs on pictures
 #
-# The same loop, on digits (in `gpu` mode CIFAR-10). A row for each scale, a column for each class and its noise:
+# The same loop, on digits (in `gpu` mode CIFAR-10). A row a scale, a column a class and its noise:
 
 # %% alt="Digits drawn at guidance scales 0, 1, 2 and 5, a row each: from mixed to clean to uniform."
 digits, held_out = tools.pictures("digits")
@@ -367,7 +367,7 @@ fig, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
 _ = plot.grid(torch.cat([*turned.values()]).clamp(-1, 1), 10, ax, row_labels=[f"gamma {s:g}" for s in turned])
 
 # %% [markdown]
-# Count: **precision** is the share of samples that look like real pictures, **recall** the share of real pictures that the samples come near. *Near* a point of a set means: not farther than that
+# **Precision** is the share of samples that look like real pictures, **recall** the share of real pictures that the samples come near. *Near* a point of a set means: not farther than that
 # point's k-th nearest *other* point of its own set.
 #
 # ### Exercise 07.6: Precision and recall (14 minutes, 2 points)
@@ -396,7 +396,7 @@ print("as the package's:", torch.allclose(torch.tensor(count(real, fake, 3)), to
 
 # %% [markdown]
 # **Predict before you run.** Six ways, on a U-Net: CFG; the network after a third of its training; within an interval; autoguidance; a learned classifier on the *conditional* network and on the unconditional one.
-# Which of precision and recall does guidance buy, with which does it pay?
+# Does guidance buy precision or recall?
 # <details><summary>Answer</summary>CFG buys precision, up to a point, and pays with recall; the distance, which sees both, is least in between.</details>
 
 # %% alt="Precision, recall and Fréchet distance against the scale for six ways to guide, with the values of real pictures dotted."
@@ -415,14 +415,14 @@ print(bought)
 print(*(claims.measure(i).short() for i in ("7.11", "7.12", "7.14", "7.16")), sep="\n")
 
 # %% [markdown]
-# Dotted: real training pictures as samples. Recall above it is no gain: scattered samples have large radii. ADM-G stays far behind CFG on the unconditional network; on the conditional one 7.14 does not decide. On CIFAR-10 (`gpu` mode, 2,000 steps) blurred
+# Dotted: real training pictures as samples. Recall above it is no gain: scattered samples have large radii. An interval keeps recall (7.12). ADM-G stays far behind CFG on the unconditional network; on the conditional one 7.14 does not decide. On CIFAR-10 (`gpu` mode, 2,000 steps) blurred
 # samples sit in the middle of the data, with more precision than real pictures: 7.10 and 7.11 are undecided. Conditional ADM-G beats CFG (7.14), and less learning wants more guidance (7.16). Without ADM-G, one seed (`tests/bench/guidance.py`; star: real pictures), recall rises at first:
 #
 # ![Guidance on CIFAR-10: precision, recall and distance by scale](../tests/bench/guidance.png)
 #
 # ## 7. How many labels to drop?
 #
-# Ho and Salimans found .1 and .2 alike and .5 worse. One network for each rate, compared by its *least* distance over $\gamma$:
+# Ho and Salimans found .1 and .2 alike and .5 worse. One network a rate, compared by its *least* distance over $\gamma$:
 
 # %% alt="Fréchet distance against gamma for four dropout rates."
 rates = claims.measure("7.15")
@@ -435,14 +435,14 @@ _ = ax.legend()
 print(rates.short())
 
 # %% [markdown]
-# Rate .02 is best at small $\gamma$ and worst at large ones: it saw few nulls.
+# Rate .02 has the least distance of all, and the worst at large $\gamma$: it saw few nulls.
 #
 # ## 8. Which scale is best?
 #
-# The best scale of one seed may be chance. But a seed's scales share network and noise: differences *seed by seed* are surer.
+# The best scale of one seed may be chance, but its scales share network and noise: differences *seed by seed* are surer.
 #
 # ### Exercise 07.7: All scales that may be best (20 minutes, 2 points)
-# Write `best_scales(distance, scales, seeds)`. `distance(scale, seed)` is a number, dear to get: ask once for each pair. Return the list of scales whose difference from the scale of least mean has a paired 95% interval that reaches 0.
+# Write `best_scales(distance, scales, seeds)`. `distance(scale, seed)` is a number, dear to get: ask once for each pair. Return the list of scales whose difference from the scale of least mean has a paired 95% interval, Student's, that reaches 0.
 # <details><summary>Hint</summary>For each scale the differences d to the best row, seed by seed. The interval is mean(d) give or take t std(d, ddof=1) / sqrt(n), with t = stats.t.ppf(0.975, n - 1).</details>
 
 # %% exercise="07.7" points=2 minutes=20
@@ -469,7 +469,7 @@ if choose:
 # %% [markdown]
 # **Vary it.**
 #
-# - In part 2 train with rate 0.5, then with 0.01. Which score gets worse (`draw(net, 0.0)`, `draw(net, 1.0)`)?
+# - In part 2 build `net` anew and train with rate 0.5, then 0.01. Which score gets worse (`draw(net, 0.0)`, `draw(net, 1.0)`)?
 # - `Guided(digit_net, 3.0, negative=4)` pushes away from fours. What changes in the nines?
 #
 # **Take away.**

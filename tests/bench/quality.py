@@ -7,12 +7,12 @@ python tests/bench/quality.py --data folder:PATH --minutes 20       some three h
 
 The others' nets are those of speed.py, half as large again as ours, each with its library's noise schedule, target and
 learning rate, in our loop: gradient clipping, 100 steps of warm-up (for what is some 1,800 steps long), and a moving
-average whose width is a tenth of the training. Which batch of 4 to 32 suits a peer is tried first, for --trial minutes
-each, by its own loss on held-out pictures; then whether twice its library's learning rate suits it better. All are
-sampled by dpmpp_2m on the same grid of noise levels: fewer calls do more than by their own samplers. A guided step
-takes two calls, so that ten calls are five steps, or seven of which three are guided (Kynkaanniemi et al. 2024); which
-three was chosen on minidiff's pretrained model. The others' x0 is once left as it is and once clipped, as in the
-samplers that come with them.
+average whose width is a tenth of the training. Which batch suits a peer is tried first: from 16 it is halved, then
+doubled, while --trial minutes then end at a lower loss of its own on held-out pictures. After that twice its library's
+learning rate is tried. All are sampled by dpmpp_2m on the same grid of noise levels: fewer calls do more than by their
+own samplers. A guided step takes two calls, so that ten calls are five steps, or seven of which three are guided
+(Kynkaanniemi et al. 2024); which three was chosen on minidiff's pretrained model. The others' x0 is once left as it is
+and once clipped, as in the samplers that come with them.
 The classifier that distances are measured by knows the labels, which ours is given and the others are not: so each row
 is also measured by one that knows no label, only by how many quarter turns a picture was turned. As the others have no
 labels, ours is trained a second time, without: there what guides it is a net of half its width that was trained for
@@ -56,7 +56,7 @@ from minidiff.schedules import VP, expand
 from minidiff.stages.latent import latents_of
 from minidiff.train import new_state, train
 
-BATCHES = (4, 8, 16, 32)
+BATCH = 16  # where the search for a peer's begins
 RATES = (1.0, 2.0)  # times the library's learning rate
 FIRST = 0.05  # our autoencoder's share of the minutes
 WEAK = 0.075  # that of the net that guides ours without labels
@@ -209,7 +209,10 @@ def trial(name: str, options, dataset, held_out) -> tuple[int, float]:
                 f.write_text(json.dumps(found))
         return found[key]["loss"]
 
-    batch = min(BATCHES, key=lambda b: tried(b, 1.0))
+    batch = BATCH
+    for factor in (0.5, 2):
+        while (other := int(batch * factor)) >= 1 and tried(other, 1.0) < tried(batch, 1.0):
+            batch = other
     return batch, min(RATES, key=lambda rate: tried(batch, rate))
 
 
