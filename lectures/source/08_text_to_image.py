@@ -259,9 +259,9 @@ def draw(model, cond, scale=2.0, away=0, steps=12, seed=0, shape=(3, 16, 16)):
 
 # %% [markdown]
 # **Predict before you run.** In which order does the net learn colour, shape, size and place?
-# <details><summary>Answer</summary>Colour first, the shape last: it shows in few pixels. (All shares start at 0: on grey the checker finds nothing. Half of the sizes are right by chance, so their early rise is none.)</details>
+# <details><summary>Answer</summary>Colour first, the shape last: it shows in few pixels. (All shares start at 0: on grey the checker finds nothing. Size, of which chance gives half, rises twice.)</details>
 
-# %% alt="Shares of pictures with colour, place, size and shape as asked, against training steps: colour rises first, shape last."
+# %% alt="Shares of pictures with colour, place, size and shape as asked, against training steps: colour rises first, shape last; size falls once on the way."
 def train(model, batch, steps, every=10**9, look=None, **options):
     """batch() -> x0, cond; options are the loss's. Returns the running mean of the weights (EMA), which draws."""
     ema, optimizer = copy.deepcopy(model), torch.optim.Adam(model.parameters(), lr=2e-3, betas=(0.9, 0.99))
