@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from minidiff import data
 from minidiff.denoise import Denoiser
@@ -18,7 +19,7 @@ from minidiff.measure import classifier
 from minidiff.nets import build
 from minidiff.run import checkpoint, pretrained
 from minidiff.run.generate import generate
-from minidiff.schedules import VP
+from minidiff.schedules import VP, expand
 
 from .claims import Claim, mode
 from .tools import (
@@ -147,6 +148,20 @@ def ten_calls(smoke: bool) -> Outcome:
         value, low, high, f"{PICTURES} samples a seed of the model that comes with minidiff", len(logs), notes, device(),
         {"found": found},
     )  # fmt: skip
+
+
+# --- what exercises ask for, by the package ---
+
+
+def eps_loss(net, pictures: Tensor, t: Tensor, eps: Tensor, schedule) -> Tensor:
+    """The loss without its four mistakes."""
+    x0, noise = pictures.float() / 127.5 - 1, [expand(v, eps) for v in schedule(t)]
+    return mse_loss(net(noise[0] * x0 + noise[1] * eps, t), eps, reduction="none").mean((1, 2, 3))
+
+
+def median_ratio(samples: Tensor, train: Tensor, held_out: Tensor) -> float:
+    away = [torch.cdist(x, train).amin(1).median() for x in (samples, held_out)]
+    return (away[0] / away[1]).item()
 
 
 # --- samples and training pictures ---

@@ -56,7 +56,7 @@ generator = torch.Generator().manual_seed(0)
 # $\alpha$ is the scale of what is left of the data, $\sigma$ that of the noise. At $t = 0$ there is data, at $t = 1$ noise.
 #
 # ### Exercise 00.1: Add noise (5 minutes, 1 point)
-# Write `add_noise(x0, eps, alpha, sigma)`. x0 and eps are (B, ...): points (B, 2) or pictures (B, C, H, W). alpha and sigma are (B,), one for each row, or () for all.
+# Write `add_noise(x0, eps, alpha, sigma)`. x0 and eps are (B, ...): points (B, 2) or pictures (B, C, H, W). alpha and sigma are (B,), one for each point or picture, or () for all.
 # <details><summary>Hint</summary>PyTorch lines shapes up from the right: (B,) meets the last axis, not the first. Append as many axes of length 1 as x0 has beyond the batch; a () tensor needs none.</details>
 
 # %% exercise="00.1" points=1 minutes=5
@@ -102,7 +102,7 @@ print("as the package's:", torch.allclose(guess(x, 0.6, 0.9, 1.0), gaussian.post
 # %% [markdown]
 # ## A diffusion model in twenty lines
 #
-# For pictures nobody can write the best guess down. So a network learns it, from pairs that you make yourself: take data, add noise, ask for what was added. Here the path is
+# For pictures nobody can write the best guess down. So a network learns it, from pairs that you make yourself: take data, add noise, ask for the way back. Here the path is
 # straight, $\alpha = 1 - t$, $\sigma = t$, and the network is asked for $\epsilon - x_0$, the direction from data to noise.
 
 # %% alt="The loss falls and levels off above 0."
@@ -160,7 +160,7 @@ plot.gif([figure(paths, i, hue) for i in range(len(paths[0]))], [80] * (len(path
 # ## What happened around 2020?
 #
 # The lecture opens with two curves of citations: GANs (Goodfellow et al. 2014) rise first, and around 2020 diffusion (Sohl-Dickstein et al. 2015) overtakes them. The story behind it: the
-# 2015 paper had the chain and its bound, but blurred samples. Song and Ermon (NCSN, 2019) learned scores and walked by Langevin dynamics. DDPM (Ho et al. 2020) found the same loss from the chain. The
+# 2015 paper (the words are lectures 01's and 02's) had the chain and its bound, but blurred samples. Song and Ermon (NCSN, 2019) learned scores and walked by Langevin dynamics. DDPM (Ho et al. 2020) found the same loss from the chain. The
 # score SDE (Song et al. 2021) showed that both are one, and ADM (Dhariwal and Nichol 2021) beat the best GAN on ImageNet, with a classifier's guidance. FID (Fréchet inception distance) compares statistics of samples and pictures; less is better.
 
 # %% alt="Published FID on CIFAR-10 by year, falling from 25 in 2019 to below 2 in 2022."
@@ -203,7 +203,7 @@ print("real points:", count(real, grid_25().means, 0.03), "as the package's:", m
 # **Experiment.** A GAN as in 2014, a GAN held by the penalty R1 (Mescheder et al. 2018), and a diffusion model: networks of about equal size, equal operations in training, five seeds.
 #
 # **Predict before you run.** Of the 25 modes, how many does each find? What share of its points lies near a mode?
-# <details><summary>Answer</summary>The GAN of 2014 finds one, the one with R1 most of them, as it spreads points everywhere; diffusion finds all, with most of its points near one. The titles below are the measurement, of one seed.</details>
+# <details><summary>Answer</summary>The GAN of 2014 finds one, and most of its points lie near it; the one with R1 finds most, as it spreads points everywhere; diffusion finds all, with most of its points near one. The titles below are the measurement, of one seed.</details>
 
 # %% alt="Points of the data, of two GANs and of diffusion on a 5 by 5 grid of modes, with the modes found."
 dropped, closer = claims.measure("0.1"), claims.measure("0.2")
@@ -215,7 +215,7 @@ for ax, (name, points) in zip(axes, {"the data": real, **drawn}.items(), strict=
 print(dropped, closer, sep="\n\n")
 
 # %% [markdown]
-# **The number that decides** is the share near a mode, diffusion minus the GAN with R1. Nothing in diffusion can collapse: each data point is noised and guessed, whatever the others do. (Longer training and better GANs do much better than these two. That they
+# **The numbers that decide** are the modes that the GAN of 2014 finds, and the share near a mode, diffusion minus the GAN with R1. Nothing in diffusion can collapse: each data point is noised and guessed, whatever the others do. (Longer training and better GANs do much better than these two. That they
 # *needed* years of such remedies is part of what happened.)
 #
 # ## The ten lectures
@@ -247,7 +247,7 @@ for ax, step in zip(axes, (0, 8, 12, 16, 20), strict=True):
 # %% [markdown]
 # ### Exercise 00.4: Calls (8 minutes, 1 point)
 # Write `calls(sampler, steps, scale)`: how many network evaluations one picture costs. sampler is "ddim", "euler", "heun" or "dpmpp_2m". Heun takes two evaluations a step, but one in the last, which goes to t = 0; the
-# others take one. Guidance by `scale` needs the network with and without the condition; scale 1 is off.
+# others take one. Guidance by `scale` (stop 07) runs the network with and without a class or prompt; scale 1 is off.
 # <details><summary>Hint</summary>Count the evaluations of one walk first; guidance multiplies them.</details>
 
 # %% exercise="00.4" points=1 minutes=8

@@ -330,8 +330,8 @@ _ = fig.colorbar(image, ax=axes[2], shrink=0.8)
 # The error is bright where the true score turns within a distance of about $\sigma$: between two modes, where there are hardly any points to learn from. At the centres of the modes the *relative* error rises too, for a dull reason: the true
 # score is zero there.
 #
-# **Predict before you run.** The experiment repeats this over seeds, with the square cut into tenths by density. What relative error in the densest tenth? In the emptiest?
-# <details><summary>Answer</summary>We expected a factor of ten at least, in squared error. The number is printed above the figure.</details>
+# **Predict before you run.** The experiment repeats this over seeds, with the square cut into tenths by density. How many times larger is the relative error in the emptiest tenth than in the densest?
+# <details><summary>Answer</summary>We expected ten times at least, in squared error. The logarithm of the factor, to base 10, is printed above the figure.</details>
 
 # %% alt="Relative error of the learned score against log density, for three lengths of training."
 where = claims.measure("1.3")
@@ -411,7 +411,7 @@ with torch.no_grad():
 # %% [markdown]
 # **Claim.** At one small noise level, Langevin gets the weights of separated modes wrong, even with the exact score.
 #
-# **Predict before you run.** Two modes hold 20% and 80% of the data. 2,000 chains start from $N(0, I)$ and make 1,000 calls each of the *exact* score, (a) all at the lowest noise, (b) through ten levels. What share ends in the upper mode?
+# **Predict before you run.** The upper of two modes holds 80% of the data, the lower 20%. 2,000 chains start from $N(0, I)$ and make 1,000 calls each of the *exact* score, (a) all at the lowest noise, (b) through ten levels. What share ends in the upper mode?
 # <details><summary>Answer</summary>(a) About half: a chain stays in the mode on whose side it started. (b) About 80%: the shares are decided while there is no empty land between.</details>
 
 # %% alt="Langevin samples of two modes, at one level and annealed, with the share in the upper mode."

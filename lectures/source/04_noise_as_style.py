@@ -56,7 +56,7 @@ generator = torch.manual_seed(0)  # the first weights' as well
 #
 # ### Exercise 04.1: AdaIN (8 minutes, 1 point)
 # Write `adain(x, y)` for features x (B, C, H, W) and y (B, C, H2, W2). Mean and deviation are those of each channel of each picture, over space. A channel that is
-# constant must stay finite: add eps to the deviation that you divide by.
+# constant (over two pixels or more) must stay finite: add eps to the deviation that you divide by.
 # <details><summary>Hint</summary>x.mean((2, 3), keepdim=True) has shape (B, C, 1, 1), whatever H and W are.</details>
 
 # %% exercise="04.1" points=1 minutes=8
@@ -81,7 +81,7 @@ print("as the package's:", torch.allclose(move(x, y), layers.adain(x, y), atol=0
 # seconds (`experiments/style.py`): first it learns to reconstruct, then its decoder learns to draw pictures that have AdaIN's statistics.
 #
 # **Predict before you run.** The stylised picture is encoded anew. Does *it* have the style's statistics, and the content's layout?
-# <details><summary>Answer</summary>Mostly. AdaIN's features have them by construction; the decoder need not respect that. The claim measures which part of the distance the finished picture has closed.</details>
+# <details><summary>Answer</summary>Mostly. AdaIN's features have them by construction; the decoder need not respect that. The claim measures which part of the distance the finished picture has closed; layout is in the ledger.</details>
 
 # %% alt="Animation: a photograph of a temple takes on the colours and grain of a flower, and the flower those of the temple."
 moved = claims.measure("4.4")
@@ -109,7 +109,7 @@ plot.gif(frames, 160)
 # **Claim.** Coarse layers' styles set the layout, fine layers' the colours. Our style generator has three layers of styles, at 4, 8 and 16 pixels; photographs of 32.
 #
 # **Predict before you run.** Rows share the coarse style, columns the fine one. What will a row have in common?
-# <details><summary>Answer</summary>Where things are. A column shares its colours: the last AdaIN sets the mean of every channel, whatever came before.</details>
+# <details><summary>Answer</summary>Where things are, in seven mixtures of ten (by chance five). A column shares its colours: the last AdaIN sets the mean of every channel, whatever came before.</details>
 
 # %% alt="A table of small pictures: rows share their layout, columns their colours."
 styles = claims.measure("4.7")
@@ -135,7 +135,7 @@ print(styles)
 #
 # ### Exercise 04.5: Read the noise level (23 minutes, 3 points)
 # Write `estimate_sigma(x)`: pictures x (B, C, 32, 32) in [-1, 1] plus noise of unknown deviation, one for each picture, .1 to 1 -> your estimates (B,). Any rule, no network. It is tried on noise
-# alone and on crops of photographs, where half of the estimates must be within 15% of the truth, and half of those of a sigma below .2 at most 1.38 times it.
+# alone and on crops of photographs, where half of the estimates must be within 15% of the truth, and, where sigma is below .2, half of them at most 1.38 times sigma.
 # <details><summary>Hint</summary>Pictures change slowly, noise does not. A difference of two neighbours has sqrt(2) times the noise's deviation. Edges are few: the median of |difference| hardly sees them, and the median of |z| is .6745 for z normal.</details>
 
 # %% exercise="04.5" points=3 minutes=23
@@ -179,7 +179,7 @@ print(stats)
 #
 # $$\text{norm}(x)\,(1 + \text{scale}(e)) + \text{shift}(e).$$
 #
-# Only the norm differs: over space for each channel (AdaIN), over groups of channels (**AdaGN**, ADM), over the features of each token (**adaLN**, DiT). What a norm divides away must
+# Only the norm differs: over space for each channel (AdaIN), over space and groups of channels (**AdaGN**, ADM), over the features of each token (**adaLN**, DiT). What a norm divides away must
 # come back by e. Which norms forget how loud x is?
 #
 # ### Exercise 04.4: What norms forget (6 minutes, 1 point)
@@ -199,7 +199,7 @@ _ = check.forgets(forgets)
 
 # %% [markdown]
 # ### Exercise 04.3: Mend the broadcast (8 minutes, 1 point)
-# A colleague's `modulate` for tokens x (B, N, W), with shift and scale (B, W), is `x * (1 + scale) + shift`. It "works" where B = N. Mend it, for any B and N.
+# A colleague's `modulate` for tokens x (B, N, W), with shift and scale (B, W), is `x * (1 + scale) + shift`. It runs where B = N, and is wrong. Mend it, for any B and N.
 # <details><summary>Hint</summary>Shapes line up from the right: (B, W) goes with (N, W). Which axis is missing?</details>
 
 # %% exercise="04.3" points=1 minutes=8
@@ -326,7 +326,7 @@ print(claims.measure("4.6"))
 # %% [markdown]
 # ## 6. When the noise level is not a style
 #
-# A style is one thing for the whole picture. **Control:** make the noise twice as loud in one half, chosen at random of four. A net that gets one number cannot be told where; one that gets a *map* of the level, as a further channel, can.
+# A style is one thing for the whole picture. **Control:** make the noise twice as loud in one half (left, right, upper or lower, at random). A net that gets one number cannot be told where; one that gets a *map* of the level, as a further channel, can.
 #
 # **Predict before you run.** Which is better with two levels in a picture? Which with one?
 # <details><summary>Answer</summary>The map where there are two, by a few per cent only: the net sees much of it for itself. With one level everywhere the style is the better language, by a little (the ledger has both ratios).</details>

@@ -131,7 +131,7 @@ _ = check.flops(flops)
 # **Claim.** FLOPs *a pixel*, against the side N of the picture: constant for a CNN of fixed depth (which sees less and less of it); proportional to N for one deep enough to see all; constant for a
 # U-Net; $N^2$ for attention over all pixels. Patches of p divide attention by $p^4$ and leave its growth as it was.
 #
-# **Predict before you run.** From which N on does a pixel transformer cost ten times a U-Net of its width (32)? Use your formula: two layers of attention, against the U-Net's 466,000 a pixel.
+# **Predict before you run.** From which N on does a pixel transformer cost ten times a U-Net of its width (32)? Use your formula with n = N²: two layers of attention, against the U-Net's 466,000 a pixel.
 # <details><summary>Answer</summary>Attention costs 2 x 4 N^2 x 32 = 256 N^2 a pixel, the rest is small: 256 N^2 = 4.66 million at N = 135. The counter says 134; the dotted line in the figure.</details>
 
 # %% alt="FLOPs a pixel against the side of the picture for five networks, with slopes 0, 1 and 2."
@@ -309,7 +309,7 @@ class Transformer(nn.Module):
 # Train the four on crops of photographs with *little* noise, $\sigma$ from .02 to .2, where denoising is all about details. They predict $x_0$ itself: with $\epsilon$, $v$ or EDM's target $x_t$ is added to the output, a skip around the whole network that hides what we look for.
 #
 # **Predict before you run.** Returning the input has error $\sigma^2$. Whose error does not fall as the noise does?
-# <details><summary>Answer</summary>The encoder-decoder's: its line is flat. That is a floor, not noise left over. The others fall, but slower than sigma^2: a few hundred steps teach no net to copy a picture perfectly.</details>
+# <details><summary>Answer</summary>The encoder-decoder's: its line is flat. That is a floor, not noise left over. The others fall, but slower than sigma^2: after a few hundred steps all are still behind the input itself at .05.</details>
 
 # %% alt="Rows of small pictures: clean, noisy, and what each of four networks makes of them; the encoder-decoder's are blurred."
 photos, held_out = tools.pictures("photos", 16, gpu_size=16)
@@ -356,10 +356,10 @@ print(detail, narrow, sep="\n")
 # %% [markdown]
 # ## 5. Does it matter? Agreement at a distance
 #
-# Pictures of 8x8, empty but for small patches in the two upper corners, both white or both black, by one toss of a coin. A net that sees one patch of four pixels knows the sign $s$ with signal-to-noise $m = 4/\sigma^2$: in units of its noise it sees $y = \sqrt{m}\,s + Z$.
+# Pictures of 8x8, empty but for small patches in the two upper corners, both white or both black, by one toss of a coin. A net that sees one patch of four pixels knows the sign $s$ with signal-to-noise $m = 4/\sigma^2$ (both: $2m$): in units of its noise it sees $y = \sqrt{m}\,s + Z$.
 #
 # ### Exercise 05.6: The least error of a sign (16 minutes, 3 points)
-# The best guess of $s = \pm 1$ is $\tanh(\sqrt{m}\,y)$, and its mean squared error is $\text{mmse}(m) = 1 - \mathbb{E}\tanh(m + \sqrt{m}\,Z)$, $Z$ normal. Write `sign_mmse(m)`, by numbers, to three digits or better.
+# The best guess of $s = \pm 1$ is $\tanh(\sqrt{m}\,y)$, and its mean squared error is $\text{mmse}(m) = 1 - \mathbb{E}\tanh(m + \sqrt{m}\,Z)$, $Z$ normal. Write `sign_mmse(m)`, by numbers, to three decimals or better.
 # <details><summary>Hint</summary>A sum over a fine grid of z from -10 to 10, weighted with the normal density. With m = 1 it is near .45.</details>
 
 # %% exercise="05.6" points=3 minutes=16
@@ -423,14 +423,14 @@ ratio = bench["encoder_decoder"]["errors"][0] / bench["unet"]["errors"][0]
 print(f"digits, EDM's target, noise .02: encoder-decoder over U-Net {ratio:.2f}")
 
 # %% [markdown]
-# The marks hold, with corrections: a plain CNN is limited only without norms over space, and expensive only where it must be deep; a DiT preserves details if its tokens are wide enough.
+# The marks hold, with corrections: a plain CNN keeps details best, is limited only without norms over space, and expensive only where it must be deep; a DiT preserves details if its tokens are wide enough.
 #
 # The last line is from `tests/bench/nets.py`, which trained all nets for two minutes each on digits. There the encoder-decoder is hardly worse at little noise: those nets predict EDM's target, and its skip carries the details around the bottleneck.
 #
 # **Vary it.**
 #
 # - In part 4, give the DiT `p=4` with `w=24`: 24 numbers for a patch of 48. Then `w=96`.
-# - In part 4, let the nets predict the noise: write `x_t - sigma * net(x_t, ...)` for `net(x_t, ...)`, in training and in the test. Where is the encoder-decoder's floor now?
+# - In part 4, let the nets predict the noise: write `x_t - sigma[:, None, None, None] * net(x_t, ...)` in training, with .05 for sigma in the test. Where is the encoder-decoder's floor now?
 # - In part 1, put `nn.GroupNorm(2, 8)` after each convolution. What does the centre see, and how brightly?
 #
 # **Take away.**

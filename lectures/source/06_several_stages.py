@@ -162,7 +162,7 @@ _ = plot.losses(losses[:: max(1, len(losses) // 200)], title="the last one, f = 
 # %% [markdown]
 # ### Exercise 06.1: The latents' scale (4 minutes, 1 point)
 # A diffusion's noise levels suit data of one size, here a standard deviation of .5. Write `latent_scale(z, std=0.5)` for latents z (N, C, h, w): the one number by which to multiply them.
-# <details><summary>Hint</summary>One standard deviation, over everything. .18215, pasted all over the internet, belongs to one particular autoencoder.</details>
+# <details><summary>Hint</summary>One standard deviation, over everything. .18215, seen everywhere, belongs to one autoencoder.</details>
 
 # %% exercise="06.1" points=1 minutes=4
 def latent_scale(z, std=0.5):
@@ -173,14 +173,14 @@ def latent_scale(z, std=0.5):
 
 
 # %%
-scale_of = check.latent_scale(latent_scale).answer or (lambda z, std=0.5: std * z.var().rsqrt().item())
+scale_of = check.latent_scale(latent_scale).answer or lecture06.latent_scale
 encoded = {f: vae(pictures)[1].detach() for f, vae in vaes.items()}
 scales = {f: scale_of(z) for f, z in encoded.items()}
 
 # %% [markdown]
 # ## 3. The second stage: diffusion of latents
 #
-# Encode once; then diffusion is lecture 02's, with $z$ for $x$. Only the way back to pictures is new. It is often wrong:
+# Encode once; then diffusion is lecture 02's, with $z$ for $x$. The way back to pictures:
 #
 # ```python
 # def sample_latents(prior, decode, scale, n, shape, steps, generator):
@@ -254,8 +254,8 @@ for name in (*priors, "reconstructed"):
 print(*(claims.Record(**claims.ledger()[k]) for k in ("6.2", "6.3")), sep="\n")  # three seeds, 400 steps for a prior
 
 # %% [markdown]
-# **The numbers that decide.** No second stage mends the first (6.3). A U in $f$ (6.2) depends on the budget. With short training, what counts is how
-# little there is to learn, and the smallest latents win; the U's right arm is partly the floor, and shows once a prior nears it. So "the best $f$" belongs to pictures *and* budget. Published: reconstruction FID of
+# **The numbers that decide.** No second stage mends the first (6.3). Above, after 2,500 steps, diffusion's row is a U in $f$; after 400 (6.2) the smallest latents win: little is to be learned.
+# The U's right arm is partly the floor, and shows once a prior nears it. So "the best $f$" belongs to pictures *and* budget. Published: reconstruction FID of
 # latent diffusion's autoencoders is .27 at f = 4, .90 at 8, 2.04 at 32; LDM-1, in pixels, is 38 FID behind LDM-8 after 2M steps (Rombach et al. 2022).
 #
 # ## 4. Are latents a simple Gaussian?
@@ -266,7 +266,7 @@ print(*(claims.Record(**claims.ledger()[k]) for k in ("6.2", "6.3")), sep="\n") 
 #
 # $$-\mathbb E \log p(z) \le \tfrac D2 \log 2\pi e s^2 + \tfrac12 \int \left[\, \mathbb E\|\epsilon - \hat\epsilon\|^2 - \tfrac{s^2}{s^2 + \sigma^2/\alpha^2} D \,\right] d\log \text{SNR},$$
 #
-# equal for the exact model (Kong et al. 2023): each level is compared with what a Gaussian of variance $s^2$ would leave.
+# equal for the exact model (Kong et al. 2023): each level is compared with what $D$ normal numbers of any variance $s^2$ would leave.
 
 
 # %%
@@ -285,10 +285,10 @@ def log_likelihood(model, z, s=0.5, levels=64):
 unseen = scales[2] * vaes[2](compressed.held_out())[1].detach()
 one = Gaussian(unseen.shape[1:])
 one.fit(scales[2] * encoded[2])
-print(f"held-out nats a latent: one full Gaussian {latents.gaussian_nats(one, unseen) / one.mean.numel():.3f}, diffusion {log_likelihood(diffusions[2], unseen):.3f}")
+print(f"log-likelihood of held-out latents, nats each: one full Gaussian {latents.gaussian_nats(one, unseen) / one.mean.numel():.3f}, diffusion {log_likelihood(diffusions[2], unseen):.3f}")
 
 # %% [markdown]
-# Our diffusion is *behind* one Gaussian here, though its digits were nearer. A net stopped early, or one that knows its 1,400 digits by heart, proves nothing: the experiment has three seeds, and trains until latents put aside get no likelier.
+# Our diffusion is *behind* one Gaussian here, though its digits were nearer. A net stopped early, or one that knows its 1,400 digits by heart, proves nothing: the experiment (other autoencoders, other nats) has three seeds, and trains until latents put aside get no likelier.
 #
 # **Predict before you run.** How many nats a latent is diffusion ahead of one Gaussian? (.1 on 64 latents makes each digit $e^{6.4}$ = 600 times likelier.)
 # <details><summary>Answer</summary>The next cell prints it; above 0 the slide is right.</details>
@@ -444,7 +444,7 @@ print(claims.Record(**claims.ledger()["6.6"]))  # five seeds
 #
 # ## 7. Eight minutes each, on larger pictures
 #
-# The package's systems (`--model stacked_gan`, `vq` and `ar`, `vae` and diffusion) had eight minutes each, autoencoders included. One seed.
+# The package's systems (`--model stacked_gan`, `vq` and `ar`, `vae` and diffusion) had eight minutes each, autoencoders included. One seed. (*Recall*: the share of real pictures that samples come near.)
 
 # %%
 for name in ("shapes64", "cifar10"):
@@ -455,11 +455,11 @@ for name in ("shapes64", "cifar10"):
 # %% [markdown]
 # ![Captioned shapes, eight minutes each](../tests/bench/stages_shapes64.jpg)
 #
-# On shapes latent diffusion wins clearly. Half of its distance is its *first* stage (row `vae`), and it made 4,200 steps where the same net in pixels, with 256 tokens instead of 16, made 840. The stacked GAN and diffusion in pixels fail.
+# On shapes latent diffusion wins clearly. Without guidance half of its distance is its *first* stage (row `vae`), and it made 4,200 steps where the same net in pixels, with 256 tokens instead of 16, made 840. The stacked GAN and diffusion in pixels fail.
 #
 # ![CIFAR-10, eight minutes each](../tests/bench/stages_cifar10.jpg)
 #
-# On CIFAR-10 the *stacked GAN* wins. Beware: it learned from a classifier of the ten classes, and the distance is of such a classifier's features. A second judge that never saw a label (it tells how many quarter turns a picture was turned) has it first too, by
+# On CIFAR-10 the *stacked GAN* wins. Beware: it learned from a classifier of the ten classes, and the distance is of such a classifier's features. A second judge that never saw a label (it tells quarter turns of pictures) has it first too, by
 # less: 11 against 20 for guided latent diffusion. (The `vae` row is of the very pictures that it is compared with: it can lie below the floor, which is of others.)
 #
 # ## 8. 4096 x 4096

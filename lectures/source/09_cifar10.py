@@ -63,7 +63,7 @@ def table(rows, columns):
 # The **inception score** asks a classifier: is each sample clearly of one class, and are all classes there? *Higher* is better. The **FID**, a Fréchet distance (part 3), compares samples with real pictures: *lower* is better.
 #
 # **Predict before you run.** The lecture's slide gives the guided ADM-G an inception score of 7.72, and the unguided ADM one of 23.24. What is wrong?
-# <details><summary>Answer</summary>Guidance would have ruined the inception score. The headings are wrong: the numbers are FID and sFID.</details>
+# <details><summary>Answer</summary>Guidance would have ruined the inception score. The heading is wrong: both numbers are FIDs.</details>
 
 # %%
 table([r for r in lecture09.published("ncsn_cifar10") if r["inception score"] > "8"], ["model", "setting", "inception score", "FID"])
@@ -71,7 +71,7 @@ table(lecture09.published("adm_imagenet512"), ["model", "FID", "sFID", "precisio
 print(claims.measure("9.1"))
 
 # %% [markdown]
-# The first table is right, for models without labels; with labels BigGAN is better, in a row that the slide leaves out. In the second *every column is mislabelled*: guidance took the FID from 23.24 to 7.72, and the inception
+# The first table is right, for models without labels; with labels BigGAN is better (a row the slide leaves out). In the slide's second *both columns are mislabelled*: guidance took the FID from 23.24 to 7.72, and the inception
 # score from 58 to 173. The slide also leaves out recall, what guidance costs: it falls from .60 to .42.
 #
 # CIFAR-10 since then:
@@ -82,7 +82,7 @@ table(lecture09.published("cifar10"), ["model", "setting", "FID"])
 # %% [markdown]
 # ## 2. The recipe
 #
-# Most trainings fail by a line, not by the idea. For 32 pictures of 32 x 32 this loss runs, and trains a net to draw noise:
+# For 32 pictures of 32 x 32 this loss runs, and trains a net to draw noise:
 #
 # ```python
 # x0 = pictures.float()
@@ -107,14 +107,7 @@ def diffusion_loss(net, pictures, t, eps, schedule):
 
 
 # %%
-def package_loss(net, pictures, t, eps, schedule):
-    """The same by the package's noising, for those who have not written it yet."""
-    alpha, sigma = schedule(t)
-    noisy = torch.einsum("b,bchw->bchw", alpha, pictures / 127.5 - 1) + torch.einsum("b,bchw->bchw", sigma, eps)
-    return torch.nn.functional.mse_loss(net(noisy, t), eps, reduction="none").mean((1, 2, 3))
-
-
-loss_of = check.diffusion_loss(diffusion_loss).answer or package_loss
+loss_of = check.diffusion_loss(diffusion_loss).answer or lecture09.eps_loss
 
 # %% [markdown]
 # **Which weights draw?** Each step moves the weights a little at random. Once they no longer drift, an average over many steps has less of this noise: samples are drawn by an **exponential moving average** (EMA):
@@ -147,7 +140,7 @@ def update_ema(ema, model, step, decay=0.999):
 average = check.update_ema(update_ema).answer or package_ema  # the package's has no decay to choose: its width grows with the steps
 
 # %% [markdown]
-# Now the loop: a U-Net, labels dropped once in ten times (lecture 07), Adam, your loss, your average. While it learns it draws from the same six noises, by the average and by the weights of the step.
+# Now the loop: a U-Net, labels dropped once in ten times (lecture 07), Adam, your loss, your average. While it learns it draws from six noises, by the average and by the step's weights.
 
 # %% alt="Six samples as training goes on; the upper row of each pair by the averaged weights, the lower by those of the step."
 train_set, held_out = tools.pictures("photos", 16)
@@ -184,7 +177,7 @@ _ = plot.grid(torch.cat(seen), 6, ax, row_labels=[f"step {s}, {w}" for s in look
 #
 # $$d^2 = |\mu_a - \mu_b|^2 + \operatorname{tr}\left(C_a + C_b - 2\,(C_a C_b)^{1/2}\right).$$
 #
-# With the features of Inception-v3 this is FID. With others it is *not FID*, and does not belong into a table of FIDs.
+# With the features of Inception-v3 this is FID. With others it is *not FID*.
 #
 # ### Exercise 09.2: The Fréchet distance (15 minutes, 2 points)
 # Write `frechet(a, b)` for features (N, D) and (M, D), float64. Covariances have N - 1 below. The root is that of a *matrix product*. Return a number.
@@ -213,18 +206,19 @@ def features(x):
 
 
 n = 20 if SMOKE else 400
-real = features(held_out.at(torch.arange(len(held_out)).roll(3)[torch.randperm(len(held_out), generator=generator)]))
+real, known = (features(p.at(torch.randperm(len(p), generator=generator)[: 2 * n])) for p in (held_out, train_set))
 drawn = {w: features(generate(m, n, shape=train_set.shape, cond=torch.arange(n) % len(train_set.classes), steps=20)) for w, m in (("EMA", ema), ("last weights", model.eval()))}
 print(f"{distance(real[:n], drawn['EMA']):.4f}, and the package's {metrics.frechet_distance(real[:n], drawn['EMA']):.4f}")
 
 # %% [markdown]
 # **Predict before you run.** Two *real* halves are compared with each other. Is their distance 0? How does it change with the number of pictures?
-# <details><summary>Answer</summary>It is not 0: means and covariances of few pictures are wrong, and the distance counts that. On average it falls about as one over the number. So put a floor beside each distance: real pictures, as many. (After so few steps EMA lags: the last weights win.)</details>
+# <details><summary>Answer</summary>It is not 0: means and covariances of few pictures are wrong, and the distance counts that. On average it falls about as one over the number. So put a floor beside each distance: training pictures, as many. (After so few steps EMA lags: the last weights win.)</details>
 
 # %% alt="Distance of two sets of real pictures falls with their number; samples by EMA lie far above, those by the last weights a little lower."
 sizes = [10, 20] if SMOKE else [50, 100, 200, 400]
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
-_ = ax.plot(sizes, [distance(real[:k], real[-k:]) for k in sizes], "o-", label="real, another half (floor)")
+for name, other, style in (("held-out, another half", real, "o-"), ("training pictures (floor)", known, "o--")):
+    _ = ax.plot(sizes, [distance(other[:k], real[-k:]) for k in sizes], style, label=name)
 for (which, x), marker in zip(drawn.items(), "s^", strict=True):
     _ = ax.plot(sizes, [distance(real[-k:], x[:k]) for k in sizes], marker + "-", label=which)
 _ = ax.set(xlabel="pictures a side", ylabel="Fréchet distance, 4 x 4 pixels")
@@ -268,7 +262,7 @@ table([{"2,040 samples, 10 steps of dpmpp_2m": r} | {s: f"{card[f'{r}: {k}']:.2f
 #
 # **Claim.** A sampler of second order is nearer its limit after 10 calls than DDIM after 50.
 #
-# We draw from the *same noise* with few calls and with 200 steps, and take the root mean square of the difference. Beside it stands the distance to real pictures, measured by `tests/bench/cifar10.py` on this model after its first twenty minutes.
+# We draw from the *same noise* with few calls and with 200 steps, and take the root mean square of the difference. Beside it: the distance to real pictures (`tests/bench/cifar10.py`, this model after its first twenty minutes).
 
 # %% alt="Left, distance from 200 steps against calls; right, Fréchet distance against calls; for three samplers."
 near, measured = claims.measure("9.2"), lecture09.distances_measured()
@@ -287,7 +281,7 @@ _ = axes[1].legend()
 print(near)
 
 # %% [markdown]
-# **The number that decides** is above 1: ten calls of `dpmpp_2m` are not as near as fifty of DDIM. They are worth some thirty-seven. `heun`, of second order too, starts higher: ten calls are five steps, and order is about small steps.
+# **The number that decides** is above 1: ten calls of `dpmpp_2m` are not as near as fifty of DDIM. They are worth some 38 (50 / 1.33). `heun`, of second order too, starts higher: ten calls are five steps, and order is about small steps.
 #
 # On the right `heun` overtakes DDIM at ten calls. DDIM's pictures all err towards the smooth, and a distance between *sets* sees what all have in common. There `dpmpp_2m` has arrived at ten calls: 1.04 times fifty's distance, over three seeds.
 #
@@ -311,9 +305,9 @@ for w in measured["windows"]:
     print(f"  steps {w['first']} to {w['first'] + 2} of 7 guided, 10 calls          {w['frechet']:5.1f}")
 
 # %% [markdown]
-# **The number that decides** is the distance, and it is U-shaped: 34 without guidance, 10.6 at $\gamma = 2$, 63 at 5. Recall falls all the way. A classifier recognises up to .95, and .79 of *held-out* pictures: the samples are more typical than real ones.
+# **The number that decides** is the distance, and it is U-shaped: 34 without guidance, 10.6 at $\gamma = 2$, 63 at 5. Recall falls all the way. A classifier recognises up to .95, and the card's .79 of *held-out* pictures: the samples are more typical than real ones.
 #
-# "Guidance 2" alone is no number. A guided step costs two calls: in ten calls there is time for five guided steps, which are too few. Or for seven steps, three of them guided. Which three? Just past the middle (16), not at the start (41), as Kynkäänniemi et al. (2024) found.
+# "Guidance 2" alone is no number. A guided step costs two calls: in ten calls there is time for five guided steps, which are too few. Or for seven steps, three of them guided: just past the middle (16), not at the start (41), as Kynkäänniemi et al. (2024) found.
 # And the sweep is of the net after twenty minutes; the card in part 4 is of today's.
 #
 # ## 7. Copies?
@@ -337,7 +331,7 @@ def copied(samples, train, held_out):
 
 
 # %%
-_ = check.copied(copied)
+ratio_of = check.copied(copied).answer or lecture09.median_ratio
 
 # %% [markdown]
 # **Predict before you run.** One sample in ten is a perfect copy. What does the median say? And what if none is, but all samples are plain?
@@ -356,11 +350,10 @@ planted = torch.randn(1000, 16, generator=generator)
 fresh, plain = (s * torch.randn(1000, 16, generator=generator) for s in (1.0, 0.6))
 limit = standing_out(fresh, planted).quantile(0.05)
 for name, x in {"none is a copy": plain, "one in ten is": torch.cat([plain[:900], planted[:100]])}.items():
-    ratio = torch.cdist(x, planted).min(1).values.median() / torch.cdist(fresh, planted).min(1).values.median()
-    print(f"plain samples, {name}: ratio of medians {ratio:.2f}, share of suspects {(standing_out(x, planted) < limit).float().mean():.2f}")
+    print(f"plain samples, {name}: ratio of medians {ratio_of(x, planted, fresh):.2f}, share of suspects {(standing_out(x, planted) < limit).float().mean():.2f}")
 
 # %% [markdown]
-# The ratio of medians calls plain samples near, and does not see real copies. The share does. Now the shipped model, 300 guided samples a seed, and the control: nets trained equally long on few and many digits (in `gpu` mode CIFAR-10).
+# The ratio of medians calls plain samples near, and does not see real copies. The share does. Now the shipped model, 300 guided samples a seed, and the control: nets trained equally long on few and many digits (in `gpu` mode CIFAR-10), by pixels.
 
 # %% alt="Eight samples that stand out most, each with its three nearest training pictures."
 found = claims.measure("9.3")
@@ -388,11 +381,12 @@ ax.invert_yaxis()
 # %% [markdown]
 # ![Samples after twenty minutes each](../tests/bench/quality.jpg)
 #
-# **The number that decides** is the best of the others over ours: 112 over 32.5, 3.5 times; with guidance in three of seven steps, ten calls, 112 over 15.0. How to read it:
+# **The number that decides** is the best of the others over ours: 112 over 32.5, 3.5 times; guided in three of seven steps, 112 over 15.0. How to read it:
 #
 # - Their batch was chosen from 16, 32 and 64 by a trial of two minutes. *All three chose 16, the least of the grid.* So the comparison favours us by an unknown amount.
-# - Theirs do not know the labels. Ours with labels unused is at 63; trained without and autoguided, on another machine, at 39.
-# - Their samplers clip $x_0$ to [-1, 1], and here too: without it two of them are at 131 and 182, not 112 and 142.
+# - Theirs do not know the labels. Ours with labels unused is at 63; today's recipe, without labels and autoguided, at 39 by another classifier.
+# - Guidance uses labels, and the classifier knows them. By one that saw none, today's guided pictures are no nearer than unguided (7.8 and 7.0).
+# - Their $x_0$ is clipped to [-1, 1]: without it two of them are at 131 and 182, not 112 and 142.
 # - Their recipes are for days on a GPU, and better there.
 #
 # And minutes on a GPU? The recipe `unet-minutes`, in pixels, from nothing, 3.8 minutes on an H100:
@@ -408,7 +402,7 @@ print(f"{gpu['large']['steps']:,} steps of {gpu['large']['batch']}, {gpu['large'
 #
 # ## 9. Which choices matter?
 #
-# `tests/bench/recipe.py` and `demo.py` change one choice at a time of the recipe as it began (`base`) and of the demo, in equal minutes.
+# `tests/bench/recipe.py` and `demo.py` change one choice (a few rows several) of the recipe as it began (`base`) and of the demo, in equal minutes.
 #
 # **Predict before you run.** Which matters most: the optimizer, the autoencoder, pixels or latents, the network, or the path?
 # <details><summary>Answer</summary>How good the autoencoder is. Then network, space and optimizer. The path matters least.</details>
@@ -424,13 +418,13 @@ for ax, (title, rows) in zip(axes, lecture09.study().items(), strict=True):
 # %% [markdown]
 # - *Space.* Latents of f = 2, a third of the numbers, lose next to nothing. What an autoencoder blurs, no second stage brings back (lecture 06): where the autoencoder has 48 seconds, Muon at a large, falling rate is worth two thirds of the distance.
 # - *Optimizer of the denoiser.* On CIFAR-10 Muon's steps cost a quarter more and get further; on shapes AdamW is as good.
-# - *U-Net or DiT.* The DiT must first learn that pixels have neighbours.
+# - *U-Net or DiT.* The DiT made half the steps, and must first learn what is near.
 # - *Path.* Flow is perhaps better: the recipe has it now, with batches of 32.
-# - *Dead ends.* A better autoencoder of f = 2: to its own originals the distance is .2. Sixteen channels at f = 4: harder to learn.
+# - *Dead ends.* A better autoencoder of f = 2: to its own originals the distance is .2. Sixteen channels at f = 4, by a better autoencoder: 74, behind 59.
 #
 # **Vary it.**
 #
-# - In the loop of part 2, put one of the four mistakes back. How soon do the loss and the samples tell?
+# - Set `loss_of` to a loss with one of the four mistakes (axes: batches of 16). How soon do they tell?
 # - `average = lambda ema, model, step: update_ema(ema, model, step, 0.9)`: is the average (d = .985 at step 600) too long?
 #
 # **Take away.**
@@ -439,7 +433,7 @@ for ax, (title, rows) in zip(axes, lecture09.study().items(), strict=True):
 # - A test needs a control for which it gives the other answer.
 # - Range, broadcast, noise scale, target, average: check them on closed forms before you train for hours.
 #
-# Next: [lecture 10](10_quiz_and_capstone.ipynb), a quiz over all lectures, and from words to pictures on your own.
+# Next: [lecture 10](10_quiz_and_capstone.ipynb), a quiz, and from words to pictures on your own.
 
 # %%
 check.progress()

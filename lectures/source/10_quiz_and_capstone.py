@@ -46,7 +46,7 @@ SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean
 # %% [markdown]
 # ## 1. The quiz
 #
-# A point each. Choices are answered by their letter, numbers to 1%, two numbers as a tuple, (1, 2). `check.q(8, "1/2")` checks a single answer and gives a hint.
+# A point each. Choices are answered by their letter, numbers to 1%, two numbers as a tuple, (1, 2). `check.q(8, "3/4")` checks a single answer and gives a hint.
 #
 # ### Exercise 10.1: 30 questions (36 minutes, 30 points)
 # 1. Which mean and deviation does each channel of AdaIN(x, y) have? (a) x's; (b) y's; (c) 0 and 1; (d) halfway between the two.
@@ -181,9 +181,9 @@ def package_draw(model, tokeniser, prompts, shape, scale, steps, generator):
 picture_of = check.text_to_image(text_to_image).answer or package_draw
 
 # %% [markdown]
-# Now your function draws, by the net that has just been trained. Beside it the shipped net, which draws latents of scenes of up to two objects (lecture 06): the package samples them and decodes.
+# First the shipped net, which draws latents of scenes of up to two objects (lecture 06), step by step, decoded; then your function, by the net that has just been trained.
 #
-# **Predict before you run.** Which fails first in the short training: colour, shape, size or place?
+# **Predict before you run.** Which is worst after the short training: colour, shape, size or place?
 # <details><summary>Answer</summary>Shape. A colour is the mean of some pixels, and the first thing learned; a triangle differs from a cross at its edges, in few pixels of 16 x 16.</details>
 
 # %% alt="One noise, eight prompts, a row each: the guess by step, by the shipped model, with guidance 2."
@@ -203,7 +203,7 @@ keep = torch.linspace(0, len(guesses) - 1, 7).round().long().tolist()
 fig, ax = plt.subplots(figsize=(8, 5.2), layout="constrained")
 _ = plot.grid(torch.stack([guesses[i] for i in keep], 1).flatten(0, 1), 7, ax, "the guess of x0, from much noise to none", row_labels=[p or "(no words)" for p in PROMPTS])
 
-# %%
+# %% alt="Eight pictures by the net trained here at guidance 3, each under its number; their captions are printed."
 n = 8 if SMOKE else 200
 _, captions, asked = shapes.asked(n, torch.Generator().manual_seed(3))
 steps = 2 if SMOKE else 12
@@ -214,6 +214,8 @@ for scale in (1.0, 3.0):
     for name, x in {"trained here": ours, "shipped": theirs}.items():
         right = checker.accuracy(asked, x)
         print(f"{name}, scale {scale:g}: " + ", ".join(f"{k} {right[k]:.2f}" for k in ("colour", "shape", "size", "place")))
+_ = plot.grid(ours[:8], 8, None, "trained here, scale 3, the captions printed")
+print("; ".join(captions[:8]))
 
 # %% [markdown]
 # **The number that decides** is the share that a checker, which knows no net, reads back as asked. Guidance makes more of what a net knows; what it has not learned, guidance does not add. What it costs, variety, this number does not see (lecture 09).
@@ -280,11 +282,12 @@ def predictions():
 
 # %%
 chosen = check.predictions(predictions).answer
-for claim, interval in (chosen() if chosen else {}).items():
-    check.predict(claim, *interval)
-for claim, row in claims.ledger().items():
-    check.measured(claim, row["value"])
-_ = check.calibration()
+if chosen:  # else nothing is measured yet: a claim that is can no longer be predicted
+    for claim, interval in chosen().items():
+        check.predict(claim, *interval)
+    for claim, row in claims.ledger().items():
+        check.measured(claim, row["value"])
+    _ = check.calibration()
 
 # %% [markdown]
 # After the measurement there is nothing left to predict: `check.predict` refuses a claim that this session has measured.

@@ -35,14 +35,16 @@ def _(answer, given):
     slips = {
         "lined up with rows": (
             alpha[:, None] * x0 + sigma[:, None] * eps,
-            "Picture 2 was scaled like row 2: alpha (B, 1) lined up with the last axes. Give it shape (B, 1, 1, 1).",
+            "Row 2 of every picture got the alpha of picture 2: alpha (B, 1) lined up with the last axes. Give it "
+            "shape (B, 1, 1, 1).",
         ),
         "both roots": (a.sqrt() * x0 + (1 - a).sqrt() * eps, "alpha here is the scale of x0 itself, the root of the "
                        "papers' alpha bar: take no roots, and the sigma that is given."),
         "alpha squared": (a**2 * x0 + s * eps, "x0 is scaled by alpha^2: alpha is its scale already."),
         "lined up with columns": (
             alpha * x0 + sigma * eps,
-            "Picture 2 was scaled like column 2: alpha (B,) lined up with the last axis. Give it shape (B, 1, 1, 1).",
+            "Column 2 of every picture got the alpha of picture 2: alpha (B,) lined up with the last axis. Give it "
+            "shape (B, 1, 1, 1).",
         ),
         "variance": (a * x0 + s**2 * eps, "The noise part is sigma^2 eps. sigma is a standard deviation already."),
         "square root": (a * x0 + s.sqrt() * eps, "The noise part is sqrt(sigma) eps: sigma is no variance."),
@@ -60,7 +62,7 @@ def _(answer, given):
         if close(found, x0):
             raise Wrong("x0 itself", "That is x0 itself: scale it by alpha and add sigma eps.")
         if not close(found, again) or close(found, other):
-            raise Wrong("own noise", "Its noise is not the eps that is given: use that, draw none.")
+            raise Wrong("own noise", "It does not follow the eps that is given: multiply that by sigma, and draw none.")
     same(found, rows, slips, "x_t")
 
 
@@ -131,7 +133,7 @@ def _(answer, given):
 
 @best_guess.part("float32, as in training")
 def _(answer, given):
-    stays_float32(answer(given.normal(4, 2).float(), 0.7, 0.45, 2.0), "the guess")
+    stays_float32(answer(given.normal(8).float(), 0.7, 0.45, 2.0), "the guess")
 
 
 @best_guess.part("what is left over has nothing to do with x_t, on 100,000 pairs")
@@ -212,7 +214,8 @@ def _(answer, given):
     slips = {
         "any point counts": (sum(n > 0 for n in _COUNTS), f"A mode with 2 points is counted. {least}"),
         "more than": (sum(n > 10 for n in _COUNTS), f"A mode with just 10 points is not counted. {least}"),
-        "no eighth": (sum(n >= 80 for n in _COUNTS), f"You ask for N / K points: an eighth of that is enough. {least}"),
+        "no eighth": (sum(n >= 80 for n in _COUNTS), f"You ask for too many points. {least} Is it N / (8 K), "
+                      "K the number of modes?"),
         "an eighth of all": (sum(n >= 100 for n in _COUNTS), f"You ask for N / 8 points in a mode. {least}"),
         "a share of the near ones": (sum(n >= sum(_COUNTS) / 80 for n in _COUNTS), "That is another N or K: N is "
                                      "all points, not only the near ones, and K the number of modes, not of "
@@ -294,7 +297,8 @@ def _table(steps=_heun, scales=lambda scale: 1 if scale == 1 else 2) -> list[int
 def _(answer, given):
     found = [answer(*case) for case in _CASES]
     if any(isinstance(n, bool) or not hasattr(n, "__index__") for n in found):
-        raise Wrong("no number", f"A whole number must come back; you return {found[0]!r}.")
+        other = next(n for n in found if isinstance(n, bool) or not hasattr(n, "__index__"))
+        raise Wrong("no number", f"A whole number must come back; you return {other!r}.")
     found = [int(n) for n in found]
     wanted = [_counted(*case) for case in _CASES]
     slips = {

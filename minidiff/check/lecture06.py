@@ -136,6 +136,8 @@ def _(answer, given):
     log_var = 2 * given.normal(4, 4)
     log_var[0, 1], log_var[1, 2] = -14, 11
     _divergence(answer, given.normal(4, 4), log_var)
+    for size in (-40, 25):  # alone: a large one would hide what is wrong with a small one
+        _divergence(answer, given.normal(2, 4), torch.full((2, 4), size, dtype=torch.float64))
     found = answer(given.normal(1, 3).float(), given.normal(1, 3).float())
     alone_in_float32(found, (1,), "the divergence")
 
@@ -592,7 +594,7 @@ def _saved(answer, kind: str, f: int, slips: dict) -> None:
     right = _operations(kind, 32) / _operations(kind, 32 // f)
     usual = {
         "turned": (1 / right, "You say how many times *dearer*: by which factor latents cost less, so more than 1."),
-        "side only": (f, f"{f} along each side: {f**2} fewer positions."),
+        "side only": (f, f"{f} times along each side: {f**2} times fewer positions."),
     }
     same(answer(kind, f), right, usual | slips, f'cheaper("{kind}", {f})')
 

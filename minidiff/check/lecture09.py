@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .exercise import Exercise, Wrong, close, is_tensor, same
+from .exercise import Exercise, Wrong, alone_in_float32, close, is_tensor, same
 
 update_ema = Exercise("09.1", "update_ema", 2, 12, "lecture 09, part 2")
 frechet = Exercise("09.2", "frechet", 2, 15, "lecture 09, part 3")
@@ -18,8 +18,12 @@ diffusion_loss = Exercise("09.4", "diffusion_loss", 2, 15, "lecture 09, part 2")
 
 
 def _net(given) -> nn.Module:
-    """A net with parameters of two shapes, and buffers: floats and a count."""
-    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).double()
+    """A net with parameters of two shapes, one layer of which stands at two places; and buffers: floats, a count, and
+    one that is not saved."""
+    tied = nn.Linear(4, 4)
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), tied, tied)
+    net[0].register_buffer("place", torch.ones(2), persistent=False)
+    net.double()
     _move(net, given)
     return net
 
@@ -345,6 +349,11 @@ def _range(pictures: Tensor) -> dict:
         "0 to 2": (p / 127.5, "The pictures are in [0, 2]: subtract 1."),
         "not scaled": (p - 127.5, "The pictures are centred and not scaled: divide by 127.5."),
         "half": (p / 255 - 0.5, "The pictures are in [-.5, .5]: they go to [-1, 1]."),
+        "wrapped": (2 * pictures / 255 - 1, "2 * 200 is 144 in bytes, which wrap at 256: make floats of them first."),
+        "wrapped, 128": (
+            (pictures - 128) / 128,
+            "100 - 128 is 228 in bytes, which wrap at 0: make floats of them first.",
+        ),
         "128": (p / 128 - 1, "Bytes end at 255: divide by 127.5, and 255 becomes 1; by 128 it becomes .992."),
     }
 
@@ -402,7 +411,7 @@ def _(answer, given):
     if ratio[0] > 0 and not close(ratio, torch.ones(4), 1e-5) and close(ratio, ratio[:1].expand(4), 1e-5):
         raise Wrong("t scaled", f"The net is given {ratio[0]:.4g} t: give it t as it is.")
     if not isinstance(when, Tensor) or not close(when.reshape(-1).double(), t, 1e-5):
-        raise Wrong("t", "The net is not given the times t, (B,): it does not know how much noise there is.")
+        raise Wrong("t", "The net is given something other than the times t, (B,), as they are.")
     if when.ndim > 1:
         raise Wrong("t's shape", f"The net is given t as {tuple(when.shape)}: it takes (B,).")
 
@@ -451,6 +460,13 @@ def _(answer, given):
         raise Wrong("no gradient", "The loss does not know where it comes from: no detach(), no torch.no_grad().")
     slope = torch.autograd.grad(found.sum(), net.c)[0]
     same(slope, per(2 * (c * x_t - eps) * x_t).sum(), {}, "the gradient", 1e-4)
+
+
+@diffusion_loss.part("one picture alone, float32, as in training")
+def _(answer, given):
+    pictures, t, eps, schedule = _pictures(given)
+    found = answer(Recorder(0.3).float(), pictures[:1], t[:1].float(), eps[:1].float(), schedule)
+    alone_in_float32(found, (1,), "the loss")
 
 
 @diffusion_loss.part("fresh noise is not drawn: eps is given")

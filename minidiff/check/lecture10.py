@@ -63,7 +63,7 @@ def _dictionary(answer) -> dict:
     """A dictionary, or what a function of no arguments returns."""
     found = answer() if callable(answer) else answer
     if not isinstance(found, dict) or not found:
-        raise Wrong("no answers", "Return a dictionary, number -> answer, as {1: 'a', 2: 16.8}.")
+        raise Wrong("no answers", "Return a dictionary, number -> answer, as {1: 'd', 2: 4.1}.")
     return {int(k) if str(k).isdecimal() else k: v for k, v in found.items()}
 
 
@@ -248,7 +248,7 @@ def _as_told(found: Tensor, world: Scenes, wanted: list[int], scale: float) -> N
     if world.times[-1] > world.times[0]:
         raise Wrong("wrong way", "The times rise: the grid falls from noise to data.")
     if world.times[-1] > 10 * world.schedule.t_min or which == wanted and error < 0.3:
-        raise Wrong("a veil of noise", f"Off by up to {error:.2g}: noise is left. The model was last asked at t = "
+        raise Wrong("a veil of noise", f"Off by up to {error:.2g}. The model was last asked at t = "
                     f"{world.times[-1]:.3g}: take the times of model.schedule.grid(steps), which end at 0, to the "
                     "last.")  # fmt: skip
     if scale != 1:
@@ -418,7 +418,7 @@ def _(answer, given):
     chosen = _dictionary(answer)
     if unknown := [k for k in chosen if str(k) not in DATA["controls"]]:
         raise Wrong("no answers", f"There is no claim {unknown[0]!r}: they are numbered 1 to {len(DATA['controls'])}, "
-                    "and each has a letter, as {1: 'a'}.")  # fmt: skip
+                    "and each has a letter, as {1: 'i'}.")  # fmt: skip
     for n, right in DATA["controls"].items():
         several = chosen.get(int(n), "")
         if isinstance(several, str) and (two := re.fullmatch(r"\s*(\w)\s*(?:,|/|;|and|or|\s)\s*(\w)\s*", several)):

@@ -3,7 +3,7 @@ trained equally long from nothing on the same pictures, sampled with the same nu
 the same features.
 
 pip install -e '.[bench]', then
-python tests/bench/quality.py --data folder:PATH --minutes 20       some three hours on two CPU cores
+python tests/bench/quality.py --data folder:PATH --minutes 20       some four hours on two CPU cores
 
 The others' nets are those of speed.py, half as large again as ours, each with its library's noise schedule, target and
 learning rate, in our loop: gradient clipping, 100 steps of warm-up (for what is some 1,800 steps long), and a moving
@@ -12,7 +12,7 @@ doubled, while --trial minutes then end at a lower loss of its own on held-out p
 learning rate is tried. All are sampled by dpmpp_2m on the same grid of noise levels: fewer calls do more than by their
 own samplers. A guided step takes two calls, so that ten calls are five steps, or seven of which three are guided
 (Kynkaanniemi et al. 2024); which three was chosen on minidiff's pretrained model. The others' x0 is once left as it is
-and once clipped, as in the samplers that come with them.
+and once clipped, as two of their own samplers do.
 The classifier that distances are measured by knows the labels, which ours is given and the others are not: so each row
 is also measured by one that knows no label, only by how many quarter turns a picture was turned. As the others have no
 labels, ours is trained a second time, without: there what guides it is a net of half its width that was trained for
@@ -108,7 +108,7 @@ class Peer(nn.Module):
 
 
 class Clipped(nn.Module):
-    """A Model whose x0 stays in [-1, 1], as in the samplers that come with the others: at much noise a small error of
+    """A Model whose x0 stays in [-1, 1], as in two of the others' own samplers: at much noise a small error of
     eps is a large one of x0."""
 
     def __init__(self, model: Peer):
@@ -311,7 +311,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--trial", type=float, default=2)
+    parser.add_argument("--trial", type=float, default=5)
     parser.add_argument("--n", type=int, default=5000)
     parser.add_argument("--only", choices=("trials", "ours"), help="the peers' trials alone, or ours")
     parser.add_argument("--runs", type=Path, default=Path("runs/quality"))

@@ -45,6 +45,7 @@ WRONG = {
         "DDPM's alpha": (_add("alpha**0.5 * x0 + sigma * eps"), "square root of alpha"),
         "exchanged": (_add("sigma * x0 + alpha * eps"), "exchanged"),
         "own noise": (_add("alpha * x0 + sigma * torch.randn_like(x0)"), "own noise"),
+        "eps forgotten": (_add("alpha * x0 + sigma"), "own noise"),
         "own seeded noise": (
             _add("alpha * x0 + sigma * torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))"),
             "own noise",
@@ -142,6 +143,7 @@ WRONG = {
         "a step more": (_calls('2 * (steps + 1) - 1 if sampler == "heun" else steps + 1'), "a step more"),
         "guided only beyond 2": (_calls(guided="2 * n if scale > 2 else n"), "value"),
         "a fraction": (_calls(guided="n / 2"), "no number"),
+        "a fraction where guided": (_calls(guided="n if scale == 1 else 2.0 * n"), "no number"),
     },
 }  # fmt: skip
 

@@ -233,6 +233,7 @@ def ssm_loss(fn, x, v):
         "plain z": (_step("x + a / 2 * score + z"), "z"),
         "no noise": (_step("x + a / 2 * score"), "no noise"),
         "noise subtracted": (_step("x + a / 2 * score - a**0.5 * z"), "minus"),
+        "draws z itself": (_step("x + a / 2 * score + a**0.5 * torch.randn_like(x)"), "own noise"),
         "own noise": (_step("x + a / 2 * score + a**0.5 * torch.randn_like(z) * z.any()"), "own noise"),
         "in place": (_step("x.add_(a / 2 * score).add_(a**0.5 * z)"), "changed its input"),
         "points alone": (_step("torch.einsum('bd->bd', x + a / 2 * score + a**0.5 * z)"), "raised"),

@@ -76,6 +76,10 @@ _COS_SIN = "torch.cat([angle.cos(), angle.sin()], 1)"
 
 WRONG = {
     "blind_eps": {
+        "guarded above and below": (
+            _blind(_LOG_P, "(p := torch.exp(logits) + 1e-300) / p.sum(0)"), "underflow"
+        ),
+        "clamped logarithms": (_blind(_LOG_P, "torch.softmax(logits.clamp(min=-700), 0)"), "underflow"),
         "float64": (_blind(_LOG_P).replace("sigma = sigmas[:, None]", "x = x.double(); sigma = sigmas[:, None]"),
                     "not float32"),
         "squeezed": (_blind(_LOG_P).replace(".sum(0)\n", ".sum(0).squeeze()\n"), "one alone"),
@@ -139,6 +143,13 @@ WRONG = {
             "five seeds only",
         ),
         "ends by size": (_paired(_T, last="mean, *sorted([mean - half, mean + half], key=abs)"), "order"),
+        "normal above 30": (
+            _paired("(stats.t.ppf(0.975, n - 1) if n <= 30 else 1.96) * d.std().item() / math.sqrt(n)"),
+            "five seeds only",
+        ),
+        "a table": (_paired("{2: 4.303, 4: 2.776, 11: 2.201, 29: 2.045}[n - 1] * d.std().item() / math.sqrt(n)"),
+                    "value"),
+        "four digits": (_paired(_T, last="round(mean, 4), round(mean - half, 4), round(mean + half, 4)"), "rounded"),
         "rounded": (_paired(_T, last="round(mean, 3), round(mean - half, 3), round(mean + half, 3)"), "rounded"),
         "logarithms": (
             _paired(_T, "d = a.log() - b.log()", "mean + 0 * (a - 9).log().mean().item(), mean, mean"), "NaN"
@@ -187,7 +198,8 @@ WRONG = {
         "no division": (_misread("b_guess"), "no division"),
         "no determinant": (_misread(solved="b - sigma * out, alpha * out - a"), "no determinant"),
         "exchanged": (_misread().replace("(target, t, guess)", "(target, guess, t)"), "exchanged"),
-        "no alpha": (_by_hand("(1 - guess) / guess", _V), "no alpha"),
+        "no determinant of eps": (_by_hand("(1 - guess) / guess", _V), "no determinant of eps"),
+        "no alpha": (_by_hand("(1 + t - guess) / guess", _V), "no alpha"),
         "v by half": (_by_hand(_EPS, "(1 - guess * (1 - t)) / (guess * (1 - 2 * t + 2 * t**2))"), "value"),
     },
     "level_features": {
@@ -238,7 +250,6 @@ def paired_interval(a, b):
     low, high = stats.t.interval(0.95, len(d) - 1, d.mean(), stats.sem(d))
     return d.mean(), low, high
 """,
-        "a table": _paired("{2: 4.303, 4: 2.776, 11: 2.201, 29: 2.045}[n - 1] * d.std().item() / math.sqrt(n)"),
     },
     "misread": {
         "by hand": _by_hand(_EPS, _V),

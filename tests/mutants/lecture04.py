@@ -65,6 +65,7 @@ def estimate_sigma(x):
 
 WRONG = {
     "adain": {
+        "eps a floor": (_adain("sy * (x - mx) / sx.clamp(min=eps) + my"), "eps a floor"),
         "an eps of its own": (_adain("sy * (x - mx) / (sx + 1e-5) + my"), "eps not used"),
         "squeezed": (_adain("(sy * (x - mx) / (sx + eps) + my).squeeze()"), "one alone"),
         "nan to 0": (_adain("sy * torch.nan_to_num((x - mx) / sx) + my"), "0 / 0"),
@@ -191,6 +192,7 @@ WRONG = {
         "words": (_forgets(layer="yes"), "neither"),
     },
     "estimate_sigma": {
+        "bare mean of |difference|": (_sigma("across.abs().flatten(1).mean(1)"), "mean of |difference|"),
         "for three channels alone": (
             "def estimate_sigma(x):\n    return x.mean(1).diff(dim=2).flatten(1).std(1) * 1.5**0.5\n", "a constant off"
         ),

@@ -206,6 +206,9 @@ def unet(x, downs, middle, ups):
         "one pixel": (_flops(conv="18 * width**2"), "one pixel"),
     },
     "sign_mmse": {
+        "to 3.3 deviations": (
+            _mmse(_RIGHT, "1 - (torch.tanh({}) * density).sum() * 6.6 / 4001").replace("-10, 10", "-3.3, 3.3"), "coarse"
+        ),
         "m Z": (_mmse("m + m * z"), "m Z"),
         "sqrt(m) + sqrt(m) Z": (_mmse("m**0.5 + m**0.5 * z"), "sqrt(m) + sqrt(m) Z"),
         "m + Z": (_mmse("m + z"), "m + Z"),

@@ -82,6 +82,12 @@ WRONG = {
         "text": (_scale("str(std / z.std().item())"), "no number"),
     },
     "kl": {
+        "log_var clamped as in latent diffusion": (
+            _kl(_TERMS.replace("log_var", "log_var.clamp(-30, 20)")), "value"
+        ),
+        "a small number in the logarithm": (
+            _kl("(mean**2 + log_var.exp() - 1 - torch.log(log_var.exp() + 1e-10)).flatten(1).sum(1) / 2"), "value"
+        ),
         "log_var kept small": (_kl(_TERMS.replace("log_var", "log_var.clamp(-10, 10)")), "value"),
         "squeezed": (_kl(f"({_TERMS}).squeeze()"), "one alone"),
         "a part detached": (_kl(_TERMS.replace("log_var.exp()", "log_var.detach().exp()")), "wrong gradient"),

@@ -64,6 +64,17 @@ _PER = ".flatten(1).mean(1)"
 
 WRONG = {
     "update_ema": {
+        "by the state's names": (
+            """
+import torch
+def update_ema(ema, model, step, decay=0.999):
+    new, d = model.state_dict(), min(decay, (1 + step) / (10 + step))
+    names = {name for name, _ in model.named_parameters()}
+    for name, mine in ema.state_dict().items():
+        mine.copy_(d * mine + (1 - d) * new[name] if name in names else new[name])
+""",
+            "value",
+        ),
         "in place on what is trained": (_ema("p.lerp_(q.detach(), 1 - d)").replace("@torch.no_grad()\n", ""), "raised"),
         "freezes the model": (_ema(_LERP, decay="min(decay, (1 + step) / (10 + step)); model.requires_grad_(False)"),
                               "stops the model"),
@@ -172,6 +183,10 @@ WRONG = {
             _copied("(mine.min(1).values < theirs.min(1).values.median()).double().mean()"), "value"),
     },
     "diffusion_loss": {
+        "squeezed": (_loss(loss="((net(x_t, t) - eps) ** 2).mean((1, 2, 3), keepdim=True).squeeze()"), "one alone"),
+        "four pictures": (_loss(wide="alpha, sigma = (v.view(4, 1, 1, 1) for v in (alpha, sigma))"), "raised"),
+        "bytes doubled": (_loss("2 * pictures / 255 - 1"), "wrapped"),
+        "bytes less 128": (_loss("(pictures - 128) / 128"), "wrapped, 128"),
         "by the largest byte": (_loss("2 * pictures.double() / pictures.max() - 1"), "value"),
         "t in thousands": (_loss(loss="(net(x_t, 1000 * t) - eps).square().flatten(1).mean(1)"), "t scaled"),
         "sigma from alpha": (_loss(x_t="alpha * x0 + (1 - alpha**2).sqrt() * eps"), "value"),
@@ -229,14 +244,6 @@ def update_ema(ema, model, step, decay=0.999):
         torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), weight)
         for b, c in zip(ema.buffers(), model.buffers()):
             b.copy_(c)
-""",
-        "by the state's names": """
-import torch
-def update_ema(ema, model, step, decay=0.999):
-    new, d = model.state_dict(), min(decay, (1 + step) / (10 + step))
-    names = {name for name, _ in model.named_parameters()}
-    for name, mine in ema.state_dict().items():
-        mine.copy_(d * mine + (1 - d) * new[name] if name in names else new[name])
 """,
     },
     "frechet": {
