@@ -203,7 +203,7 @@ keep = torch.linspace(0, len(guesses) - 1, 7).round().long().tolist()
 fig, ax = plt.subplots(figsize=(8, 5.2), layout="constrained")
 _ = plot.grid(torch.stack([guesses[i] for i in keep], 1).flatten(0, 1), 7, ax, "the guess of x0, from much noise to none", row_labels=[p or "(no words)" for p in PROMPTS])
 
-# %% alt="Eight pictures by the net trained here at guidance 3, each under its number; their captions are printed."
+# %% alt="Eight pictures by the net trained here, at guidance 3: colours and places are those of the captions, which are printed; shapes are ragged."
 n = 8 if SMOKE else 200
 _, captions, asked = shapes.asked(n, torch.Generator().manual_seed(3))
 steps = 2 if SMOKE else 12

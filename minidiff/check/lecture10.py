@@ -336,7 +336,7 @@ def _(answer, given):
 
 
 def _guided_by(answer, given, scale: float, path) -> None:
-    untold, step = (given.uniform(*v).item() for v in ((-0.3, 0.0), (0.1, 0.2)))
+    untold, step = (given.uniform(*v).item() for v in ((0.1, 0.2), (0.1, 0.2)))  # no grey is 0, which hides alpha
     world = Grey(untold + step, untold, path)
     found = _draw(answer, world, ["grey", "grey"], scale, size=8).mean().double()
     why = f"Guided with scale {scale:.2f} the picture is null + scale * (cond - null)"
