@@ -212,9 +212,9 @@ print(f"{distance(real[:n], drawn['EMA']):.4f}, and the package's {metrics.frech
 
 # %% [markdown]
 # **Predict before you run.** Two *real* halves are compared with each other. Is their distance 0? How does it change with the number of pictures?
-# <details><summary>Answer</summary>It is not 0: means and covariances of few pictures are wrong, and the distance counts that. On average it falls about as one over the number. So put a floor beside each distance: real pictures, as many. (After so few steps EMA lags: the last weights win.)</details>
+# <details><summary>Answer</summary>It is not 0: means and covariances of few pictures are wrong, and the distance counts that. On average it falls about as one over the number. So put a floor beside each distance: real pictures, as many. (After so few steps EMA lags: it gains nothing.)</details>
 
-# %% alt="Distance of two sets of real pictures falls with their number; samples by EMA lie far above, those by the last weights a little lower."
+# %% alt="Distance of two sets of real pictures falls with their number; samples by EMA and by the last weights lie far above, close to each other."
 sizes = [10, 20] if SMOKE else [50, 100, 200, 400]
 fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 _ = ax.plot(sizes, [distance(real[:k], real[-k:]) for k in sizes], "o-", label="real, another half (floor)")
