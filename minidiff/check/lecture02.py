@@ -709,16 +709,18 @@ def _(answer, given):
     h, g, g_s, y = n_s - n, n / (n**2 + SPREAD**2), n_s / (n_s**2 + SPREAD**2), x / a
     eps, second = g * y, g_s * (1 + h * g) * y
     mean = (eps + second) / 2
+    mixed = (
+        "x0 of one call, or of both, is put together with another eps: the step is alpha_s (x / alpha_t + h mean), in "
+    )
+    mixed += "which no x0 stands."
     slips = {
         "one slope": (a_s * (y + h * eps), "The step is that of the first slope alone. Note that alpha_s x0 + sigma_s "
                       "eps of the second call is `ahead` itself, which is no slope: average the two eps, and step from "
                       "x / alpha_t."),
         "second slope alone": (a_s * (y + h * second), "The step is that of the second slope alone: the first counts "
                                "as much."),
-        "first x0": (a_s * (y - n * eps) + sigma_s * mean, "The slope is the mean and x0 is still that of the first "
-                     "slope: step from x / alpha_t, alpha_s (x / alpha_t + h mean)."),
-        "second x0": (a_s * (y + h * eps - n_s * second) + sigma_s * mean, "The slope is the mean and x0 is that of "
-                      "the second call: step from x / alpha_t, alpha_s (x / alpha_t + h mean)."),
+        "first x0": (a_s * (y - n * eps) + sigma_s * mean, mixed),
+        "second x0": (a_s * (y + h * eps - n_s * second) + sigma_s * mean, mixed),
     }  # fmt: skip
     same(answer(MixtureDenoiser(mixture, path), x, times), a_s * (y + h * mean), slips, "x after one step", 1e-10)
 

@@ -96,7 +96,7 @@ def _(answer, given):
         raise Wrong("eps not used", "eps = .5 was given and changes nothing: use the argument.")
     root, root_y = ((s**2 + 0.5).sqrt() for s in (sx, sy))  # under the root, and for y too, is usual as well
     usual = sy / (sx + 0.5), sy / root, root_y / root
-    if not any(close(found, ratio * (x - mx) + my, 0.02) for ratio in usual):
+    if not any(close(found, ratio * (x - mx) + my, 0.005) for ratio in usual):
         raise Wrong("eps elsewhere", "With eps = .5 the result is not y_std (x - x_mean) / (x_std + eps) + y_mean.")
     one = _spread_features(given, 1, 1, 4, 4).float()
     alone_in_float32(answer(one, one + 1), one.shape)
@@ -400,8 +400,8 @@ _FACTORS = {
                "deviation of z."),
     "mean of |x|": ((2 / torch.pi) ** 0.5, "On noise alone your rule is right up to a constant .798: the mean of |z| "
                     "is not its deviation."),
-    "mean of |difference|": ((4 / torch.pi) ** 0.5, "On noise alone your rule is right up to a constant 1.13: that is "
-                             "the mean of |difference|, of which sqrt(2) and .798 are left out."),
+    "mean of |difference|": ((4 / torch.pi) ** 0.5, "On noise alone your rule is right up to a constant 1.13: if it is "
+                             "the mean of |difference|, sqrt(2) and .798 are left out."),
 }  # fmt: skip
 
 

@@ -39,6 +39,9 @@ class Recorded:
     def __call__(self, x_t, t, cond=None):
         rows = torch.full((len(x_t),), self.null) if cond is None else torch.as_tensor(cond).expand(len(x_t))
         if rows.is_floating_point():
+            if (rows == self.null).all():
+                raise Wrong("null of floats", f"The null is {rows.dtype}, and conditions are whole numbers: "
+                            "torch.full_like(cond, model.null).")  # fmt: skip
             raise Wrong("order of arguments", "The model's third argument is no whole number: the order is (x_t, t, "
                         "cond).")  # fmt: skip
         self.conds += rows.tolist()
@@ -391,11 +394,18 @@ def by_integration(gamma: Tensor) -> Tensor:
 
 
 def three(found, gamma: float) -> list[float]:
-    if not hasattr(found, "__len__") or isinstance(found, dict | str) or len(found) != 3:
+    if _length(found) != 3:
         count = f" of {len(found)}" if isinstance(found, tuple | list) else ""
         raise Wrong("no three", f"Three numbers must come back at gamma {gamma:g}: sharpened, by_ode, by_sde; you "
                     f"return {kind(found)}{count}.")  # fmt: skip
     return [number(v, f"each of the three at gamma {gamma:g}") for v in found]
+
+
+def _length(found) -> int | None:
+    """How many came back in a row, if it is one: a tuple, a list, an array or a tensor."""
+    if isinstance(found, tuple | list):
+        return len(found)
+    return found.shape[0] if len(getattr(found, "shape", ())) else None
 
 
 def number(found, what: str) -> float:
@@ -825,7 +835,7 @@ def pr_slips(real: Tensor, fake: Tensor, k: int) -> dict:
 
 
 def pair_of(found) -> Tensor:
-    if not hasattr(found, "__len__") or isinstance(found, dict | str) or len(found) != 2:
+    if _length(found) != 2:
         raise Wrong("no pair", f"Two numbers must come back: return precision, recall; you return {kind(found)}.")
     found = torch.tensor([number(v, "each of the two") for v in found], dtype=torch.float64)
     if not ((found >= 0) & (found <= 1)).all():
@@ -938,12 +948,14 @@ class Problem:
         return twin.scales()
 
     def unpaired(self) -> list[set[float]]:
-        """By the intervals of the scales' own numbers: where they overlap; by Welch's test; by each row's deviation."""
+        """By the scales' own numbers: where their intervals overlap; by Welch's test, and by that of equal variances;
+        by each row's deviation."""
         best, spread = int(self.means.argmin()), self.values.std(1) / self.root
-        welch = stats.ttest_ind(self.values.numpy(), self.values[best].numpy(), axis=1, equal_var=False).pvalue
+        tests = [stats.ttest_ind(self.values.numpy(), self.values[best].numpy(), axis=1, equal_var=equal).pvalue
+                 for equal in (False, True)]  # fmt: skip
         return [
             self.those(self.means - self.t * spread <= self.means[best] + self.t * spread[best]),
-            self.those(torch.as_tensor(welch > 0.05)) | {self.grid[best]},
+            *(self.those(torch.as_tensor(p > 0.05)) | {self.grid[best]} for p in tests),
             self.those((self.means - self.means[best]).abs() <= self.t * spread),
         ]
 
@@ -964,7 +976,9 @@ FACTORS = {  # how many standard errors wide an interval of six seeds becomes by
         stats.t.ppf(0.95, len(SEEDS) - 1)
     ),
     "That is one standard error: t is missing.": 1.0,
-    "t has n - 1 degrees of freedom: ppf(0.975, n - 1).": float(stats.t.ppf(0.975, len(SEEDS))),
+    "ppf(0.975, 6) is that, and nearly the root of 6, without t: t is ppf(0.975, n - 1), n the number of seeds.": float(
+        stats.t.ppf(0.975, len(SEEDS))
+    ),
     "t has n - 1 degrees of freedom, not n - 2.": float(stats.t.ppf(0.975, len(SEEDS) - 2)),
     "Divide by the root of n, not by n.": T / ROOT,
     "std(ddof=1) has n - 1 below already: divide by the root of n.": T / BY_N,
@@ -1044,8 +1058,9 @@ _LISTS = (  # what is listed, by mistake; the key; what to tell
     (lambda p: p.those(p.errors(p.values.min(0).values) <= p.t), "seed by seed", "You take differences from each "
      "seed's own least. Take them from one row, that of the least mean."),
     (lambda p: p.unpaired()[0], "unpaired", f"Your intervals of two scales overlap, but {_PAIRED}"),
-    (lambda p: p.unpaired()[1], "unpaired", f"That is Welch's test of the scales' own numbers, but {_PAIRED}"),
-    (lambda p: p.unpaired()[2], "unpaired", f"The deviation is that of a scale's own numbers, but {_PAIRED}"),
+    (lambda p: p.unpaired()[1], "unpaired", f"That is a test of the scales' own numbers, as Welch's is, but {_PAIRED}"),
+    (lambda p: p.unpaired()[2], "unpaired", f"That is a test of the scales' own numbers, unpaired, but {_PAIRED}"),
+    (lambda p: p.unpaired()[3], "unpaired", f"The deviation is that of a scale's own numbers, but {_PAIRED}"),
     (lambda p: p.scales() - p.scales(0.0), "best left out", "The scale of the least mean is not in your list: its "
      "difference from itself is 0."),
     (lambda p: set(p.grid) - p.scales(), "inverted", "You list the scales that can be told from the best, not those "
@@ -1083,9 +1098,9 @@ def _by_a_factor(problems: list[Problem], lists: list[set]) -> None:
     n, t = len(problems[0].seeds), problems[0].t
     times = (inside + beyond) / 2 if math.isfinite(beyond) else inside
     if n != len(SEEDS):
-        raise Wrong("six seeds alone", f"Right for 6 seeds. For {n} your interval is mean(d) give or take {times:.2f} "
-                    f"standard errors, and t is {t:.2f}: both t and the root of n depend on the number of "
-                    "seeds.")  # fmt: skip
+        raise Wrong("six seeds alone", f"With 6 seeds your lists were right. For {n} your interval is mean(d) give or "
+                    f"take {times:.2f} standard errors, and t is {t:.2f}: t has n - 1 degrees of freedom, std ddof=1, "
+                    "and the root is that of the number of seeds.")  # fmt: skip
     likely = [why for why, factor in FACTORS.items() if inside <= factor < beyond]
     why = f" {min(likely, key=lambda w: abs(FACTORS[w] - times))}" if likely else ""
     raise Wrong("narrow" if times < t else "wide", f"Your interval is mean(d) give or take {times:.2f} standard "

@@ -155,6 +155,8 @@ def _(answer, given):
         said = f"{type(error).__name__}: {error}"
         raise Wrong("unknown raises", f"'aubergine' is not in the list, and ended in {said}. It is 1.") from None
     _tokens(found, wanted, slips, text)
+    text = "cir a lam"  # beginnings of words
+    _tokens(answer(text, list(words), 4), _numbered(text, words, 4), _as_parts(text, words, 4), text)
     wanted = _numbered("a 3 red", words, 4)
     slips = {"digits left out": ([wanted[0], wanted[2], 0, 0], "'3' was left out: a digit is no punctuation, so it "
                                  "is an unknown word, 1.")}  # fmt: skip
@@ -751,7 +753,7 @@ def _(answer, given):
 
 GRIDS = (  # colours, shapes, how many
     (6, 4, 4), (5, 5, 5), (3, 6, 3), (4, 4, 8), (6, 4, 9), (3, 3, 3), (6, 4, 5), (6, 4, 6), (5, 5, 13), (5, 6, 6),
-    (4, 6, 12),
+    (4, 6, 12), (4, 5, 6), (4, 8, 9), (6, 6, 19),
 )  # fmt: skip
 
 

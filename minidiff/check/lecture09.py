@@ -71,6 +71,10 @@ def _after(answer, given, step: int, slips, **options) -> None:
                       "is kept."),
         "plus": (decay * old + new, "The weights do not add up to 1: decay of ema and 1 - decay of the model."),
     }  # fmt: skip
+    once, told = _averaged(old, new, decay), "A layer that stands at two places was changed twice: parameters() gives "
+    told += "it once, state_dict() under both names."
+    twice = {"shared layer averaged twice": _averaged(once, new, decay), "shared layer copied": new}
+    usual |= {key: (torch.cat([once[:-20], v[-20:]]), told) for key, v in twice.items()}  # it is the last
     found = _flat(ema.parameters())
     kept = ((found - new) / (old - new)).mean()
     last = {}

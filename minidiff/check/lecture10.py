@@ -252,8 +252,8 @@ def _as_told(found: Tensor, world: Scenes, wanted: list[int], scale: float) -> N
                     f"{world.times[-1]:.3g}: take the times of model.schedule.grid(steps), which end at 0, to the "
                     "last.")  # fmt: skip
     if scale != 1:
-        raise Wrong("guided away", f"At scale {scale:g} the pictures are not what the prompts say: null + scale * "
-                    "(cond - null), not the other way round.")  # fmt: skip
+        raise Wrong("guided away", f"At scale {scale:g} the pictures are not what the prompts say: x0 and eps are null "
+                    "+ scale * (cond - null), and only the last x is clamped.")  # fmt: skip
     place = next((i for i, (a, b) in enumerate(zip(which, wanted, strict=True)) if a != b), 0)
     raise Wrong("other scenes", f"Picture {place} is not the scene of prompt {place}: is the order kept?")
 

@@ -65,6 +65,7 @@ def estimate_sigma(x):
 
 WRONG = {
     "adain": {
+        "eps in both": (_adain("(sy + eps) * (x - mx) / (sx + eps) + my"), "eps elsewhere"),
         "eps a floor": (_adain("sy * (x - mx) / sx.clamp(min=eps) + my"), "eps a floor"),
         "an eps of its own": (_adain("sy * (x - mx) / (sx + 1e-5) + my"), "eps not used"),
         "squeezed": (_adain("(sy * (x - mx) / (sx + eps) + my).squeeze()"), "one alone"),

@@ -289,6 +289,9 @@ def unet(x, downs, middle, ups):
                            "2 * (2 * n * width * 4 * width)"),
     },
     "sign_mmse": {
+        "rounded to three decimals": _mmse(_RIGHT).replace("return (", "return round((").replace(
+            ").item()", ").item(), 3)"
+        ),
         "quadrature": _mmse(_RIGHT),
         "tanh squared": _mmse(_RIGHT, "1 - (torch.tanh({})**2 * density).sum() * 20 / 4001"),
         "Gauss and Hermite": "import numpy as np\ndef sign_mmse(m):\n"

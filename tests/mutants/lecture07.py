@@ -121,6 +121,10 @@ WRONG = {
     "cfg": {
         "w": (_cfg("t.eps + scale * (t.eps - f.eps)"), "scale is w"),
         "scale - 1 from the null": (_cfg("f.eps + (scale - 1) * (t.eps - f.eps)"), "one too little"),
+        "a null of floats": (
+            _cfg(_GUIDED, calls="f, t = model(x_t, t, torch.full_like(t, model.null)), model(x_t, t, cond)"),
+            "null of floats",
+        ),
         "t and cond exchanged": (
             _cfg(_GUIDED, calls="f, t = model(x_t, t), model(x_t, cond, t)"), "order of arguments"
         ),
@@ -454,6 +458,9 @@ WRONG = {
         "unpaired": (
             _best("row.mean() - T * row.std(ddof=1) / n**0.5 <= v[b].mean() + T * v[b].std(ddof=1) / n**0.5"),
             "unpaired",
+        ),
+        "equal variances": (
+            _best("stats.ttest_ind(row, v[b]).pvalue > 0.05 or (d == 0).all()"), "unpaired"
         ),
         "Welch": (_best("stats.ttest_ind(row, v[b], equal_var=False).pvalue > 0.05 or (d == 0).all()"), "unpaired"),
         "neighbours": (_best(result="scales[max(0, b - 1): b + 2]"), "another rule"),

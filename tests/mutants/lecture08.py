@@ -96,6 +96,10 @@ WRONG = {
         "part of a word": (
             _tokenise("[next((i for i, v in enumerate(words, 2) if w in v), 1) for w in said]"), "part of a word"
         ),
+        "the beginning of a word": (
+            _tokenise("[next((i for i, v in enumerate(words, 2) if v.startswith(w)), 1) for w in said]"),
+            "part of a word",
+        ),
         "from 0": (_tokenise("[words.index(w) if w in words else 1 for w in said]"), "from 0"),
         "from 1": (_tokenise("[words.index(w) + 1 if w in words else 0 for w in said]"), "from 1"),
         "unknown 0": (_tokenise("[words.index(w) + 2 if w in words else 0 for w in said]"), "unknown is 0"),
@@ -420,6 +424,16 @@ def pool(words, mask):
                                               "count"),
         "shifted each round of the shapes": (_hold(_RIGHT_HOLD.replace("math.lcm(colours, shapes)", "shapes")),
                                              "count"),
+        "shifted after the longer side": (
+            _hold(_RIGHT_HOLD.replace("math.lcm(colours, shapes)", "max(colours, shapes)")), "count"
+        ),
+        "shifted where both are as many": (
+            _hold(_RIGHT_HOLD.replace("k // math.lcm(colours, shapes)", "k // colours * (colours == shapes)")), "count"
+        ),
+        "shifted by two": (
+            _hold(_RIGHT_HOLD.replace("k // math.lcm(colours, shapes)", "2 * (k // math.lcm(colours, shapes))")),
+            "count",
+        ),
         "shifted row by row": (
             _hold(_RIGHT_HOLD.replace("(k + k // math.lcm(colours, shapes))", "(k % colours + k // colours)")),
             "few partners",

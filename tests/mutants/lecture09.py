@@ -73,7 +73,17 @@ def update_ema(ema, model, step, decay=0.999):
     for name, mine in ema.state_dict().items():
         mine.copy_(d * mine + (1 - d) * new[name] if name in names else new[name])
 """,
-            "value",
+            "shared layer copied",
+        ),
+        "by the state's items": (
+            """
+import torch
+def update_ema(ema, model, step, decay=0.999):
+    d = min(decay, (1 + step) / (10 + step))
+    for mine, new in zip(ema.state_dict().values(), model.state_dict().values()):
+        mine.copy_(d * mine + (1 - d) * new if mine.is_floating_point() else new)
+""",
+            "shared layer averaged twice",
         ),
         "in place on what is trained": (_ema("p.lerp_(q.detach(), 1 - d)").replace("@torch.no_grad()\n", ""), "raised"),
         "freezes the model": (_ema(_LERP, decay="min(decay, (1 + step) / (10 + step)); model.requires_grad_(False)"),
