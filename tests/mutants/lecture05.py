@@ -289,9 +289,8 @@ def unet(x, downs, middle, ups):
                            "2 * (2 * n * width * 4 * width)"),
     },
     "sign_mmse": {
-        "rounded to three decimals": _mmse(_RIGHT).replace("return (", "return round((").replace(
-            ").item()", ").item(), 3)"
-        ),
+        "rounded to three decimals": "import numpy as np\ndef sign_mmse(m):\n    z = np.linspace(-10, 10, 20001)\n"
+        "    w = np.exp(-z * z / 2)\n    return round(float(1 - (w * np.tanh(m + m**0.5 * z)).sum() / w.sum()), 3)\n",
         "quadrature": _mmse(_RIGHT),
         "tanh squared": _mmse(_RIGHT, "1 - (torch.tanh({})**2 * density).sum() * 20 / 4001"),
         "Gauss and Hermite": "import numpy as np\ndef sign_mmse(m):\n"
