@@ -109,6 +109,17 @@ def test_mutants_die_by_the_same_message(best, name, which, code, key):
     assert verdict.key == key and verdict.points == 0, verdict.text
 
 
+@pytest.mark.parametrize("done", ["model.zero_grad()", "model.eval()", "[p.grad.zero_() for p in model.parameters()]"])
+def test_what_an_answer_does_to_a_module_is_seen(best, done):
+    """Its gradients and its mode too, and which of its layers are one."""
+    right = next(code for name, which, code in RIGHT if (name, which) == ("update_ema", "mul and add"))
+    spoilt = right.replace("    d = ", f"    {done}\n    d = ")
+    assert spoilt != right
+    assert judge(best, "update_ema", spoilt).key == "stops the model"
+    by_names = next(code for name, which, code, _ in WRONG if which == "by the state's names")
+    assert judge(best, "update_ema", by_names).key == "shared layer copied"
+
+
 GRADIENTS = [
     ("ism_loss", "jacrev", RIGHT), ("ssm_loss", "jvp", RIGHT), ("classifier_guided", "by functorch", RIGHT),
     ("update_ema", "foreach", RIGHT), ("update_ema", "buffers by reference", WRONG),

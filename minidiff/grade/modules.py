@@ -1,4 +1,4 @@
-"""Modules of the other side: mirrors with the same parameters and buffers, which are kept equal on both sides."""
+"""Modules of the other side: mirrors with equal parameters, buffers, gradients and mode, kept equal on both sides."""
 
 from torch import Tensor, nn
 
@@ -24,9 +24,12 @@ class Modules:
             return {"id": self.module_ids[id(module)]}
         known = self._meet(self.new_id(), module)
         tensors = [[kind, name, self.pack(t.detach(), out), t.requires_grad] for kind, name, t in _tensors(module)]
-        children = [[name, self.pack_module(child, out)] for name, child in module.named_children()]
+        children = [
+            [name, self.pack_module(child, out)] for name, child in module._modules.items() if child is not None
+        ]
         name = "Linear" if isinstance(module, nn.Linear) else type(module).__name__
-        return {"id": known, "type": name, "tensors": tensors, "children": children, "training": module.training}
+        form = {"id": known, "type": name, "tensors": tensors, "children": children, "training": module.training}
+        return form | {"unsaved": sorted(module._non_persistent_buffers_set)}
 
     def unpack_module(self, form: dict, tensors: list[Tensor]) -> nn.Module:
         if "type" not in form:
@@ -36,7 +39,11 @@ class Modules:
         nn.Module.__init__(module)
         for kind, name, packed, needs in form["tensors"]:
             t = self.unpack(packed, tensors)
-            _table(module, kind)[name] = nn.Parameter(t, requires_grad=needs) if kind == "parameter" else t
+            if kind == "gradient":
+                module._parameters[name].grad = t
+            else:
+                _table(module, kind)[name] = nn.Parameter(t, requires_grad=needs) if kind == "parameter" else t
+        module._non_persistent_buffers_set.update(form["unsaved"])
         if linear:
             module.out_features, module.in_features = module.weight.shape
             module._parameters.setdefault("bias", None)
@@ -44,12 +51,14 @@ class Modules:
             module.__dict__["remote"] = self.remote(form["id"])
         for name, child in form["children"]:
             module.add_module(name, self.unpack_module(child, tensors))
+        module.training = form["training"]
         self._meet(form["id"], module)
-        return module.train(form["training"])
+        return module
 
     def _meet(self, known: str, module: nn.Module) -> str:
         self.modules[known], self.module_ids[id(module)] = module, known
         self.synced |= {(known, kind, name): (raw(t), t.requires_grad, None) for kind, name, t in _tensors(module)}
+        self.synced[known, "mode", ""] = module.training
         return known
 
     def own_module(self, known: str) -> nn.Module:
@@ -69,9 +78,12 @@ class Modules:
 
     def state(self, out: list[Tensor]) -> tuple[list, list[Tensor]]:
         """What has changed in modules that both sides have, and `out` with the new numbers after it. Of a tensor that
-        has come to share another's memory, it says which other's."""
+        has come to share another's memory, it says which other's; of a gradient that is gone, nothing."""
         changes, places, out = [], {}, list(out)
         for known, module in self.modules.items():
+            if module.training != self.synced[known, "mode", ""]:
+                self.synced[known, "mode", ""] = module.training
+                changes.append([(known, "mode", ""), None, module.training, None])
             for kind, name, t in _tensors(module):
                 place = known, kind, name
                 first = places.setdefault(t.data_ptr(), place)
@@ -80,10 +92,23 @@ class Modules:
                     self.synced[place] = now
                     changes.append([place, len(out), *now[1:]])
                     out.append(t.detach())
+        for place in [p for p in self.synced if p[1] == "gradient"]:
+            if self.modules[place[0]]._parameters[place[2]].grad is None:
+                del self.synced[place]
+                changes.append([place, None, None, None])
         return changes, out
 
     def set_state(self, changes: list, tensors: list[Tensor]) -> None:
         for place, number, needs, shares in changes:
+            if place[1] == "mode":
+                self.modules[place[0]].training = self.synced[tuple(place)] = bool(needs)
+                continue
+            if place[1] == "gradient":
+                self.modules[place[0]]._parameters[place[2]].grad = None if number is None else tensors[number]
+                self.synced.pop(tuple(place), None)
+                if number is not None:
+                    self.synced[tuple(place)] = raw(tensors[number]), needs, tuple(shares) if shares else None
+                continue
             t = self._held(*place)
             t.data = self._held(*shares).data if shares else tensors[number]
             if t.is_leaf and t.requires_grad != needs:
@@ -95,8 +120,9 @@ class Modules:
 
 
 def _tensors(module: nn.Module) -> list[tuple[str, str, Tensor]]:
-    """A module's own tensors, without its children's."""
+    """A module's own tensors, without its children's; gradients come last."""
     found = [(kind, *item) for kind in ("parameter", "buffer") for item in _table(module, kind).items()]
+    found += [("gradient", name, p.grad) for name, p in module._parameters.items() if p is not None]
     return [item for item in found if item[2] is not None]
 
 
