@@ -82,7 +82,7 @@ _ = axes[0].legend()
 print(claims.measure("2.1"))
 
 # %% [markdown]
-# **The number that decides**, the largest difference of $\alpha$, falls tenfold for ten times the steps.
+# **The number that decides**, the largest difference of $\alpha$, falls tenfold for ten times the steps (notes of 2.1).
 #
 # ## 2. Targets: two equations, two unknowns
 #
@@ -186,7 +186,7 @@ print(family)
 #
 # DDPM is derived as a variational bound: a sum of Kullback-Leibler divergences, one for each step back from $t$ to an earlier $s$, between two Gaussians, the true
 # step, given $x_0$, and the model's, with its guess $\hat x_0$. Both have the same variance (exercise 02.7), so the divergence is a squared
-# distance of means over twice the variance (by `step_back`), and the means differ by $x_0-\hat x_0$, that is by $\epsilon-\hat\epsilon$, times a number. On one step:
+# distance of means over twice the variance, and the means differ by $x_0-\hat x_0$, that is by $\epsilon-\hat\epsilon$, times a number. On one step:
 
 # %%
 schedule, (t, s) = VP(), torch.tensor([0.6, 0.59], dtype=torch.float64)
@@ -292,7 +292,7 @@ print(claims.measure("2.3"))
 #
 # $$x_s=\alpha_s\,\hat x_0+\sigma_s\,\hat\epsilon,$$
 #
-# which is **DDIM**: put the two ends of the line together again, at the new time.
+# which is **DDIM**: put the two ends of the line together, at the new time.
 #
 # ### Exercise 02.4: DDIM (20 minutes, 3 points)
 # Write `ddim(model, x, times, cond=None)`. `model(x, t, cond)` returns x0 and eps, `model.schedule(t)` returns alpha and sigma; times fall from noise to data. Return the last x. One call a step.
