@@ -21,6 +21,7 @@ import pytest
 import torch
 from test_check import CELLS, RIGHT, WRONG, seed_of
 
+import minidiff
 from minidiff import check
 from minidiff.grade import isolate, nursery, wire
 from minidiff.grade.sandbox import Limits, Workers, isolation
@@ -118,6 +119,31 @@ def test_what_an_answer_does_to_a_module_is_seen(best, done):
     assert judge(best, "update_ema", spoilt).key == "stops the model"
     by_names = next(code for name, which, code, _ in WRONG if which == "by the state's names")
     assert judge(best, "update_ema", by_names).key == "shared layer copied"
+
+
+def test_what_an_answer_leaves_in_torch_is_seen(best):
+    """Settings, and gradients in weights that only the check has; what a cell sets before the answer is not."""
+    right = next(code for name, which, code in RIGHT if (name, which) == ("adain", "by var_mean"))
+    spoilt = right.replace("):\n", "):\n    torch.set_default_dtype(torch.float64)\n", 1)
+    assert judge(best, "adain", spoilt).key == "a setting left"
+    assert judge(best, "adain", f"import torch\ntorch.set_default_dtype(torch.float64)\n{right}").ok
+    for name, which in [("classifier_guided", "gradients left on"), ("classifier_guided", "all with gradients on"),
+                        ("ism_loss", "gradients left in the weights")]:  # fmt: skip
+        code, key = next((code, key) for *case, code, key in WRONG if case == [name, which])
+        assert judge(best, name, code).key == key
+
+
+def test_answers_may_use_what_they_are_given_and_the_whole_package(best):
+    """Layers' weights, a net's parameters, a frozen set; every module that holds no check."""
+    for name, which in [("read_words", "by what nn.Linear has"), ("text_to_image", "by the package"),
+                        ("controls", "a set, a name")]:  # fmt: skip
+        assert judge(best, name, next(code for *case, code in RIGHT if case == [name, which])).ok
+    modules = [m.name for m in pkgutil.walk_packages(minidiff.__path__, "minidiff.")]
+    usual = [m for m in modules if not m.startswith(("minidiff.check", "minidiff.grade")) and "__main__" not in m]
+    assert len(usual) > 50
+    alone = "assert not hasattr(minidiff, 'check')\n"
+    source = "".join(f"import {module}\n" for module in usual) + alone + CELLS["00.1"].source
+    assert judge(best, "00.1", source, 3).ok
 
 
 GRADIENTS = [

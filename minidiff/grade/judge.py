@@ -8,7 +8,9 @@ from .calls import Peer
 from .gradients import Results
 from .wire import LARGEST, Ended
 
-PUBLIC = ("schedule", "null", "log_snr", "time", "rates", "grid", "t_min", "t_max")  # what models and schedules have
+# what models, schedules and layers have
+PUBLIC = ("schedule", "null", "parameters", "log_snr", "time", "rates", "grid", "t_min", "t_max", "weight", "bias",
+          "in_features", "out_features")  # fmt: skip
 _ENDS = {
     "MemoryError": ("memory", "The answer asked for more memory than there is for one exercise."),
     "TooLarge": ("too large", "What the answer returned is too large to be looked at."),
@@ -36,6 +38,12 @@ class Judge(Peer):
             raise Wrong(*CHANGED)
         for i in reply["asks"]:
             out[i].requires_grad_()
+        for known, form in reply["gradients"]:
+            leaf, more = self.leaves[known], self.unpack(form, tensors)
+            leaf.grad = more if leaf.grad is None else leaf.grad + more
+        if reply["settings"]:
+            torch.set_grad_enabled(reply["settings"][0])
+            torch.set_default_dtype(getattr(torch, reply["settings"][1]))
         for known, state in reply["generators"]:
             self.generators[known].set_state(self.unpack(state, tensors))
         if reply["call"]:
@@ -50,7 +58,7 @@ class Judge(Peer):
         raise AttributeError(name)
 
     def on_get(self, body, tensors):
-        """An attribute of an object that the answer was given: only what every model and schedule has."""
+        """An attribute of an object that the answer was given: only what models, schedules and layers have."""
         if body["name"] not in PUBLIC:
             raise AttributeError(f"the object that was given has no {body['name']!r}")
         out: list[Tensor] = []

@@ -25,7 +25,7 @@ _HIDDEN = ("lectures", "experiments", "tests", "mutants", "minidiff.check", "min
 _LOUD = {"antigravity", "this", "idlelib", "lib2to3", "test", "tkinter", "turtle", "turtledemo"}  # they show something
 _USUAL = (
     "scipy.stats", "scipy.linalg", "scipy.integrate", "scipy.optimize", "scipy.special",
-    "torch.fx.experimental.symbolic_shapes", "minidiff.guidance", "minidiff.samplers", "minidiff.text",
+    "torch.fx.experimental.symbolic_shapes",
 )  # fmt: skip
 # exercise -> what the package has of it
 OWN = {
@@ -60,12 +60,14 @@ OWN = {
 def warm() -> None:
     """Import what answers may import, so that each need not: another user may have no right to read it.
 
-    Of the standard library that is all, for much of it is imported late and by itself, as the encoding of a host name.
+    Of the standard library that is all, for much of it is imported late and by itself, as the encoding of a host name;
+    of the package all but what is hidden.
     """
     torch.set_num_threads(1)
     for name in sorted(sys.stdlib_module_names - _LOUD):
         if not name.startswith("_"):
             _import_all(name)
+    _import_all("minidiff")
     for name in {*_USUAL, *itertools.chain(*OWN.values())}:
         pkgutil.resolve_name(name)
     x = torch.ones(2)
@@ -82,7 +84,7 @@ def _import_all(name: str) -> None:
     except Exception:
         return
     for inner in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
-        if not inner.name.endswith(("__main__", "tests")):
+        if not inner.name.endswith(("__main__", "tests")) and not inner.name.startswith(_HIDDEN):
             _import_all(inner.name)
 
 

@@ -24,6 +24,7 @@ _DTYPES = {str(d).removeprefix("torch."): d for d in (
     torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
 )}  # fmt: skip
 _SCHEDULES = {c.__name__: c for c in SCHEDULES.values()}
+_ITERATOR = type(iter([]))
 
 
 class Ended(BaseException):
@@ -115,7 +116,7 @@ class Values:
             return self._tensor(value, out)
         if isinstance(value, np.ndarray | np.generic):
             return self._array(value, out)
-        if kind in (list, set, torch.Size, Prediction):
+        if kind in (list, set, frozenset, _ITERATOR, torch.Size, Prediction):
             return {kind.__name__: [self.pack(v, out) for v in value]}
         if isinstance(value, tuple):
             names = {"names": [kind.__name__, *value._fields]} if hasattr(value, "_fields") else {}
@@ -176,6 +177,8 @@ class Values:
 _READ = {
     "list": list,
     "set": set,
+    "frozenset": frozenset,
+    "list_iterator": iter,
     "Size": torch.Size,
     "Prediction": lambda v: Prediction(*v),
     "schedule": lambda v: _SCHEDULES[v[0]](*map(float, v[1:])),

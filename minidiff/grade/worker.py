@@ -43,18 +43,25 @@ class Answer(Peer):
             self.send({"do": "raise", "to": body["number"], **self.pack_error(error)}, [])
 
     def on_call(self, body, tensors):
-        """As any call, and whether an argument was changed in place or made to ask for gradients."""
+        """As any call, and what else it did: arguments changed in place or made to ask for gradients, gradients left in
+        leaves of the check's, settings of torch."""
         reply, out = super().on_call(body, tensors)
         given = [form["tensor"] for form in [*body["args"], *body["options"].values()]
                  if isinstance(form, dict) and "tensor" in form]  # fmt: skip
         asks = [i for i in given if tensors[i].requires_grad and i not in body["needs"]]
-        return {**reply, "changed": self.changed, "asks": asks}, out
+        filled = {known: t for known, t in self.leaves.items() if known[0] != self.name and t.grad is not None}
+        gradients = [[known, self.pack(t.grad, out)] for known, t in filled.items()]
+        for t in filled.values():
+            t.grad = None
+        more = {"changed": self.changed, "asks": asks, "gradients": gradients, "settings": self.settings}
+        return {**reply, **more}, out
 
     def apply(self, function, args, options):
         given = [*args, *options.values()]
-        before = list(map(_content, given))
+        before, settings = list(map(_content, given)), _settings()
         value = super().apply(function, args, options)
         self.changed = list(map(_content, given)) != before
+        self.settings = None if _settings() == settings else _settings()
         return value
 
     def call(self, of: str, args: tuple, options: dict, hidden=()):
@@ -63,6 +70,8 @@ class Answer(Peer):
         transformed = any(map(_functorch.is_functorch_wrapped_tensor, out))
         if not transformed and not (body["grad"] and any(t.requires_grad for t in [*out, *hidden])):
             reply, tensors = self.ask({**body, "needs": [], "hidden": []}, out)
+            for i in reply["needs"]:  # by weights that this side does not know
+                tensors[i] = tensors[i].requires_grad_().clone()
         else:
             needs = [i for i, t in enumerate(out) if t.is_floating_point()]
             body |= {"grad": True, "needs": needs, "hidden": [self.leaf_id(t) for t in hidden]}
@@ -98,6 +107,11 @@ class Answer(Peer):
 def _content(value):
     """What must not change of an argument."""
     return raw(value) if isinstance(value, Tensor) else list(map(id, value)) if isinstance(value, list) else None
+
+
+def _settings() -> list:
+    """What an answer may set for all of torch."""
+    return [torch.is_grad_enabled(), str(torch.get_default_dtype()).removeprefix("torch.")]
 
 
 def _executed(source: str, names: list[str]):
