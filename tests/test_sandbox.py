@@ -196,7 +196,10 @@ class Hostile:
 
 # bytes in place of messages: lengths of head and body, then the head
 SAY = "import json, os, struct\ndef say(head, size=0): os.write(3, struct.pack('>IQ', len(head), size) + head)\n"
-REPLY = "'do': 'reply', 'to': 2, 'state': [], 'call': 0, 'changed': False, 'asks': [], 'generators': [], 'needs': []"
+REPLY = (
+    "'do': 'reply', 'to': 2, 'state': [], 'call': 0, 'changed': False, 'asks': [], 'gradients': [], 'settings': None, "
+    "'generators': [], 'needs': []"
+)
 # without another user the limit counts all tasks of the grader's, so one more elsewhere makes a fork fail
 FORKED = ("no tensor", "raised")
 HOSTILE = {
