@@ -117,7 +117,8 @@ class MixtureDenoiser:
         (x_t, t), mixture = inputs(x_t, t), self.mixture
         if mixture.means.dtype != x_t.dtype or mixture.means.device != x_t.device:
             mixture = mixture.to(x_t)  # not kept: in float32 the next call in float64 would be rounded
-        return mixture.denoise(x_t, *self.schedule(t), condition(cond, x_t, self.null))
+        with torch.autocast(x_t.device.type, enabled=False):  # exact also where a sampler computes in bfloat16
+            return mixture.denoise(x_t, *self.schedule(t), condition(cond, x_t, self.null))
 
 
 class EmpiricalDenoiser:
@@ -136,12 +137,13 @@ class EmpiricalDenoiser:
         alpha, sigma = self.schedule(t)
         points, x = self.data.to(x_t).flatten(1), x_t.flatten(1)
         a, s = expand(alpha, x), expand(sigma, x)
-        # |x - a p|^2 without the term that is the same for every point, which the softmax does not see
-        logits = (a * x @ points.T - a**2 * points.square().sum(1) / 2) / s**2
-        if cond is not None:
-            if self.labels is None:
-                raise ValueError("a condition was given to an EmpiricalDenoiser without labels")
-            mine = self.labels.to(x.device) == condition(cond, x, self.null)[:, None]
-            logits = logits.masked_fill(~mine & mine.any(1, keepdim=True), -torch.inf)
-        x0 = (torch.softmax(logits, 1) @ points).reshape(x_t.shape)
+        with torch.autocast(x.device.type, enabled=False):
+            # |x - a p|^2 without the term that is the same for every point, which the softmax does not see
+            logits = (a * x @ points.T - a**2 * points.square().sum(1) / 2) / s**2
+            if cond is not None:
+                if self.labels is None:
+                    raise ValueError("a condition was given to an EmpiricalDenoiser without labels")
+                mine = self.labels.to(x.device) == condition(cond, x, self.null)[:, None]
+                logits = logits.masked_fill(~mine & mine.any(1, keepdim=True), -torch.inf)
+            x0 = (torch.softmax(logits, 1) @ points).reshape(x_t.shape)
         return Prediction.from_x0(x0, x_t, alpha, sigma)

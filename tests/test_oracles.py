@@ -86,6 +86,18 @@ def test_sampling_the_empirical_denoiser_memorises(generator):
     assert torch.cdist(x.flatten(1), data.flatten(1)).min(1).values.max() < 1e-3
 
 
+def test_autocast_rounds_no_exact_model(generator):
+    """Where bfloat16 is fast the package samples pictures under autocast: an exact model stays exact."""
+    points, labels = torch.randn(20, 2, generator=generator), torch.arange(20) % 4
+    mixture = GaussianMixture(torch.ones(20), points, 0.1 * torch.eye(2).expand(20, 2, 2), labels)
+    x, t, cond = torch.randn(30, 2, generator=generator), torch.linspace(0.05, 0.95, 30), torch.arange(30) % 5
+    for model in (EmpiricalDenoiser(points, VP(), labels), MixtureDenoiser(mixture, VP())):
+        with torch.autocast("cpu", torch.bfloat16):
+            cast = model(x, t, cond)
+        assert torch.equal(cast.x0, model(x, t, cond).x0)
+        assert torch.equal(cast.eps, model(x, t, cond).eps)
+
+
 def test_a_call_in_float32_leaves_the_mixture_exact(generator):
     model, x, t = MixtureDenoiser(skewed(), VP()), torch.randn(5, 2, generator=generator), torch.tensor(0.3)
     before = model(x, t).x0
