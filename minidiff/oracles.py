@@ -32,6 +32,8 @@ class GaussianMixture:
         self.weights, self.means, self.covariances = weights / weights.sum(), means, covariances
         self.labels = torch.arange(k, device=means.device) if labels is None else labels
         self.variances, self.axes = torch.linalg.eigh(covariances)  # (K, D), (K, D, D) with axes in columns
+        self.directions = self.axes.mT.flatten(0, 1)  # (K D, D): all axes, for one product with them
+        self.centres = (self.means[:, None] @ self.axes)[:, 0]  # (K, D): each mean in its own axes
         if not (weights >= 0).all() or not (self.variances > -1e-9).all():
             raise ValueError("a mixture needs weights >= 0 and covariances without negative eigenvalues")
 
@@ -68,10 +70,14 @@ class GaussianMixture:
         covariances = alpha**2 * self.covariances + sigma**2 * eye
         return GaussianMixture(self.weights, alpha * self.means, covariances, self.labels)
 
+    def in_axes(self, x: Tensor, alpha: float | Tensor = 1.0) -> Tensor:
+        """x - alpha mean of each component in that one's axes, (B, K, D); alpha is a number or (B, 1, 1)."""
+        return (x @ self.directions.T).view(-1, *self.means.shape) - alpha * self.centres
+
     def _components(self, x, alpha, sigma):
         """log of weight times density of each component at x under noise, (B, K); x in its axes; its variances.
         alpha, sigma are numbers or (B, 1, 1)."""
-        z = torch.einsum("kij,bki->bkj", self.axes, x[:, None] - alpha * self.means)
+        z = self.in_axes(x, alpha)
         variances = alpha**2 * self.variances + sigma**2
         log_density = -0.5 * (z**2 / variances + variances.log() + math.log(2 * math.pi)).sum(-1)
         return self.weights.log() + log_density, z, variances
@@ -88,9 +94,9 @@ class GaussianMixture:
             mine = self.labels == cond[:, None]
             logits = logits.masked_fill(~mine & mine.any(1, keepdim=True), -torch.inf)
         share = torch.softmax(logits, 1)
-        back = share[..., None] * z / variances
-        x0 = share @ self.means + torch.einsum("kij,bkj->bi", self.axes, alpha * self.variances * back)
-        return Prediction(x0, torch.einsum("kij,bkj->bi", self.axes, sigma * back))
+        back = (share[..., None] * z / variances).flatten(1)  # (B, K D)
+        x0 = share @ self.means + alpha[:, 0] * (back @ (self.variances.reshape(-1, 1) * self.directions))
+        return Prediction(x0, sigma[:, 0] * (back @ self.directions))
 
     def posterior_mean(self, x_t: Tensor, alpha, sigma) -> Tensor:
         """E[x0 | x_t], (B, D)."""
@@ -103,7 +109,7 @@ class GaussianMixture:
     def score(self, x: Tensor) -> Tensor:
         """grad log p(x), (B, D)."""
         logits, z, variances = self._components(x, 1.0, 0.0)
-        return -torch.einsum("kij,bkj->bi", self.axes, torch.softmax(logits, 1)[..., None] * z / variances)
+        return -(torch.softmax(logits, 1)[..., None] * z / variances).flatten(1) @ self.directions
 
 
 class MixtureDenoiser:

@@ -52,8 +52,8 @@ def minimisers(n: int, seed: int, sigma: float = 0.3) -> dict[str, Tensor]:
 
 def distances(found: dict[str, Tensor], sigma: float = 0.3) -> list[float]:
     """How far each other loss's score is from the explicit one's, relative, over a fixed set of points."""
-    features = RadialScore().features(noisy_eight(sigma).sample(4000, torch.Generator().manual_seed(99)))
-    fields = {k: torch.einsum("j,bjd->bd", w, features) for k, w in found.items()}
+    x, model = noisy_eight(sigma).sample(4000, torch.Generator().manual_seed(99)), RadialScore()
+    fields = {k: model(w)(x) for k, w in found.items()}
     size = fields["explicit"].square().mean()
     return [((fields[k] - fields["explicit"]).square().mean() / size).sqrt().item() for k in LOSSES]
 

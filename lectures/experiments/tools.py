@@ -256,14 +256,15 @@ class RadialScore:
         self.centres, self.h = torch.cartesian_prod(line, line), h
         self.size = len(self.centres) + 1
 
-    def features(self, x: Tensor) -> Tensor:
-        """(B, 26, 2)"""
-        away = self.centres - x[:, None]
-        bumps = away / self.h**2 * torch.exp(-away.square().sum(-1, keepdim=True) / (2 * self.h**2))
-        return torch.cat([bumps, -x[:, None]], 1)
-
     def __call__(self, w: Tensor):
-        return lambda x: torch.einsum("j,bjd->bd", w, self.features(x))
+        """The score with parameters w (26,), as a function of x (B, 2)."""
+
+        def score(x):
+            square = x.square().sum(1, keepdim=True) - 2 * x @ self.centres.T + self.centres.square().sum(1)
+            bumps = w[:-1] * torch.exp(-square / (2 * self.h**2))  # (B, 25)
+            return (bumps @ self.centres - bumps.sum(1, keepdim=True) * x) / self.h**2 - w[-1] * x
+
+        return score
 
     def minimiser(self, loss) -> Tensor:
         """The parameters at which loss(fn), quadratic in them, is least: one Newton step from 0."""
@@ -297,18 +298,19 @@ class Embedded:
         return torch.cat([plane, self.spread * torch.randn(n, self.dim - 2, generator=generator)], 1)
 
     def at(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """log p_t(x_t) (T, B) and E[x0 | x_t, t] (T, B, dim's first two), at each of the times t (T,)."""
-        alpha, sigma = (v[:, None, None] for v in self.schedule(t))
+        """log p_t(x_t) (T, B) and E[x0 | x_t, t] (T, B, dim's first two), at each of the times t (T,). The eight stand
+        in the first place within: sums over a short last one are slow."""
+        alpha, sigma = (v[:, None] for v in self.schedule(t))
         var, x = alpha**2 * self.var + sigma**2, x_t[:, :2]
-        square = (
-            x.square().sum(1, keepdim=True) - 2 * alpha * (x @ self.means.T) + alpha**2 * self.means.square().sum(1)
-        )
-        log_each = -square / (2 * var) - var.log()  # (T, B, 8)
+        across, norms = (self.means @ x.T)[:, None], self.means.square().sum(1)[:, None, None]
+        square = x.square().sum(1) - 2 * alpha * across + alpha**2 * norms
+        log_each = -square / (2 * var) - var.log()  # (8, T, B)
         keep = alpha * self.var / var
-        pull = (1 - alpha * keep) * (torch.softmax(log_each, 2) @ self.means) + keep * x
-        var = (alpha**2 * self.spread**2 + sigma**2)[..., 0]
+        mean = (self.means.T @ torch.softmax(log_each, 0).flatten(1)).view(2, *log_each.shape[1:])
+        pull = (1 - alpha * keep) * mean + keep * x.T[:, None]
+        var = alpha**2 * self.spread**2 + sigma**2
         rest = x_t[:, 2:].square().sum(1) / (2 * var) + (self.dim - 2) * var.log() / 2
-        return torch.logsumexp(log_each, 2) - rest, pull
+        return torch.logsumexp(log_each, 0) - rest, pull.movedim(0, 2)
 
     def posterior(self, x_t: Tensor) -> Tensor:
         """P(t | x_t) over self.times, (T, B)."""

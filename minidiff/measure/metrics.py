@@ -109,7 +109,7 @@ def modes_covered(x: Tensor, mixture, deviations: float = 3.0) -> tuple[int, flo
     x = _finite(x).to(mixture.means)
     if x.ndim != 2 or x.shape[1] != mixture.dim or not len(x):
         raise ValueError(f"expected samples (N, {mixture.dim}), got {tuple(x.shape)}")
-    away = torch.einsum("kij,nki->nkj", mixture.axes, x[:, None] - mixture.means) / mixture.variances.sqrt()
+    away = mixture.in_axes(x) / mixture.variances.sqrt()
     nearest, mode = away.norm(dim=2).min(1)
     near = nearest < deviations
     counts = torch.bincount(mode[near], minlength=len(mixture.weights))
