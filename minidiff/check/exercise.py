@@ -2,12 +2,13 @@
 
 import inspect
 import linecache
+import math
 import re
 import signal
 import threading
 import traceback
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
@@ -225,8 +226,12 @@ _TWO_TYPES = re.compile(r"same dtype|dtypes match|dtype to be equal|double.*floa
 def told(error: Exception, answer) -> str:
     """An exception of an answer: its line, if it is known, and its words. One that comes from another process has the
     line with it."""
-    code = getattr(answer, "__code__", None) or getattr(getattr(answer, "forward", None), "__code__", None)
-    said = f"{type(error).__name__}: {error}"
+    code = said = None
+    with suppress(Exception):  # an object may refuse even this
+        code = getattr(answer, "__code__", None) or getattr(getattr(answer, "forward", None), "__code__", None)
+    with suppress(Exception):
+        said = str(error)
+    said = f"{type(error).__name__}: {said}"
     if _TWO_TYPES.search(said):
         said += "\nNew tensors must be of the inputs' type: torch.zeros_like(x), x.new_zeros(n), torch.tensor(s).to(x)."
     frames = traceback.extract_tb(error.__traceback__)
@@ -282,6 +287,12 @@ def alone_in_float32(found, shape: tuple[int, ...], what: str = "the result") ->
                     f"{tuple(found.shape)}. Does squeeze() take an axis that is 1 by chance?")  # fmt: skip
 
 
+def is_number(found) -> bool:
+    """Whether it is one real number, of any library, or a tensor or an array of one."""
+    several = math.prod(getattr(found, "shape", ())) != 1
+    return hasattr(found, "__float__") and not isinstance(found, bool) and not several
+
+
 def kind(found) -> str:
     """What was returned, in words."""
     return "None (is the return missing?)" if found is None else f"a {type(found).__name__}"
@@ -301,8 +312,9 @@ def same(found, wanted: Tensor, slips: dict | None = None, what: str = "the resu
     """
     if isinstance(wanted, Tensor):
         is_tensor(found, wanted.shape, what)
-    elif not hasattr(found, "__float__") or isinstance(found, bool) or torch.as_tensor(found).numel() != 1:
+    elif not is_number(found):
         raise Wrong("no number", f"{what} must be a number; you return {kind(found)}.")
+    found = found if isinstance(found, Tensor) else float(found)  # sympy's numbers and Decimal too
     found, wanted = (torch.as_tensor(v, dtype=torch.float64).detach() for v in (found, wanted))
     found = found.reshape(wanted.shape)
     if close(found, wanted, rtol):

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..denoise import Prediction
 from ..oracles import GaussianMixture, MixtureDenoiser
 from ..schedules import Cosine
-from .exercise import Exercise, Wrong, close, is_tensor, kind, same, stays_float32
+from .exercise import Exercise, Wrong, alone_in_float32, close, is_number, is_tensor, kind, same
 
 cfg = Exercise("07.1", "cfg", 2, 10, "lecture 07, part 1")
 drop = Exercise("07.2", "drop", 2, 8, "lecture 07, part 2")
@@ -214,22 +214,22 @@ def _(answer, given):
     for_pictures(_by_scales, answer, given)
 
 
-@cfg.part("float32, as in training")
+@cfg.part("one sample, float32 as in training")
 def _(answer, given):
     _in_float32(lambda model, x_t, t, cond: answer(model, x_t, t, cond, 2.0), given)
 
 
 def _in_float32(call, given) -> None:
-    """Raise Wrong unless a Prediction stays float32."""
-    model, x_t, t, cond, *_ = setting(given, [0, 1], 3, 2)
+    """Raise Wrong unless the Prediction of one sample keeps its shape and stays float32."""
+    model, x_t, t, cond, *_ = setting(given, [0, 1], 3, 1)
 
     def net(x_t, t, cond=None):
         return Prediction(*(v.float().detach() for v in model(x_t.double(), t.double(), cond)))
 
     net.schedule, net.null = model.schedule, model.null
     found = call(net, x_t.float(), t.float(), cond)
-    stays_float32(found.x0, "x0")
-    stays_float32(found.eps, "eps")
+    alone_in_float32(found.x0, x_t.shape, "x0")
+    alone_in_float32(found.eps, x_t.shape, "eps")
 
 
 @cfg.part("each row asked about twice, at most")
@@ -312,11 +312,13 @@ def _(answer, given):
 @drop.part("p = .37 and .02, row by row: no row more often than another, none because its neighbour is")
 def _(answer, given):
     cond, rng = given.whole(8, 15, 400), stream(given)  # all above the null
-    for p, often in ((0.37, 60), (0.02, 200)):
+    for p, often in ((0.37, 60), (0.02, 200), (0.004, 200)):
         gone = torch.stack([answer(cond, 7, p, rng) == 7 for _ in range(often)]).double()
         error = (p * (1 - p) / gone.numel()) ** 0.5
         if abs(gone.mean() - p) > 5 * error:
             raise Wrong("share", f"{gone.mean():.2%} were dropped at p = {p:g}.")
+        if p < 0.01:
+            continue  # too few are dropped to compare rows
         rows, wide = gone.mean(0), (p * (1 - p) / often) ** 0.5
         if p == 0.37 and (rows - p).abs().max() > 6 * wide:
             raise Wrong("some rows more often", f"Some rows were dropped in {rows.max():.0%} of the batches and others "
@@ -352,6 +354,18 @@ def _(answer, given):
         raise Wrong("one toss for all", "All captions of a batch were dropped, or none: toss for each row.")
     if abs(fmean(rows) - 0.5) > 4 * 0.5 / 240**0.5:
         raise Wrong("share", f"{fmean(rows):.0%} of the captions were dropped at p = .5.")
+
+
+@drop.part("three captions of five words, one caption, one label")
+def _(answer, given):
+    for shape in ((3, 5), (1, 4), (1,)):
+        cond, rng = given.whole(0, 7, *shape), stream(given)
+        for p, wanted in ((0.0, cond), (1.0, torch.full_like(cond, 7))):
+            found = answer(cond, 7, p, rng)
+            labels_like(found, cond)
+            if not torch.equal(found, wanted):
+                raise Wrong("not all" if p else "not none", f"Of conditions {shape} {int((found == 7).sum())} numbers "
+                            f"of {cond.numel()} are the null at p = {p:g}.")  # fmt: skip
 
 
 @drop.part("whole numbers of 32 bits stay so")
@@ -410,7 +424,7 @@ def _length(found) -> int | None:
 
 def number(found, what: str) -> float:
     """A finite number, or a tensor of one, as a float; else Wrong."""
-    if not hasattr(found, "__float__") or isinstance(found, bool) or torch.as_tensor(found).numel() != 1:
+    if not is_number(found):
         raise Wrong("no number", f"{what} must be a number; one of yours is a {type(found).__name__}.")
     if not math.isfinite(found):
         raise Wrong("not finite", f"{what} must be a finite number; one of yours is {float(found)}.")
@@ -461,7 +475,8 @@ def _(answer, given):
 
 @guided_variances.part("what the ODE and the SDE sample, by numerical integration")
 def _(answer, given):
-    gammas = torch.cat([torch.tensor([2.0, 3.0], dtype=torch.float64), given.uniform(1.3, 5, 2)])
+    # at whole numbers several slips give one number
+    gammas = torch.cat([given.uniform(1.3, 5, 2), torch.tensor([2.0, 3.0], dtype=torch.float64)])
     for gamma, ode, sde in zip(gammas.tolist(), *by_integration(gammas).tolist(), strict=True):
         _, by_ode, by_sde = three(answer(gamma), gamma)
         if close(by_ode, sde, 1e-3) and close(by_sde, ode, 1e-3):
@@ -480,6 +495,7 @@ def _(answer, given):
             "SDE is not ODE": (ode, "The SDE is not the ODE: it adds noise all the way, and dV/ds = 2 k V - 1."),
             "SDE is not sharpened": (2 / (gamma + 1), "The SDE does not sample the sharpened density either: solve "
                                      "dV/ds = 2 k V - 1."),
+            "upper end alone": (2 / (2 * gamma - 1), "The lower end of the integral, u = 1, is missing."),
             "2 gamma + 1": ((2 - 2 ** (2 - 2 * gamma)) / (2 * gamma + 1), "The integral of u^(2 gamma - 2) has "
                             "2 gamma - 1 below, not 2 gamma + 1."),
             "factor at 0": (sde * 2 ** (2 * gamma - 2), "The integrating factor at s = 0 is 2^(2 gamma - 2): divide by "
@@ -567,16 +583,20 @@ def _which_rows(eps: Tensor, ways: dict[str, Tensor], inside: Tensor, t: Tensor,
                 f"to {high:g}. It is of times: compare t itself, not sigma or 1 - t.")  # fmt: skip
 
 
-@with_interval.part("an interval that holds all times, and one that holds none")
+@with_interval.part("an interval that holds all times, and one that holds none; scales above 1 and below")
 def _(answer, given):
     model, x_t, t, cond, free, told = setting(given, [0, 1], 3, 4)
-    for low, high, wanted in ((0.0, 1.0, free + 1.75 * (told - free)), (0.9, 1.0, told)):
-        x0, eps = parts_of(answer(model, x_t, t, cond, 1.75, low, high), x_t)
-        same(eps, wanted, {}, f"eps with the interval {low:g} to {high:g}")
-        on_one_line(x0, eps, x_t, t, model.schedule, free, told)
+    for scale in (1.75, 0.0, 0.5):
+        slips = {"off below 1": (told, f"At scale {scale:g} the conditional model comes back inside too: only outside "
+                                 "is off. Inside, 0 is the unconditional model, as in cfg.")}  # fmt: skip
+        for low, high, wanted in ((0.0, 1.0, free + scale * (told - free)), (0.9, 1.0, told)):
+            x0, eps = parts_of(answer(model, x_t, t, cond, scale, low, high), x_t)
+            inside = {} if wanted is told or scale > 1 else slips
+            same(eps, wanted, inside, f"eps at scale {scale:g} with the interval {low:g} to {high:g}")
+            on_one_line(x0, eps, x_t, t, model.schedule, free, told)
 
 
-@with_interval.part("float32, as in training")
+@with_interval.part("one sample, float32 as in training")
 def _(answer, given):
     _in_float32(lambda model, x_t, t, cond: answer(model, x_t, t, cond, 2.0, 0.0, t[0].item()), given)
 
@@ -597,11 +617,11 @@ def _in_some_rows(answer, given) -> None:
 # --- 07.5 ---
 
 
-def judged(given, dim: int = 4, rows: int = 6):
+def judged(given, dim: int = 4, rows: int = 6, classes: int = 3, asked: int | None = None):
     """A model, an exact classifier with logits shifted by a function of x, the rows, and the two gradients at them: of
-    log p(c | x_t) for every class c (rows, classes, dim), and of the logits."""
-    mixture, model = exact(given, [0, 1, 2], dim)
-    x_t, t, cond = 1.5 * given.normal(rows, dim), given.uniform(0.2, 0.8, rows), given.whole(0, 3, rows)
+    log p(c | x_t) for every class c (rows, classes, dim), and of the logits. The rows' classes are below `asked`."""
+    mixture, model = exact(given, list(range(classes)), dim)
+    x_t, t, cond = 1.5 * given.normal(rows, dim), given.uniform(0.2, 0.8, rows), given.whole(0, asked or classes, rows)
     slant = given.normal(dim)
 
     def log_joint(x, times):
@@ -610,13 +630,13 @@ def judged(given, dim: int = 4, rows: int = 6):
         spread = alpha[..., None] ** 2 * mixture.covariances + sigma[..., None] ** 2 * torch.eye(dim).to(x)
         pull = torch.linalg.solve(spread, away[..., None])[..., 0]
         each = mixture.weights.log() - ((away * pull).sum(-1) + torch.linalg.slogdet(spread).logabsdet) / 2
-        return torch.stack([torch.logsumexp(each[:, mixture.labels == c], 1) for c in range(3)], 1)
+        return torch.stack([torch.logsumexp(each[:, mixture.labels == c], 1) for c in range(classes)], 1)
 
     def classifier(x, times):
         return log_joint(x, torch.as_tensor(times)) + (x @ slant)[:, None]
 
     free = ends(mixture, model.schedule, x_t, t, cond)[0]
-    each = torch.stack([ends(mixture, model.schedule, x_t, t, torch.full_like(cond, c))[1] for c in range(3)], 1)
+    each = torch.stack([ends(mixture, model.schedule, x_t, t, torch.full_like(cond, c))[1] for c in range(classes)], 1)
     sigma = model.schedule(t)[1][:, None]
     gradients = -(each - free[:, None]) / sigma[:, None]  # Bayes: grad log p(c | x) = score given c - score
     logits = -each / sigma[:, None] + slant
@@ -736,6 +756,24 @@ def _(answer, given):
         raise Wrong("graph left", "The result still asks for gradients, and its graph grows with every step of a "
                     "sampler: let only the gradient of log p be computed where they are on, and call the model at "
                     "x_t.")  # fmt: skip
+
+
+@classifier_guided.part("four classes, of which the last two are in no row")
+def _(answer, given):
+    model, classifier, x_t, t, cond, free, sigma, gradients, _ = judged(given, classes=4, asked=2)
+    x0, eps = parts_of(answer(model, classifier, x_t, t, cond, 1.5), x_t)
+    same(eps, free - 1.5 * sigma * gradients[torch.arange(len(cond)), cond], {}, "eps", 1e-7)
+    goes_with(x0, eps, x_t, model.schedule(t)[0][:, None], sigma)
+
+
+@classifier_guided.part("one sample, float32 as in training")
+def _(answer, given):
+    classifier = judged(given, dim=3, rows=1)[1]
+
+    def single(x, times):
+        return classifier(x.double(), times.double()).float()
+
+    _in_float32(lambda model, x_t, t, cond: answer(model, single, x_t, t, cond, 2.0), given)
 
 
 @classifier_guided.part("pictures")
@@ -918,6 +956,16 @@ class Problem:
         self.asked.append(place)
         return self.values[place].item()
 
+    def on_the_edge(self) -> "Problem":
+        """The same, but for two scales: one's interval just reaches 0, another's just does not."""
+        twin, best = copy.copy(self), int(self.means.argmin())
+        twin.values, twin.asked = self.values.clone(), []
+        for i, share in zip([i for i in range(len(self.grid)) if i != best], (0.997, 1.003), strict=False):
+            away = self.values[i] - self.values[best]
+            twin.values[i] += share * self.t * away.std() / self.root - away.mean()
+        twin.means = twin.values.mean(1)
+        return twin
+
     def those(self, kept: Tensor) -> set[float]:
         """The scales at which `kept` is true."""
         return {s for s, k in zip(self.grid, kept.tolist(), strict=True) if k}
@@ -979,6 +1027,9 @@ FACTORS = {  # how many standard errors wide an interval of six seeds becomes by
     "ppf(0.975, 6) is that, and nearly the root of 6, without t: t is ppf(0.975, n - 1), n the number of seeds.": float(
         stats.t.ppf(0.975, len(SEEDS))
     ),
+    "t has n - 1 degrees of freedom, n the number of seeds: not the number of scales.": float(
+        stats.t.ppf(0.975, len(SCALES))
+    ),
     "t has n - 1 degrees of freedom, not n - 2.": float(stats.t.ppf(0.975, len(SEEDS) - 2)),
     "Divide by the root of n, not by n.": T / ROOT,
     "std(ddof=1) has n - 1 below already: divide by the root of n.": T / BY_N,
@@ -1020,6 +1071,7 @@ def _(answer, given):
 @best_scales.part(f"{PROBLEMS} problems, half of them with four times the noise: the lists of the paired 95% interval")
 def _(answer, given):
     problems = [Problem(given, noise) for noise in (0.25, 1.0) for _ in range(PROBLEMS // 2)]
+    problems += [Problem(given).on_the_edge() for _ in range(4)]
     lists = [listed(answer, p) for p in problems]
     if all(p.scales() == found for p, found in zip(problems, lists, strict=True)):
         return
@@ -1102,7 +1154,7 @@ def _by_a_factor(problems: list[Problem], lists: list[set]) -> None:
                     f"take {times:.2f} standard errors, and t is {t:.2f}: t has n - 1 degrees of freedom, std ddof=1, "
                     "and the root is that of the number of seeds.")  # fmt: skip
     likely = [why for why, factor in FACTORS.items() if inside <= factor < beyond]
-    why = f" {min(likely, key=lambda w: abs(FACTORS[w] - times))}" if likely else ""
+    why = f" {' Or: '.join(likely)}" if likely else ""  # problems do not tell all slips apart
     raise Wrong("narrow" if times < t else "wide", f"Your interval is mean(d) give or take {times:.2f} standard "
                 f"errors; for {n} seeds t is {t:.2f}.{why}")  # fmt: skip
 
@@ -1136,6 +1188,7 @@ def _other_lists(problems: list[Problem], lists: list[set]) -> None:
 def _(answer, given):
     for n, grid, several in ((4, SCALES[:5], 50), (9, [*SCALES, 5.2, 6.5], 10)):
         problems = [Problem(given, sizes=(grid, list(range(11, 11 + n)))) for _ in range(several)]
+        problems += [p.on_the_edge() for p in problems[:2]]
         lists = [listed(answer, p) for p in problems]
         if any(p.scales() != found for p, found in zip(problems, lists, strict=True)):
             _by_a_factor(problems, lists)

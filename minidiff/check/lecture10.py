@@ -1,6 +1,7 @@
 """Checks of lecture 10: the quiz, prompts to pictures, experiments that could refute a claim, predictions."""
 
 import json
+import operator
 import re
 from dataclasses import replace
 from fractions import Fraction
@@ -14,7 +15,7 @@ from ..data.shapes.captions import describe
 from ..data.shapes.scenes import draw, render
 from ..denoise import Prediction
 from ..oracles import EmpiricalDenoiser
-from ..schedules import EDM, Linear
+from ..schedules import EDM, VP, Linear
 from .exercise import Exercise, Verdict, Wrong, same
 from .intervals import no_interval
 
@@ -64,23 +65,25 @@ def _dictionary(answer) -> dict:
     found = answer() if callable(answer) else answer
     if not isinstance(found, dict) or not found:
         raise Wrong("no answers", "Return a dictionary, number -> answer, as {1: 'd', 2: 4.1}.")
-    return {int(k) if str(k).isdecimal() else k: v for k, v in found.items()}
+    return {int(k) if re.fullmatch(r"\d+(\.0)?", str(k)[:9]) else k: v for k, v in found.items()}
 
 
 def _number(value) -> float | None:
-    """A number given as such, as a tensor or an array of one, or in words as "3/8"; None if it is none."""
+    """A number given as such, as a tensor or an array of one, or in words as "3/8" or "1 3/8"; None if it is none."""
     try:
         value = value.item() if hasattr(value, "item") else value
+        if isinstance(value, str) and (mixed := re.fullmatch(r"\s*(\d+)\s+(\d+\s*/\s*\d+)\s*", value)):
+            return int(mixed[1]) + _number(mixed[2])
         return float(Fraction(re.sub(r"[,\s]", "", value)) if isinstance(value, str) else value)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError, OverflowError):
         return None
 
 
 def _numbers(value) -> list[float | None]:
-    value = value.tolist() if hasattr(value, "tolist") else value
+    value = value.tolist() if hasattr(value, "tolist") and not isinstance(value, type) else value
     if isinstance(value, str):
         value = value.strip(" ()[]")
-        value = [value] if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d*)?", value) else value.split(",")  # 16,777,216
+        value = [value] if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d*)?", value) else re.split(",|;|and", value)  # 16,777,216
     return [_number(part) for part in (value if isinstance(value, list | tuple) else [value])]
 
 
@@ -93,7 +96,14 @@ def _equal(found, wanted) -> bool:
 
 
 def _plain(text) -> str:
-    return re.sub(r"[\s*'’.,\"]", "", str(text)).lower()
+    return re.sub(r"[\s*'’.,\"]", "", _shown(text).replace("**", "^")).lower()
+
+
+def _shown(answer) -> str:
+    try:
+        return str(answer)
+    except ValueError:  # a number of thousands of digits
+        return "a number that cannot be printed"
 
 
 def _letter(said: str) -> str:
@@ -106,17 +116,23 @@ def judged(n: int, answer) -> tuple[str, str]:
     """("right", "") for a right answer to question n; else a key and a hint: that of a foreseen wrong answer, or a
     general one, "other"."""
     question = QUESTIONS[n - 1]
+    if isinstance(answer, list | tuple | set | frozenset) and len(answer) == 1:
+        (answer,) = answer
+    shown = repr(_shown(answer)[:40])
     if question["kind"] != "choice":
         if any(_equal(answer, right) for right in question["right"]):
             return "right", ""
         for wrong, hint in question["wrong"].items():
             if _equal(answer, wrong):
                 return wrong, hint
-        if None in _numbers(answer):
-            return "other", f"{str(answer)[:40]!r} cannot be read as a number: give 0.5, or '1/2'."
-        if question["kind"] == "number" and len(_numbers(answer)) > 1:
-            return "other", f"{str(answer)[:40]!r} was read as {len(_numbers(answer))} numbers: write 0.5 with a point."
-        return "other", f"{str(answer)[:40]!r} is not right. Numbers are compared to 1%."
+        numbers = _numbers(answer)
+        if None in numbers:
+            how = "give 0.5, or '1/2'" if question["kind"] == "number" else "give several as a tuple, (0.5, 2)"
+            return "other", f"{shown} cannot be read as {question['kind']}: {how}."
+        if question["kind"] == "number" and len(numbers) > 1:
+            return "other", f"{shown} was read as {len(numbers)} numbers: write 0.5 with a point."
+        read = f", read as {numbers[0]:g}," if isinstance(answer, str) and len(numbers) == 1 else ""
+        return "other", f"{shown}{read} is not right. Numbers are compared to 1%."
     options = question["options"]
     said = _plain(answer)
     words = {_plain(said): k for k, text in options.items() for said in (text, f"{k} {text}")}
@@ -124,7 +140,7 @@ def judged(n: int, answer) -> tuple[str, str]:
     if letter in map(_plain, question["right"]):
         return "right", ""
     return (letter, question["wrong"][letter]) if letter in question["wrong"] else (
-        "other", f"{str(answer)[:40]!r} is none of the choices: {', '.join(options)}.")  # fmt: skip
+        "other", f"{shown} is none of the choices: {', '.join(options)}.")  # fmt: skip
 
 
 def q(n: int, answer) -> Verdict:
@@ -133,8 +149,12 @@ def q(n: int, answer) -> Verdict:
     A choice is given by its letter or in its words, a number as number or fraction ("3/8"), several as a tuple. Raises
     ValueError for a number that no question has.
     """
-    if not isinstance(n, int) or not 1 <= n <= len(QUESTIONS):
-        raise ValueError(f"there is no question {n!r}: they are numbered 1 to {len(QUESTIONS)}")
+    try:
+        n = operator.index(n)
+    except TypeError:
+        raise ValueError(f"{n!r} is no question's number: a whole number, 1 to {len(QUESTIONS)}") from None
+    if not 1 <= n <= len(QUESTIONS):
+        raise ValueError(f"there is no question {n}: they are numbered 1 to {len(QUESTIONS)}")
     key, hint = judged(n, answer)
     ok = key == "right"
     text = f"Question {n}: right" if ok else f"Question {n}: {hint} See lecture {QUESTIONS[n - 1]['lecture']}."
@@ -206,10 +226,11 @@ class Scenes:
 STEPS = 12
 
 
-def _draw(answer, world, prompts: list[str], scale: float = 1.0, seed: int = 7, size: int = 16, steps=STEPS) -> Tensor:
-    """What an answer draws: pictures (3, size, size) of the prompts."""
-    found = answer(world, world.tokenise, prompts, (3, size, size), scale, steps, torch.Generator().manual_seed(seed))
-    shape = len(prompts), 3, size, size
+def _draw(answer, world, prompts, scale: float = 1.0, seed=7, shape=(3, 16, 16), steps: int = STEPS) -> Tensor:
+    """What an answer draws of the prompts; `seed` may be a generator."""
+    generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+    found = answer(world, world.tokenise, prompts, shape, scale, steps, generator)
+    shape = len(prompts), *shape
     if not isinstance(found, Tensor) or tuple(found.shape) != shape:
         what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise Wrong("shape", f"A tensor {shape} must come back, a picture for each prompt; yours is {what}.")
@@ -291,9 +312,10 @@ def _(answer, given):
     rows = checker.accuracy([world.asked[i] for i in chosen], found)
     if min(rows.values()) < 1:
         raise Wrong("misread", f"The checker does not find all that the prompts say: {rows}.")
-    world = Scenes(int(given.whole(0, 1000)), path=Linear)
-    chosen = world.some(given, 7)
-    _as_told(_draw(answer, world, [world.prompts[i] for i in chosen]), world, chosen, 1.0)
+    for path, steps in ((Linear, STEPS), (VP, 6 * STEPS)):  # on VP Euler's steps are not exact
+        world = Scenes(int(given.whole(0, 1000)), path=path)
+        chosen = world.some(given, 7)
+        _as_told(_draw(answer, world, [world.prompts[i] for i in chosen], steps=steps), world, chosen, 1.0)
 
 
 @text_to_image.part("with guidance, scale 3")
@@ -328,17 +350,22 @@ class Grey:
         return Prediction(x0, (x_t - alpha * x0) / sigma)
 
 
-@text_to_image.part("guidance by this very scale, below 1 too")
+@text_to_image.part("guidance by this very scale, below 1 and below 0 too; 0 is no prompt")
 def _(answer, given):
-    for low, high in ((1.5, 3.0), (0.3, 0.7)):
+    for low, high in ((1.5, 3.0), (0.3, 0.7), (-0.4, -0.2)):
         for path in (EDM, Linear):
             _guided_by(answer, given, given.uniform(low, high).item(), path)
+    world = Grey(0.5, -0.25, Linear)
+    found = _draw(answer, world, ["grey", "grey"], 0.0, shape=(3, 8, 8)).mean().double()
+    slips = {"0 is off": (0.5, "At scale 0 the picture is that of no prompt; yours is that of the prompt: only scale 1 "
+                          "is off.")}  # fmt: skip
+    same(found, torch.tensor(-0.25).double(), slips, "the grey of a picture at scale 0", 1e-4)
 
 
 def _guided_by(answer, given, scale: float, path) -> None:
-    untold, step = (given.uniform(*v).item() for v in ((0.1, 0.2), (0.1, 0.2)))  # no grey is 0, which hides alpha
+    untold, step = (given.uniform(*v).item() for v in ((-0.7, -0.6), (0.4, 0.5)))
     world = Grey(untold + step, untold, path)
-    found = _draw(answer, world, ["grey", "grey"], scale, size=8).mean().double()
+    found = _draw(answer, world, ["grey", "grey"], scale, shape=(3, 8, 8)).mean().double()
     why = f"Guided with scale {scale:.2f} the picture is null + scale * (cond - null)"
     slips = {
         "scale + 1": (untold + (scale + 1) * step, f"{why}; yours is that of {scale + 1:.2f}: is 1 off, or 0?"),
@@ -350,13 +377,17 @@ def _guided_by(answer, given, scale: float, path) -> None:
     if told != not_told:
         raise Wrong("guided in part", f"Of {len(told | not_told)} times the model was asked at {len(told & not_told)} "
                     "both with the prompt and without: guide at each.")  # fmt: skip
+    seen = {}
     for t, _, x in world.asked:
         alpha, sigma = world.schedule(torch.tensor(t))
-        eps = (x - alpha * (untold + scale * step)) / sigma
-        if t > 0.01 and not 0.8 < eps.square().mean().sqrt() < 1.2:
+        seen.setdefault(t, []).append((x - alpha * (untold + scale * step)) / sigma)
+    for t, each in seen.items():
+        eps = torch.stack(each)
+        rms, error = eps.square().flatten(1).mean(1).sqrt(), (2 * 3 * 8 * 8) ** -0.5
+        if t > 0.01 and (rms.min() < 0.8 or rms.max() > 1.2 or eps.mean().abs() > 6 * error):
             raise Wrong("eps not guided", f"At t = {t:.2f} the model is asked about an x that is not alpha x0 + sigma "
-                        "eps of the guided x0: guide eps as you guide x0, or take it of the guided x0 by (x - alpha "
-                        "x0) / sigma.")  # fmt: skip
+                        "eps of the guided x0: guide at each time, and eps as you guide x0, or take it of the guided "
+                        "x0 by (x - alpha x0) / sigma.")  # fmt: skip
 
 
 @text_to_image.part("an empty prompt: any of the scenes")
@@ -403,11 +434,24 @@ def _(answer, given):
         raise Wrong("grey noise", "All channels start from the same noise: draw it for each number.")
     if draws[0].abs().max() < 2 * draws[0].std():  # of 1,536 normal numbers the largest is beyond 3
         raise Wrong("not normal", "The noise has no tails: it is normal, torch.randn's, not uniform.")
+    generator = torch.Generator().manual_seed(13)
+    first, second = (_draw(answer, world, ["", ""], 1.0, generator) for _ in range(2))
+    if torch.equal(first, second):
+        raise Wrong("seeded anew", "A generator that is used twice gave the same pictures twice: draw from it as it is, "
+                    "do not seed it, nor another by its seed.")  # fmt: skip
     for steps in (STEPS, 9):
         world.times.clear()
         _draw(answer, world, ["", ""], steps=steps)
-        if (found := len(set(world.times) - {0.0})) != steps:
-            raise Wrong("steps", f"{found} noise levels were visited with steps = {steps}.")
+        visited = torch.tensor(sorted(set(world.times) - {0.0}), dtype=torch.float64)
+        between = world.schedule.grid(steps)[1:-1].double()  # where a sampler asks at other times too, all of these
+        if len(visited) != steps and (between[:, None] - visited).abs().min(1).values.max() > 1e-5:
+            raise Wrong("steps", f"{len(visited)} noise levels were visited with steps = {steps}, and not those of "
+                        "model.schedule.grid(steps).")  # fmt: skip
+
+
+@text_to_image.part("one prompt, and pictures of one channel that are no squares")
+def _(answer, given):
+    _draw(answer, Grey(0.5, -0.25, Linear), ["grey"], shape=(1, 6, 4))
 
 
 # --- 10.3 ---
@@ -421,7 +465,7 @@ def _(answer, given):
                     "and each has a letter, as {1: 'i'}.")  # fmt: skip
     for n, right in DATA["controls"].items():
         several = chosen.get(int(n), "")
-        if isinstance(several, str) and (two := re.fullmatch(r"\s*(\w)\s*(?:,|/|;|and|or|\s)\s*(\w)\s*", several)):
+        if isinstance(several, str) and (two := re.fullmatch(r"\W*(?:both\s+)?(\w)\W+(?:and\s+|or\s+)?(\w)\W*", several)):
             several = two.groups()  # "d, e"
         several = several if isinstance(several, list | tuple | set | frozenset) else [several]
         letters = [_letter(_plain(v)) for v in several]

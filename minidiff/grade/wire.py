@@ -6,8 +6,10 @@ texts, tensors and collections of these are copied; what can be called stays whe
 
 import json
 import math
+import numbers
 import struct
 from dataclasses import astuple
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -132,6 +134,8 @@ class Values:
             return {"complex": [value.real, value.imag]}
         if kind is Fraction:
             return {"Fraction": [value.numerator, value.denominator]}
+        if isinstance(value, numbers.Real | Decimal):
+            return float(value)  # sympy's, say
         return self.pack_object(value, out)
 
     def _tensor(self, value: Tensor, out: list[Tensor]):
@@ -141,6 +145,8 @@ class Values:
         return {"tensor": len(out) - 1}
 
     def _array(self, value, out: list[Tensor]):
+        if isinstance(value, np.longdouble):
+            return float(value)
         if value.dtype.kind not in "biufc" or value.dtype.name not in _DTYPES:
             return self.thing(value, {}, out)
         out.append(torch.from_numpy(np.array(value)))
