@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, scaled_dot_product_attention
 from torch.utils.flop_counter import bmm_flop, conv_flop_count, mm_flop
 
-from .exercise import Exercise, Wrong, alone_in_float32, close, is_tensor, same
+from .exercise import Exercise, Wrong, alone_in_float32, close, is_number, is_tensor, same
 
 layers_to_see = Exercise("05.1", "layers_to_see", 1, 6, "lecture 05, part 1")
 patchify = Exercise("05.2", "patchify", 2, 18, "lecture 05, part 3", names=("patchify", "unpatchify"))
@@ -35,15 +35,16 @@ def _seen(side: int, kernel: int, layers: int) -> bool:
 @layers_to_see.part("by the gradient: enough layers see every pixel, one less does not")
 def _(answer, given):
     side = 2 * int(given.whole(5, 17, 1)) + 1
-    for n, kernel in ((32, 3), (12, 3), (32, 5), (9, 3), (12, 5), (side, 3), (side + 1, 7), (30, 5), (14, 7)):
+    for n, kernel in ((32, 3), (12, 3), (32, 5), (9, 3), (12, 5), (side, 3), (side + 1, 7), (30, 5), (14, 7), (11, 5),
+                      (15, 7), (31, 5), (13, 7), (1, 3)):  # fmt: skip
         layers = answer(n, kernel)
-        wanted = next(k for k in range(1, n) if _seen(n, kernel, k))
+        wanted = next(k for k in range(n) if _seen(n, kernel, k))
         half = (n - 1) / (kernel - 1)
         slips = {
             "rounded to the nearest": (math.floor(half + 0.5), f"{wanted - 1} layers see "
                                        f"{(wanted - 1) * (kernel - 1) + 1} pixels of {n}: round up."),
             "rounded down": (math.floor(half), f"{wanted - 1} layers see {(wanted - 1) * (kernel - 1) + 1} pixels of "
-                             f"{n}, one short: is it rounded down, or does a count stop too early?"),
+                             f"{n}, one layer short: is it rounded down, or does a count stop too early?"),
             "not rounded": (half, "There is no part of a layer: round up."),
             "kernel ignored": (math.ceil((n - 1) / 2), f"That is for kernels of 3; this one is {kernel} wide."),
             "one side": (math.ceil((n - 1) / (kernel // 2)), "That is for one side: each layer adds pixels at *either* "
@@ -226,7 +227,8 @@ def _(answer, given):
     q, k, v = _heads(given, 1, 2, 3, 4, 4)
     found = answer(1000 * q, k, v, None)
     if isinstance(found, Tensor) and not found.isfinite().all():
-        raise Wrong("overflow", "exp of a score of 1,000 is infinite: subtract the largest first, or use softmax.")
+        raise Wrong("overflow", "exp of a score of 1,000 is infinite, and of one far below the largest it is 0: subtract "
+                    "the largest of each row, or use softmax.")  # fmt: skip
     same(found, scaled_dot_product_attention(1000 * q, k, v))
     mask = torch.tensor([[True, False, True, True]])
     found, right = answer(-1e5 * q.abs(), k.abs(), v, mask), (0, 2, 3)
@@ -243,6 +245,11 @@ def _(answer, given):
     except TypeError:
         raise Wrong("no default", "attention(q, k, v), without a mask, must work: mask=None.") from None
     alone_in_float32(found, (1, 1, 2, 4))
+    q = q.requires_grad_()
+    found = answer(q, k, v)
+    if not found.requires_grad or not torch.autograd.grad(found.square().sum(), q)[0].any():
+        raise Wrong("detached", "Without a mask no gradient reaches the queries.")
+    q = q.detach()
     alone_in_float32(answer(q, k, v, torch.tensor([[True, True, False]])), (1, 1, 2, 4))
 
 
@@ -264,7 +271,8 @@ class Recorder:
     def name_of(self, value) -> str:
         """What this tensor is: what was made under which name, or "something else"."""
         if isinstance(value, tuple | list):
-            return "the pair that down returns" if len(value) == 2 else "a list"
+            names = [self.name_of(v)[:4] for v in value]
+            return "the pair that down returns" if names == ["h of", "skip"] else f"a {type(value).__name__}"
         known = [k for k, v in self.made.items() if isinstance(value, Tensor) and v.shape == value.shape]
         return next((k for k in known if torch.equal(self.made[k], value)), "something else")
 
@@ -339,6 +347,9 @@ def _(answer, given):
             raise Wrong("arguments exchanged", "up(h, skip): h comes first.")
         if skips[0].startswith("the pair"):
             raise Wrong("the pair", "down returns two things, h and skip: take them apart.")
+        if "something else" in skips:
+            raise Wrong("wrong skips", f"ups[{skips.index('something else')}] got something that no down returned: hand "
+                        "the skip on as it is.")  # fmt: skip
         if len(set(skips)) == 1:
             raise Wrong("one skip for all", "Every up got the same skip: keep a list, and take them off its end.")
         raise Wrong("wrong skips", f"ups[0] got {skips[0]}; {wanted[0]} is right.")
@@ -480,7 +491,7 @@ def _(answer, given):
 
 
 def _near(found, right: float, slips: dict, at: str) -> None:
-    if not hasattr(found, "__float__") or isinstance(found, bool) or torch.as_tensor(found).numel() != 1:
+    if not is_number(found):
         raise Wrong("no number", "sign_mmse(m) must be a number.")
     found = float(found)
     if abs(found - right) <= 6e-4:  # three decimals, rounded
@@ -495,7 +506,7 @@ def _near(found, right: float, slips: dict, at: str) -> None:
     raise Wrong("value", at + f"{right:.4f} is right and you say {found:.4f}.")
 
 
-@sign_mmse.part("nothing seen, m = 0: error 1; much seen, m = 50: 0")
+@sign_mmse.part("nothing seen, m = 0: error 1; much seen, m = 50 and 200: 0")
 def _(answer, given):
-    for m, right in ((0.0, 1.0), (50.0, 0.0)):
+    for m, right in ((0.0, 1.0), (50.0, 0.0), (200.0, 0.0)):
         _near(answer(m), right, {}, f"At m = {m:g} ")

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..oracles import GaussianMixture, MixtureDenoiser
-from ..schedules import EDM, VP
+from ..schedules import EDM, VE, VP, Linear
 from .exercise import Exercise, Wrong, alone_in_float32, close, is_tensor, same, stays_float32
 
 latent_scale = Exercise("06.1", "latent_scale", 1, 4, "lecture 06, part 2")
@@ -30,7 +30,8 @@ def _one_a_sample(found, n: int, what: str) -> None:
 def _latents(given, n: int, c: int) -> Tensor:
     """Latents (n, c, 8, 8) whose channels and samples differ in deviation and in mean."""
     channels, samples = given.uniform(0.5, 4, c)[:, None, None], given.uniform(0.5, 2, n)[:, None, None, None]
-    return samples * channels * given.normal(n, c, 8, 8) + given.uniform(2, 4, c)[:, None, None]
+    means = given.uniform(2, 4, c)[:, None, None] + 2 * given.normal(n)[:, None, None, None]
+    return samples * channels * given.normal(n, c, 8, 8) + means
 
 
 def _scales(answer, given, n: int, c: int, **options) -> None:
@@ -76,7 +77,7 @@ def _(answer, given):
 
 @latent_scale.part("another target, another size")
 def _(answer, given):
-    _scales(answer, given, 90, 4, std=1.3)
+    _scales(answer, given, 300, 4, std=1.3)
 
 
 # --- 06.2 ---
@@ -167,8 +168,10 @@ def _(answer, given):
 
 
 def _grids(given, *shape: int, codes: int = 7) -> tuple[Tensor, Tensor]:
-    """Vectors h (B, D, H, W) and codes (K, D) of very unequal lengths."""
-    return given.normal(*shape), given.normal(codes, shape[1]) * given.uniform(0.3, 2.5, codes)[:, None]
+    """Vectors h (B, D, H, W) and codes (K, D) of very unequal lengths, not about 0."""
+    centre = given.normal(shape[1])
+    h = given.normal(*shape) + centre[:, None, None]
+    return h, given.normal(codes, shape[1]) * given.uniform(0.3, 2.5, codes)[:, None] + centre
 
 
 def _nearest(h: Tensor, codes: Tensor) -> Tensor:
@@ -406,6 +409,8 @@ def _(answer, given):
     same(found, wanted.detach(), {}, "the negative log-likelihood of 7 tokens, start 2")
     if not found.requires_grad:
         raise Wrong("no gradient", "No gradient reaches the net: it is a training loss. Leave out detach and no_grad.")
+    (slope,), (right,) = (torch.autograd.grad(v.sum(), logits) for v in (found, wanted))
+    same(slope, right, {}, "the gradient by the logits", 1e-6)
 
 
 @causal_nll.part("a net that repeats its input is never right about a sequence that always changes")
@@ -422,6 +427,18 @@ def _(answer, given):
         raise Wrong("capped", f"{found[0]:.4g} where {wanted[0]:.4g} is right. {capped}")
 
 
+@causal_nll.part("64 tokens of 64, float32 as in training")
+def _(answer, given):
+    logits, tokens = 4 * given.normal(65, 64), given.whole(0, 64, 2, 64)
+    wanted = _cost(logits[_before(tokens, 64)], tokens)
+    found = answer(lambda inputs: logits.float()[inputs], tokens, 64)
+    stays_float32(found, "the result")
+    if not found.isfinite().all():
+        raise Wrong("not finite", f"{wanted[0]:.1f} nats of 64 tokens came out as {found[0].item()}: a product of so many "
+                    "probabilities is 0. Add up logarithms, by log_softmax or cross_entropy.")  # fmt: skip
+    same(found.double(), wanted, {}, "the negative log-likelihood of 64 tokens", 1e-4)
+
+
 @causal_nll.part("one sequence alone, float32, as in training")
 def _(answer, given):
     logits = given.normal(K + 1, K).float()
@@ -436,9 +453,9 @@ SHAPE = (2, 1, 2)
 class Known:
     """The exact model of Gaussian latents of SHAPE, on a path. Keeps the times of its calls and the first x."""
 
-    def __init__(self, given, schedule=None):
+    def __init__(self, given, schedule=None, away: float = 0.0):
         a = given.normal(4, 4) / 4
-        self.mean, self.cov = 0.6 * given.normal(4), a @ a.T + 0.1 * torch.eye(4, dtype=torch.float64)
+        self.mean, self.cov = 0.6 * given.normal(4) + away, a @ a.T + 0.1 * torch.eye(4, dtype=torch.float64)
         self.schedule, self.times, self.first = schedule or EDM(), [], None
         self.exact = MixtureDenoiser(
             GaussianMixture(torch.ones(1, dtype=torch.float64), self.mean[None], self.cov[None]), self.schedule
@@ -453,10 +470,10 @@ class Known:
         return type(found)(*(v.view(x_t.shape).to(x_t) for v in found))
 
 
-def _drawn(answer, given, n: int = 4000, steps: int = 150, schedule=None):
+def _drawn(answer, given, n: int = 4000, steps: int = 150, schedule=None, away: float = 0.0):
     """(pictures (n, 6) as drawn, the prior, the decoder's matrix and offset, the scale)."""
     prior, matrix, offset, scale = (
-        Known(given, schedule),
+        Known(given, schedule, away),
         given.normal(6, 4),
         given.normal(6),
         given.uniform(1.5, 2.5, 1).item(),
@@ -496,7 +513,7 @@ def _(answer, given):
 
 @sample_latents.part("the start is as loud as the prior was promised")
 def _(answer, given):
-    for schedule in (EDM(), VP()):
+    for schedule in (EDM(), VP(), VE(), Linear()):
         _starts_as_promised(_drawn(answer, given, steps=12, schedule=schedule)[1])
 
 
@@ -508,11 +525,23 @@ def _starts_as_promised(prior: Known) -> None:
     if abs(found / sigma - 1) > 4 / math.sqrt(2 * prior.first.numel()) + 0.01:  # alpha is .007 there, not 0
         raise Wrong("starts at another level", f"x has a deviation of {found:.4g} at the first call, where the path "
                     f"says {sigma:.4g}.")  # fmt: skip
+    z = prior.first.double() / found
+    if abs(z.pow(4).mean() - 3) > 0.5:  # of 16,000 normal numbers it is 3, give or take .04; of uniform ones 1.8
+        raise Wrong("not normal", "The first x has the right deviation, but is not normal: torch.randn's noise.")
 
 
 @sample_latents.part("the pictures' mean and covariance, of 4,000")
 def _(answer, given):
     _as_the_prior(*_drawn(answer, given))
+
+
+@sample_latents.part("latents far from 0")
+def _(answer, given):
+    x, prior, matrix, offset, scale = _drawn(answer, given, away=6.0)
+    off = x.detach().double().flatten(1).mean(0) - (matrix @ prior.mean / scale + offset)
+    if (off.abs() > 0.3 * (matrix @ prior.cov @ matrix.T).diagonal().sqrt() / scale).any():
+        raise Wrong("cut", f"Right where latents lie about 0, and off by {off.abs().max():.2g} where they lie about 6: "
+                    "they have no range to be clamped to.")  # fmt: skip
 
 
 @sample_latents.part("the same on VP's path, where alpha falls")
@@ -528,6 +557,8 @@ def _as_the_prior(x: Tensor, prior: Known, matrix: Tensor, offset: Tensor, scale
     x = x.detach().double().flatten(1)
     if not x.isfinite().all():
         raise Wrong("not finite", "There is NaN or infinity among the pictures.")
+    if (others := len(x.unique(dim=0))) < len(x):
+        raise Wrong("copies", f"{len(x)} pictures, and only {others} different ones: draw each by itself.")
     at = {k: (matrix @ prior.mean * k + offset, k**2 * matrix @ prior.cov @ matrix.T) for k in (1 / scale, scale, 1)}
     found, wanted = (x.mean(0), x.T.cov()), at[1 / scale]
     if _agree(found, wanted):
@@ -601,7 +632,7 @@ def _saved(answer, kind: str, f: int, slips: dict) -> None:
 
 @cheaper.part("convolutions")
 def _(answer, given):
-    for f in (8, 2, 4, 1, 16):
+    for f in (8, 2, 4, 1, 16, 32):
         slips = {
             "squared twice": (f**4, "A convolution's cost is linear in positions: f^2, not f^4."),
             "cubed": (f**3, "A picture has two sides: f^2."),
@@ -612,6 +643,6 @@ def _(answer, given):
 
 @cheaper.part("attention")
 def _(answer, given):
-    for f in (8, 2, 4, 1, 16):
+    for f in (8, 2, 4, 1, 16, 32):
         message = f"Attention is quadratic in positions: {f**2}^2."
         _saved(answer, "attention", f, {"linear": (f**2, message), "cubed": (f**3, message)})
