@@ -293,6 +293,12 @@ def is_number(found) -> bool:
     return hasattr(found, "__float__") and not isinstance(found, bool) and not several
 
 
+def of_one_axis(t) -> None:
+    """Raise Wrong if a model is called with times of more than one axis: it takes (B,) or ()."""
+    if isinstance(t, Tensor) and t.ndim > 1:
+        raise Wrong("t's shape", f"The model is asked with t of shape {tuple(t.shape)}: it takes (B,) or ().")
+
+
 def kind(found) -> str:
     """What was returned, in words."""
     return "None (is the return missing?)" if found is None else f"a {type(found).__name__}"

@@ -6,7 +6,7 @@ from torch import Tensor
 from ..denoise import Prediction
 from ..oracles import GaussianMixture
 from ..schedules import VE
-from .exercise import Exercise, Wrong, alone_in_float32, close, is_tensor, same, stays_float32
+from .exercise import Exercise, Wrong, alone_in_float32, close, is_tensor, of_one_axis, same
 
 mixture_score = Exercise("01.1", "mixture_score", 2, 15, "lecture 01, part 1")
 ism_loss = Exercise("01.2", "ism_loss", 2, 15, "lecture 01, part 2")
@@ -90,6 +90,14 @@ def _(answer, given):
         raise Wrong("nearest mode alone", "65 std from two modes, and nearly as far from both, both pull: the share "
                     "of the farther is not 0 there.")  # fmt: skip
     same(found, wanted, {}, "the score")
+    # in one batch: points near each mode, the modes 80 std apart, and one far from all
+    means = torch.tensor([[-4.0, 0.0], [4.0, 0.5]], dtype=torch.float64)
+    x = torch.cat([means + 0.1, torch.tensor([[0.5, 9.0]], dtype=torch.float64)])
+    found = answer(x, weights, means, std)
+    if isinstance(found, Tensor) and not found.isfinite().all():
+        raise Wrong("one shift for all", "Of points at modes that are 80 std apart some return NaN or infinity: "
+                    "subtract each point's own largest exponent, or take torch.softmax over the modes.")  # fmt: skip
+    same(found, _gradient(x, weights, means, std), {}, "the score")
 
 
 @mixture_score.part("one point, float32, as in training")
@@ -410,7 +418,7 @@ def _(answer, given):
 
 @langevin_step.part("pictures")
 def _(answer, given):
-    x, score, z = given.normal(3, 3, 2, 3, 4)
+    x, score, z = 50 * given.normal(3, 3, 2, 3, 4)
     a = torch.tensor(0.3, dtype=torch.float64)
     same(answer(x, score, a, z), x + a / 2 * score + a.sqrt() * z, {}, "x")
 
@@ -446,6 +454,7 @@ class Watched:
         self.eps, self.schedule, self.asked = eps, PATH, []
 
     def __call__(self, x_t, t, cond=None):
+        of_one_axis(t)
         self.asked.append((float(torch.as_tensor(t).reshape(-1)[0]), x_t.detach().clone()))  # it may be written into
         sigma = self.schedule(torch.as_tensor(t, dtype=x_t.dtype).reshape(-1)[0])[1]
         eps = self.eps(x_t, sigma).clone()  # never x_t itself: an answer may write into it
@@ -483,13 +492,15 @@ def _(answer, given):
         "levels reversed": (times.flip(0).repeat_interleave(3), "The levels go from little noise to much."),
         "levels in turns": (times.repeat(3), "One move a level, over and over: make all `steps` moves at a level "
                             "before the next."),
-        "one move a level": (times, "One move a level: `steps` are asked."),
+        "one move a level": (times, "The model is asked once a level: `steps` moves are to be made, each by the eps of "
+                             "where x is then."),
         "last level missing": (right[:-3], "The last level, with the least noise, is not visited."),
         "first level missing": (right[3:], "The first level, with the most noise, is not visited."),
         "first level only": (times[:1].expand(12), "The model is always asked about the first level."),
         "last level only": (times[-1:].expand(12), "The model is always asked about the last level: that is Langevin "
                             "dynamics at one level."),
-        "two calls a move": (right.repeat_interleave(2), "The model is asked twice a move: once is enough."),
+        "two calls a move": (right.repeat_interleave(2), "The model is asked twice as often as there are moves: "
+                             "`steps` moves a level, with one call each."),
     }  # fmt: skip
     if asked.shape == (13,) and close(asked[-1], right[-1], 1e-5):
         asked = asked[:-1]  # a last denoising step
@@ -512,7 +523,8 @@ def _(answer, given):
                           "step_size sigma^2; yours is step_size at every level."),
         "one sigma short": (-step_size / 2 + 0 * sigma, "The moves are as long at every level. Is a = step_size "
                             "sigma^2, and the score eps divided by sigma, once?"),
-        "eps for the score": (right * sigma, "eps is taken for the score: the score is -eps / sigma."),
+        "eps for the score": (right * sigma, "eps is taken for the score: the score is -eps / sigma. Or is your sigma "
+                              "its square?"),
         "eps for the score, uphill": (-right * sigma, "eps is taken for the score: the score is -eps / sigma."),
         "downhill": (-right, "It goes downhill: the score is *minus* eps / sigma."),
         "a for a / 2": (2 * right, "Twice too far: the score is multiplied by a / 2."),
@@ -543,14 +555,16 @@ def _(answer, given):
     )
     model, generator = Watched(lambda x, sigma: x), torch.Generator().manual_seed(1)
     before = generator.get_state()
-    answer(model, start, times, 2, 0.2, generator)
+    first = answer(model, start, times, 2, 0.2, generator)
     if not close(model.asked[0][1], start):
-        raise Wrong("own start", "The walk does not begin at the x that is given.")
+        raise Wrong("own start", "The model is first asked about another x than the one that is given: does the walk "
+                    "begin there, and is the score asked for before the noise is added?")  # fmt: skip
     if not close(one, two):
         raise Wrong("generator not used", "Equal generators give different samples: draw z with generator=generator.")
     if close(one, other):
         raise Wrong("same noise", "Two generators give the same samples: is there noise, and from the generator?")
-    if torch.equal(before, generator.get_state()):
+    again = answer(Watched(lambda x, sigma: x), start, times, 2, 0.2, generator)
+    if torch.equal(before, generator.get_state()) or close(first, again):
         raise Wrong("generator not moved on", "The generator that is given has not moved on: the next call would draw "
                     "the same noise. Draw from it, not from a copy or its seed.")  # fmt: skip
     _noise_of_moves(*_walk(answer, given, lambda x, sigma: 0 * x, n=2000))
@@ -580,6 +594,12 @@ def _noise_of_moves(model, moves: Tensor, times: Tensor, noise: Tensor) -> None:
         worst = int(ratio.abs().argmax())
         raise Wrong("noise", f"The noise of move {worst + 1} of {len(ratio)} has variance "
                     f"{ratio[worst].exp():.3f} a; it must be a.")  # fmt: skip
+    z = moves / a.sqrt()[:, None, None]
+    if (z.sum((1, 2)).abs() < 1e-8).all():
+        raise Wrong("not independent", "The noise of each move adds up to exactly 0, as numbers do that are drawn for "
+                    "half of the points or made to fit: draw z for each point by itself.")  # fmt: skip
+    if abs(z.pow(4).mean() - 3 * z.square().mean() ** 2) > 0.4:  # 0 if normal, give or take .05
+        raise Wrong("not normal", "The noise has the right variance, but is not normal: torch.randn's.")
 
 
 @annealed_langevin.part("two modes of weight .2 and .8, with their exact score")
@@ -604,9 +624,27 @@ def _(answer, given):
         raise Wrong("width", f"The upper mode comes out {wide:.3f} wide; .1 is right.")
 
 
-@annealed_langevin.part("float32, as in training")
+@annealed_langevin.part("each move by the eps of where x is")
+def _(answer, given):
+    times, noise = _levels(3)
+    start, seed = given.normal(6, 3), int(given.whole(0, 10**6, 1)[0])
+    walks = []
+    for eps in (lambda x, sigma: 0 * x, lambda x, sigma: torch.sin(3 * x)):
+        model = Watched(eps)
+        found = answer(model, start.clone(), times, 3, 0.2, torch.Generator().manual_seed(seed))
+        is_tensor(found, start.shape, "x")
+        walks.append([x for _, x in model.asked[:9]] + [found.detach()] * (len(model.asked) == 9))
+    (still, pulled), sigma = map(torch.stack, walks), noise.repeat_interleave(3)[: len(walks[0]) - 1, None, None]
+    moves, places = pulled.diff(dim=0) - still.diff(dim=0), pulled[:-1]  # without the noise, which is the same
+    right = -0.1 * sigma * torch.sin(3 * places)
+    before = -0.1 * sigma * torch.sin(3 * torch.cat([places[:1], places[:-1]]))
+    slips = {"old eps": (before, "A move takes the eps of the place before: ask the model where x is now.")}
+    same(moves, right, slips, "a move without its noise", 1e-6)
+
+
+@annealed_langevin.part("one point in three dimensions, float32 as in training")
 def _(answer, given):
     times, _ = _levels(2)
     model = Watched(lambda x, sigma: x)
-    found = answer(model, given.normal(3, 2).float(), times.float(), 2, 0.2, torch.Generator().manual_seed(0))
-    stays_float32(found, "x")
+    found = answer(model, given.normal(1, 3).float(), times.float(), 2, 0.2, torch.Generator().manual_seed(0))
+    alone_in_float32(found, (1, 3), "x")

@@ -103,7 +103,7 @@ def _(answer, given):
 @blind_eps.part("four levels and four points: each point weighs the levels by p(x | sigma)")
 def _(answer, given):
     s, sigmas = given.uniform(0.4, 0.6, 1).item(), torch.tensor([0.2, 0.5, 0.9, 1.6], dtype=torch.float64)
-    x = given.normal(4, 3) * torch.tensor([0.4, 0.8, 1.2, 2.0], dtype=torch.float64)[:, None]
+    x = given.normal(4, 4) * torch.tensor([0.4, 0.8, 1.2, 2.0], dtype=torch.float64)[:, None]
     _is_best(answer(x, sigmas, s), x, sigmas, s, 1e-6)
 
 
@@ -127,7 +127,7 @@ def _(answer, given):
 
 @blind_eps.part("2,048 dimensions, points of each of four levels")
 def _(answer, given):
-    s, sigmas = 0.5, torch.tensor([0.2, 0.5, 0.9, 1.6], dtype=torch.float64)
+    s, sigmas = 0.5, torch.tensor([0.1, 0.6, 2.0, 6.0], dtype=torch.float64)
     x = given.normal(4, 2048) * (s**2 + sigmas**2).sqrt()[:, None]
     found = answer(x, sigmas, s)
     if isinstance(found, Tensor) and found.shape == x.shape and not found.isfinite().all():
@@ -171,7 +171,7 @@ _VISIBLE = {
 
 @visible.part("the spread of the root mean square of d numbers, for three d")
 def _(answer, given):
-    several = given.whole(60, 4000, 3).tolist()
+    several = given.whole(400, 9000, 3).tolist()  # large ones
     found = [answer(d) for d in several]
     if isinstance(found[0], float) and found[0] == found[1] == found[2]:
         raise Wrong("one number", f"{found[0]:.3g} for every d: it depends on d.")

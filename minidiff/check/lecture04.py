@@ -80,8 +80,8 @@ def _(answer, given):
         x[0, 1], x[1, 1] = 2.0, value
         found = answer(x, y)
         if isinstance(found, Tensor) and not found.isfinite().all():
-            raise Wrong("0 / 0", "A constant channel has deviation 0, and 0 / 0 is NaN; so is the root of a variance that "
-                        "rounding makes negative. Add eps below the line, or under the root.")  # fmt: skip
+            raise Wrong("0 / 0", "A constant channel has deviation 0, and 0 / 0 is NaN; so is the root of a variance "
+                        "that rounding makes negative. Add eps below the line, or under the root.")  # fmt: skip
         wanted = y[:, 1].mean((1, 2))[:, None, None].expand(2, size, size)
         same(found[:, 1], wanted, {}, "the constant channel", 1e-6)
 

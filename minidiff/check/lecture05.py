@@ -227,8 +227,8 @@ def _(answer, given):
     q, k, v = _heads(given, 1, 2, 3, 4, 4)
     found = answer(1000 * q, k, v, None)
     if isinstance(found, Tensor) and not found.isfinite().all():
-        raise Wrong("overflow", "exp of a score of 1,000 is infinite, and of one far below the largest it is 0: subtract "
-                    "the largest of each row, or use softmax.")  # fmt: skip
+        raise Wrong("overflow", "exp of a score of 1,000 is infinite, and of one far below the largest it is 0: "
+                    "subtract the largest of each row, or use softmax.")  # fmt: skip
     same(found, scaled_dot_product_attention(1000 * q, k, v))
     mask = torch.tensor([[True, False, True, True]])
     found, right = answer(-1e5 * q.abs(), k.abs(), v, mask), (0, 2, 3)
@@ -348,8 +348,8 @@ def _(answer, given):
         if skips[0].startswith("the pair"):
             raise Wrong("the pair", "down returns two things, h and skip: take them apart.")
         if "something else" in skips:
-            raise Wrong("wrong skips", f"ups[{skips.index('something else')}] got something that no down returned: hand "
-                        "the skip on as it is.")  # fmt: skip
+            raise Wrong("wrong skips", f"ups[{skips.index('something else')}] got something that no down returned: "
+                        "hand the skip on as it is.")  # fmt: skip
         if len(set(skips)) == 1:
             raise Wrong("one skip for all", "Every up got the same skip: keep a list, and take them off its end.")
         raise Wrong("wrong skips", f"ups[0] got {skips[0]}; {wanted[0]} is right.")

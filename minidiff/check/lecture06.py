@@ -434,8 +434,8 @@ def _(answer, given):
     found = answer(lambda inputs: logits.float()[inputs], tokens, 64)
     stays_float32(found, "the result")
     if not found.isfinite().all():
-        raise Wrong("not finite", f"{wanted[0]:.1f} nats of 64 tokens came out as {found[0].item()}: a product of so many "
-                    "probabilities is 0. Add up logarithms, by log_softmax or cross_entropy.")  # fmt: skip
+        raise Wrong("not finite", f"{wanted[0]:.1f} nats of 64 tokens came out as {found[0].item()}: a product of so "
+                    "many probabilities is 0. Add up logarithms, by log_softmax or cross_entropy.")  # fmt: skip
     same(found.double(), wanted, {}, "the negative log-likelihood of 64 tokens", 1e-4)
 
 

@@ -162,7 +162,7 @@ def _(answer, given):
     wanted = _numbered("a 10 red", words, 4)
     slips = {"digits left out": ([wanted[0], wanted[2], 0, 0], "'10' was left out: a digit is no punctuation, so it "
                                  "is an unknown word, 1."),
-             "digit by digit": ([wanted[0], 1, 1, wanted[2]], "'10' became two words: it is one, unknown.")}  # fmt: skip
+             "digit by digit": ([wanted[0], 1, 1, wanted[2]], "'10' became two words: it is one.")}  # fmt: skip
     _tokens(answer("a 10 red", list(words), 4), wanted, slips, "a 10 red")
 
 

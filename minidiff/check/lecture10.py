@@ -83,7 +83,8 @@ def _numbers(value) -> list[float | None]:
     value = value.tolist() if hasattr(value, "tolist") and not isinstance(value, type) else value
     if isinstance(value, str):
         value = value.strip(" ()[]")
-        value = [value] if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d*)?", value) else re.split(",|;|and", value)  # 16,777,216
+        one = re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d*)?", value)  # 16,777,216
+        value = [value] if one else re.split(",|;|and", value)
     return [_number(part) for part in (value if isinstance(value, list | tuple) else [value])]
 
 
@@ -437,7 +438,7 @@ def _(answer, given):
     generator = torch.Generator().manual_seed(13)
     first, second = (_draw(answer, world, ["", ""], 1.0, generator) for _ in range(2))
     if torch.equal(first, second):
-        raise Wrong("seeded anew", "A generator that is used twice gave the same pictures twice: draw from it as it is, "
+        raise Wrong("seeded anew", "A generator that is used twice gave the same pictures twice: draw from it; "
                     "do not seed it, nor another by its seed.")  # fmt: skip
     for steps in (STEPS, 9):
         world.times.clear()
@@ -465,8 +466,9 @@ def _(answer, given):
                     "and each has a letter, as {1: 'i'}.")  # fmt: skip
     for n, right in DATA["controls"].items():
         several = chosen.get(int(n), "")
-        if isinstance(several, str) and (two := re.fullmatch(r"\W*(?:both\s+)?(\w)\W+(?:and\s+|or\s+)?(\w)\W*", several)):
-            several = two.groups()  # "d, e"
+        pair = r"\W*(?:both\s+)?(\w)\W+(?:and\s+|or\s+)?(\w)\W*"  # "d, e"
+        if isinstance(several, str) and (two := re.fullmatch(pair, several)):
+            several = two.groups()
         several = several if isinstance(several, list | tuple | set | frozenset) else [several]
         letters = [_letter(_plain(v)) for v in several]
         if letters and all(letter in right for letter in letters):

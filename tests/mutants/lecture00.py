@@ -34,6 +34,11 @@ def _calls(each='2 * steps - 1 if sampler == "heun" else steps', guided="n if sc
 
 WRONG = {
     "add_noise": {
+        "cut to five": ("""
+def add_noise(x0, eps, alpha, sigma):
+    a, s = (v.reshape(-1, *[1] * (x0.ndim - 1)) for v in (alpha, sigma))
+    return (a * x0 + s * eps).clamp(-5, 5)
+""", "value"),
         "float64": (_add("(alpha * x0 + sigma * eps).double()"), "not float32"),
         "plain": (_add("alpha * x0 + sigma * eps", ""), "lined up with columns"),
         "rows": (_add("alpha[:, None] * x0 + sigma[:, None] * eps", ""), "lined up with rows"),
@@ -66,6 +71,10 @@ WRONG = {
         "nothing returned": (_add("None"), "no tensor"),
     },
     "best_guess": {
+        "cut to ten deviations": ("""
+def best_guess(x_t, alpha, sigma, s):
+    return (alpha * s**2 / (alpha**2 * s**2 + sigma**2) * x_t).clamp(-10 * s, 10 * s)
+""", "value"),
         "within three deviations": (
             _guess("(alpha * s**2 / (alpha**2 * s**2 + sigma**2) * x_t).clamp(-3 * s, 3 * s)"), "value"
         ),
@@ -131,6 +140,16 @@ WRONG = {
         "modes alone": ("def modes_found(x, means, std):\n    return 5\n", "no pair"),
     },
     "calls": {
+        "near 1 is off": ("""
+def calls(sampler, steps, scale):
+    n = 2 * steps - 1 if sampler == "heun" else steps
+    return n if abs(scale - 1) < .25 else 2 * n
+""", "near 1"),
+        "scales of 0 and less are off": ("""
+def calls(sampler, steps, scale):
+    n = 2 * steps - 1 if sampler == "heun" else steps
+    return n if scale <= 0 or scale == 1 else 2 * n
+""", "above 0 alone"),
         "off by identity": (_calls(guided="n if type(scale) is int and scale == 1 else 2 * n"), "scale 1 doubled"),
         "heun's end": (_calls('2 * steps if sampler == "heun" else steps'), "heun's last step"),
         "one each": (_calls("steps"), "one slope for heun"),

@@ -83,6 +83,42 @@ def _first(line: str, **options) -> str:
 
 WRONG = {
     "mixture_score": {
+        "the last mode's exponent subtracted": ("""
+import torch
+def mixture_score(x, weights, means, std):
+    away = means - x[:, None]
+    logits = weights.log() - away.square().sum(2) / (2 * std**2)
+    e = (logits - logits[:, -1:]).exp()
+    share = e / e.sum(1, keepdim=True)
+    return (share[..., None] * away).sum(1) / std**2
+""", "underflow"),
+        "the first mode's exponent subtracted": ("""
+import torch
+def mixture_score(x, weights, means, std):
+    away = means - x[:, None]
+    logits = weights.log() - away.square().sum(2) / (2 * std**2)
+    e = (logits - logits[:, :1]).exp()
+    share = e / e.sum(1, keepdim=True)
+    return (share[..., None] * away).sum(1) / std**2
+""", "underflow"),
+        "the mean subtracted": ("""
+import torch
+def mixture_score(x, weights, means, std):
+    away = means - x[:, None]
+    logits = weights.log() - away.square().sum(2) / (2 * std**2)
+    e = (logits - logits.mean(1, keepdim=True)).exp()
+    share = e / e.sum(1, keepdim=True)
+    return (share[..., None] * away).sum(1) / std**2
+""", "underflow"),
+        "one shift for the batch": ("""
+import torch
+def mixture_score(x, weights, means, std):
+    away = means - x[:, None]
+    logits = weights.log() - away.square().sum(2) / (2 * std**2)
+    e = (logits - logits.max()).exp()
+    share = e / e.sum(1, keepdim=True)
+    return (share[..., None] * away).sum(1) / std**2
+""", "underflow"),
         "nearest mode where exp is 0": (
             _mix(share="(p := logits.exp()) / p.sum(1, keepdim=True).where(p.sum(1, keepdim=True) > 0, torch.inf)"
                  " + (p.sum(1, keepdim=True) == 0) * torch.eye(len(weights), dtype=x.dtype)[logits.argmax(1)]"),
@@ -216,6 +252,10 @@ def ssm_loss(fn, x, v):
         "detached": (_dsm("0.5 * (fn(x0 + sigma * eps).detach() + eps / sigma).square().sum(1)"), "no gradient"),
     },
     "langevin_step": {
+        "cut to five": ("""
+def langevin_step(x, score, a, z):
+    return (x + a / 2 * score + a**.5 * z).clamp(-5, 5)
+""", "value"),
         "float64": (_step("x.double() + a / 2 * score + a.sqrt() * z"), "not float32"),
         "not a number": (_step("x + a / 2 * score + (a * z) ** 0.5"), "not finite"),
         "a": (_step("x + a * score + a**0.5 * z"), "a for a / 2"),
@@ -239,6 +279,110 @@ def ssm_loss(fn, x, v):
         "points alone": (_step("torch.einsum('bd->bd', x + a / 2 * score + a**0.5 * z)"), "raised"),
     },
     "annealed_langevin": {
+        "seeded at the start": ("""
+import torch
+def annealed_langevin(model, x, times, steps, step_size, generator):
+    generator.manual_seed(generator.initial_seed())
+    for t in times:
+        sigma = model.schedule(t)[1]
+        a = step_size * sigma**2
+        for _ in range(steps):
+            z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
+    return x
+""", "generator not moved on"),
+        "noise in pairs": ("""
+import torch
+def annealed_langevin(model, x, times, steps, step_size, generator):
+    for t in times:
+        sigma = model.schedule(t)[1]
+        a = step_size * sigma**2
+        for _ in range(steps):
+            half = torch.randn((len(x) + 1) // 2, x.shape[1], generator=generator, dtype=x.dtype)
+            z = torch.cat([half, -half])[:len(x)]
+            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
+    return x
+""", "not independent"),
+        "uniform noise": ("""
+import torch
+def annealed_langevin(model, x, times, steps, step_size, generator):
+    for t in times:
+        sigma = model.schedule(t)[1]
+        a = step_size * sigma**2
+        for _ in range(steps):
+            z = (torch.rand(x.shape, generator=generator, dtype=x.dtype) - .5) * 12**.5
+            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
+    return x
+""", "not normal"),
+        "signs for noise": ("""
+import torch
+def annealed_langevin(model, x, times, steps, step_size, generator):
+    for t in times:
+        sigma = model.schedule(t)[1]
+        a = step_size * sigma**2
+        for _ in range(steps):
+            z = torch.randint(0, 2, x.shape, generator=generator).to(x.dtype) * 2 - 1
+            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
+    return x
+""", "not normal"),
+        "t with two axes": ("""
+import torch
+def annealed_langevin(model, x, times, steps, step_size, generator):
+    for t in times:
+        sigma = model.schedule(t)[1]
+        a = step_size * sigma**2
+        for _ in range(steps):
+            z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+            x = x - a / 2 * model(x, t.expand(len(x), 1)).eps / sigma + a**0.5 * z
+    return x
+""", "t's shape"),
+        "axes of 1 dropped": ("""
+import torch
+def annealed_langevin(model, x, times, steps, step_size, generator):
+    for t in times:
+        sigma = model.schedule(t)[1]
+        a = step_size * sigma**2
+        for _ in range(steps):
+            z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
+    return x.squeeze()
+""", "one alone"),
+        "made two-dimensional": ("""
+import torch
+def annealed_langevin(model, x, times, steps, step_size, generator):
+    for t in times:
+        sigma = model.schedule(t)[1]
+        a = step_size * sigma**2
+        for _ in range(steps):
+            z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
+    return x.reshape(-1, 2)
+""", "shape"),
+        "two dimensions alone": ("""
+import torch
+def annealed_langevin(model, x, times, steps, step_size, generator):
+    for t in times:
+        sigma = model.schedule(t)[1]
+        a = step_size * sigma**2
+        for _ in range(steps):
+            z = torch.randn(len(x), 2, generator=generator, dtype=x.dtype)
+            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
+    return x
+""", "raised"),
+        "the eps of the place before": ("""
+import torch
+def annealed_langevin(model, x, times, steps, step_size, generator):
+    eps = None
+    for t in times:
+        sigma = model.schedule(t)[1]
+        a = step_size * sigma**2
+        for _ in range(steps):
+            new = model(x, t).eps
+            eps = new if eps is None else eps
+            x = x - a / 2 * eps / sigma + a**0.5 * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+            eps = new
+    return x
+""", "old eps"),
         "the x before the last move": (
             _anneal(move="(was := x) + a / 2 * score + noise", end="return was"), "last move"
         ),

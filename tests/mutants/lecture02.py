@@ -82,6 +82,11 @@ def _share(line: str) -> str:
 
 WRONG = {
     "v_target": {
+        "cut to three": ("""
+def v_target(x0, eps, alpha, sigma):
+    a, s = (v.reshape(-1, *[1] * (x0.ndim - 1)) for v in (alpha, sigma))
+    return (a * eps - s * x0).clamp(-3, 3)
+""", "value"),
         "float64": (_v("alpha.double() * eps - sigma.double() * x0"), "not float32"),
         "squeezed": (_v("(alpha * eps - sigma * x0).squeeze()"), "one alone"),
         "flow": (_v("eps - x0"), "flow's target"),
@@ -106,6 +111,14 @@ WRONG = {
         "axes short": (_v("alpha.view(-1, 1, 1) * eps - sigma.view(-1, 1, 1) * x0", ""), "raised"),
     },
     "solve": {
+        "determinants below .001 are 0": ("""
+import torch
+def solve(out, a, b, x_t, alpha, sigma):
+    a, b, alpha, sigma = (v.reshape(-1, *[1] * (x_t.ndim - 1)) for v in (a, b, alpha, sigma))
+    det = alpha * b - sigma * a
+    det = torch.where(det.abs() < 1e-3, 0., det)
+    return (b * x_t - sigma * out) / det, (alpha * out - a * x_t) / det
+""", "hidden singularity"),
         "no determinant": (_solve("b * x_t - sigma * out, alpha * out - a * x_t"), "no determinant"),
         "no determinant for eps": (_solve("(b * x_t - sigma * out) / det, alpha * out - a * x_t"), "no determinant"),
         "sign": (_solve("(sigma * out - b * x_t) / det, (a * x_t - alpha * out) / det"), "sign"),
@@ -157,6 +170,26 @@ def solve(out, a, b, x_t, alpha, sigma):
                                    "divides by a or b"),
     },
     "time_of": {
+        "up to .9999": ("""
+import torch
+def time_of(schedule, log_snr):
+    low, high = torch.zeros_like(log_snr), torch.full_like(log_snr, .9999)
+    for _ in range(50):
+        m = (low + high) / 2
+        later = schedule.log_snr(m) > log_snr
+        low, high = torch.where(later, m, low), torch.where(later, high, m)
+    return (low + high) / 2
+""", "wrong half"),
+        "from 2e-5 on": ("""
+import torch
+def time_of(schedule, log_snr):
+    low, high = torch.full_like(log_snr, 2e-5), torch.ones_like(log_snr)
+    for _ in range(50):
+        m = (low + high) / 2
+        later = schedule.log_snr(m) > log_snr
+        low, high = torch.where(later, m, low), torch.where(later, high, m)
+    return (low + high) / 2
+""", "wrong half"),
         "wrong half": (_time(_EACH, "schedule.log_snr(middle) < log_snr"), "wrong half"),
         "factor": (_time(_EACH, "schedule.log_snr(middle) / 2 > log_snr"), "factor of 2"),
         "up to .999": (_time("torch.zeros_like(log_snr), torch.full_like(log_snr, 0.999)", _LATER), "bracket"),
@@ -221,6 +254,46 @@ def time_of(schedule, log_snr):
         ),
     },
     "ddim": {
+        "x cut to five": ("""
+def ddim(model, x, times, cond=None):
+    for t, s in zip(times[:-1], times[1:]):
+        x0, eps = model(x, t, cond)
+        alpha, sigma = model.schedule(s)
+        x = alpha * x0 + sigma * eps
+    return x.clamp(-5, 5)
+""", "value"),
+        "x0 cut to five": ("""
+def ddim(model, x, times, cond=None):
+    for t, s in zip(times[:-1], times[1:]):
+        x0, eps = model(x, t, cond)
+        alpha, sigma = model.schedule(s)
+        x = alpha * x0.clamp(-5, 5) + sigma * eps
+    return x
+""", "value"),
+        "the condition multiplied by 0": ("""
+def ddim(model, x, times, cond=None):
+    for t, s in zip(times[:-1], times[1:]):
+        x0, eps = model(x, t, None if cond is None else 0 * cond)
+        alpha, sigma = model.schedule(s)
+        x = alpha * x0 + sigma * eps
+    return x
+""", "condition changed"),
+        "class 0 is no condition": ("""
+def ddim(model, x, times, cond=None):
+    for t, s in zip(times[:-1], times[1:]):
+        x0, eps = model(x, t, cond if cond is not None and cond.sum() else None)
+        alpha, sigma = model.schedule(s)
+        x = alpha * x0 + sigma * eps
+    return x
+""", "condition lost"),
+        "t with two axes": ("""
+def ddim(model, x, times, cond=None):
+    for t, s in zip(times[:-1], times[1:]):
+        x0, eps = model(x, t.expand(len(x), 1), cond)
+        alpha, sigma = model.schedule(s)
+        x = alpha * x0 + sigma * eps
+    return x
+""", "t's shape"),
         "the condition is lost in the step to 0": (
             _ddim("x0, eps = (model(x, t, cond) if s > 0 else model(x, t))\n        x = alpha_s * x0 + sigma_s * eps"),
             "condition lost",
@@ -525,6 +598,13 @@ ALSO_RIGHT = {
         "    return torch.stack([a * e - s * x for x, e, a, s in zip(x0, eps, alpha, sigma)])\n",
     },
     "solve": {
+        "one tensor of both": """
+import torch
+def solve(out, a, b, x_t, alpha, sigma):
+    a, b, alpha, sigma = (v.reshape(-1, *[1] * (x_t.ndim - 1)) for v in (a, b, alpha, sigma))
+    det = alpha * b - sigma * a
+    return torch.stack([(b * x_t - sigma * out) / det, (alpha * out - a * x_t) / det])
+""",
         "torch.linalg": """
 import torch
 def solve(out, a, b, x_t, alpha, sigma):
@@ -546,6 +626,18 @@ def solve(out, a, b, x_t, alpha, sigma):
         "asserts": _solve(_CRAMER).replace("    return", "    assert (det != 0).all()\n    return"),
     },
     "time_of": {
+        "row by row, by torch.vmap": """
+import torch
+def time_of(schedule, log_snr):
+    def one(v):
+        low, high = torch.zeros_like(v), torch.ones_like(v)
+        for _ in range(50):
+            m = (low + high) / 2
+            later = schedule.log_snr(m) > v
+            low, high = torch.where(later, m, low), torch.where(later, high, m)
+        return (low + high) / 2
+    return torch.vmap(one)(log_snr)
+""",
         "more rounds": _time(_EACH, _LATER, 90),
         "by alpha and sigma": _time(_EACH, "(schedule(middle)[0] / schedule(middle)[1]).log() * 2 > log_snr", 45),
         "numbers first": _time("torch.zeros(()).to(log_snr), torch.ones(()).to(log_snr)", _LATER),

@@ -76,6 +76,14 @@ _COS_SIN = "torch.cat([angle.cos(), angle.sin()], 1)"
 
 WRONG = {
     "blind_eps": {
+        "the middle level subtracted": ("""
+def blind_eps(x, sigmas, s):
+    var = s**2 + sigmas[:, None] ** 2
+    lp = -x.square().sum(1) / (2 * var) - x.shape[1] / 2 * var.log()
+    e = (lp - lp[len(sigmas) // 2]).exp()
+    w = e / e.sum(0)
+    return (w * sigmas[:, None] / var).sum(0)[:, None] * x
+""", "underflow"),
         "guarded above and below": (
             _blind(_LOG_P, "(p := torch.exp(logits) + 1e-300) / p.sum(0)"), "underflow"
         ),
@@ -230,6 +238,11 @@ def blind_eps(x, sigmas, s):
 """,
     },
     "visible": {
+        "by the spread of the square": """
+import math
+def visible(d):
+    return math.sqrt(1 + math.sqrt(2 / d)) - 1
+""",
         "of sigma^2, halved": _visible("(2 / d) ** 0.5 / 2"),
         "chi": "from scipy import stats\ndef visible(d):\n    return float(stats.chi(d).std() / stats.chi(d).mean())\n",
         "a tensor": "import torch\ndef visible(d):\n    return torch.tensor(2.0 * d).rsqrt()\n",

@@ -93,6 +93,105 @@ WRONG = {
         "the style itself": ("def adain(x, y, eps=1e-5):\n    return y\n", "y comes back"),
     },
     "AdaLNZero": {
+        "dropout on the embedding": ("""
+import torch
+from torch import nn
+class AdaLNZero(nn.Module):
+    def __init__(self, width, emb_dim, branch):
+        super().__init__()
+        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
+        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
+    def forward(self, x, emb):
+        shift, scale, gate = self.style(nn.functional.dropout(emb, 0.1))[:, None].chunk(3, -1)
+        return x + gate * self.branch(self.norm(x) * (1 + scale) + shift)
+""", "random"),
+        "layer norm of the embedding": ("""
+import torch
+from torch import nn
+class AdaLNZero(nn.Module):
+    def __init__(self, width, emb_dim, branch):
+        super().__init__()
+        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
+        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
+    def forward(self, x, emb):
+        shift, scale, gate = self.style(nn.functional.layer_norm(emb, emb.shape[-1:]))[:, None].chunk(3, -1)
+        return x + gate * self.branch(self.norm(x) * (1 + scale) + shift)
+""", "embedding normalised"),
+        "softmax of the embedding": ("""
+import torch
+from torch import nn
+class AdaLNZero(nn.Module):
+    def __init__(self, width, emb_dim, branch):
+        super().__init__()
+        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
+        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
+    def forward(self, x, emb):
+        shift, scale, gate = self.style(emb.softmax(-1))[:, None].chunk(3, -1)
+        return x + gate * self.branch(self.norm(x) * (1 + scale) + shift)
+""", "embedding normalised"),
+        "branch in eval mode": ("""
+import torch
+from torch import nn
+class AdaLNZero(nn.Module):
+    def __init__(self, width, emb_dim, branch):
+        super().__init__()
+        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
+        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
+        branch.eval()
+    def forward(self, x, emb):
+        shift, scale, gate = self.style(emb)[:, None].chunk(3, -1)
+        return x + gate * self.branch(self.norm(x) * (1 + scale) + shift)
+""", "branch in eval mode"),
+        "one token squeezed": ("""
+import torch
+from torch import nn
+class AdaLNZero(nn.Module):
+    def __init__(self, width, emb_dim, branch):
+        super().__init__()
+        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
+        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
+    def forward(self, x, emb):
+        shift, scale, gate = self.style(emb)[:, None].chunk(3, -1)
+        return x + (gate * self.branch(self.norm(x) * (1 + scale) + shift)).squeeze()
+""", "one alone"),
+        "x in float64": ("""
+import torch
+from torch import nn
+class AdaLNZero(nn.Module):
+    def __init__(self, width, emb_dim, branch):
+        super().__init__()
+        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
+        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
+    def forward(self, x, emb):
+        shift, scale, gate = self.style(emb)[:, None].chunk(3, -1)
+        return x.double() + gate * self.branch(self.norm(x) * (1 + scale) + shift)
+""", "not float32"),
+        "float64 ones": ("""
+import torch
+from torch import nn
+class AdaLNZero(nn.Module):
+    def __init__(self, width, emb_dim, branch):
+        super().__init__()
+        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
+        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
+    def forward(self, x, emb):
+        shift, scale, gate = self.style(emb)[:, None].chunk(3, -1)
+        return x + gate * self.branch(self.norm(x) * (torch.ones(x.shape[-1], dtype=torch.float64) + scale) + shift)
+""", "raised"),
+        "frozen weight": ("""
+import torch
+from torch import nn
+class AdaLNZero(nn.Module):
+    def __init__(self, width, emb_dim, branch):
+        super().__init__()
+        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
+        self.style = nn.Linear(emb_dim, 3 * width)
+        nn.init.zeros_(self.style.bias)
+        self.style.weight = nn.Parameter(torch.zeros(3 * width, emb_dim), requires_grad=False)
+    def forward(self, x, emb):
+        shift, scale, gate = self.style(emb)[:, None].chunk(3, -1)
+        return x + gate * self.branch(self.norm(x) * (1 + scale) + shift)
+""", "frozen"),
         "the gate alone is zeroed": (
             _zero(zero="nn.init.zeros_(self.style.weight[2 * width :]), nn.init.zeros_(self.style.bias[2 * width :])"),
             "not zeroed",
@@ -231,6 +330,18 @@ ALSO_RIGHT = {
         "lerp of a formula": _adain("my + (x - mx) * (sy / (sx + eps))"),
     },
     "AdaLNZero": {
+        "a norm in float32": """
+import torch
+from torch import nn
+class AdaLNZero(nn.Module):
+    def __init__(self, width, emb_dim, branch):
+        super().__init__()
+        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
+        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
+    def forward(self, x, emb):
+        shift, scale, gate = self.style(emb)[:, None].chunk(3, -1)
+        return x + gate * self.branch(self.norm(x.float()).type_as(x) * (1 + scale) + shift)
+""",
         "another order": _zero(pieces="self.style(emb)[:, None].chunk(3, -1)[::-1]"),
         "by turns": _zero(pieces="self.style(emb).view(len(emb), 1, -1, 3).unbind(-1)"),
         "every third": _zero(pieces="(self.style(emb)[:, None, i::3] for i in (2, 0, 1))"),
@@ -272,6 +383,14 @@ class AdaLNZero(nn.Module):
         "    return {k: bool((n(3 * x) - n(x)).abs().max() < 0.01) for k, n in norms.items()}\n",
     },
     "estimate_sigma": {
+        "second differences both ways": """
+import torch
+import torch.nn.functional as F
+def estimate_sigma(x):
+    k = torch.tensor([[1., -2, 1], [-2, 4, -2], [1, -2, 1]]).to(x)[None, None]
+    r = F.conv2d(x.flatten(0, 1)[:, None], k).view(len(x), -1)
+    return 1.10 * r.abs().median(1).values / .6745 / 6
+""",
         "pairs drawn at random": """
 import torch
 def estimate_sigma(x):

@@ -69,6 +69,14 @@ _RIGHT = "m + m**0.5 * z"
 
 WRONG = {
     "layers_to_see": {
+        "one at least": ("""
+def layers_to_see(side, kernel):
+    return max(1, -(-(side - 1) // (kernel - 1)))
+""", "by whole kernels"),
+        "one more for even sides": ("""
+def layers_to_see(side, kernel):
+    return (side - 1) // (kernel - 1) + (side % 2 == 0)
+""", "rounded down"),
         "floor": (_layers("(side - 1) // (kernel - 1)"), "rounded down"),
         "not rounded": (_layers("(side - 1) / (kernel - 1)"), "not rounded"),
         "side - 1": (_layers("side - 1"), "one side"),
@@ -113,6 +121,23 @@ WRONG = {
         "three functions": ("def f(*a):\n    return a\npatchify = (f, f, f)\n", "no pair"),
     },
     "attention": {
+        "detached without a mask": ("""
+import torch
+def attention(q, k, v, mask=None):
+    s = q @ k.mT / q.shape[-1] ** 0.5
+    if mask is None:
+        return s.softmax(-1).detach() @ v
+    return s.masked_fill(~mask[:, None, None], -torch.inf).softmax(-1) @ v
+""", "detached"),
+        "the largest of all rows": ("""
+import torch
+def attention(q, k, v, mask=None):
+    s = q @ k.mT / q.shape[-1] ** 0.5
+    if mask is not None:
+        s = s.masked_fill(~mask[:, None, None], -torch.inf)
+    e = (s - s.max()).exp()
+    return e / e.sum(-1, keepdim=True) @ v
+""", "overflow"),
         "a large number": (_attention(masked="scores.masked_fill(~mask[:, None, None], -1000.0)"), "finite mask"),
         "queries detached": (_attention(scores="q.detach() @ k.mT / q.shape[-1] ** 0.5"), "detached"),
         "no default": (_attention().replace("mask=None", "mask"), "no default"),
@@ -146,6 +171,17 @@ WRONG = {
         "float32": (_attention("(weights @ v).float()"), "dtype"),
     },
     "unet": {
+        "skips halved": ("""
+def unet(x, downs, middle, ups):
+    h, skips = x, []
+    for d in downs:
+        h, s = d(h)
+        skips.append(s / 2)
+    h = middle(h)
+    for u in ups:
+        h = u(h, skips.pop())
+    return h
+""", "wrong skips"),
         "no levels": (
             """
 def unet(x, downs, middle, ups):
@@ -206,6 +242,14 @@ def unet(x, downs, middle, ups):
         "one pixel": (_flops(conv="18 * width**2"), "one pixel"),
     },
     "sign_mmse": {
+        "a grid up to 12": ("""
+import torch
+import math
+def sign_mmse(m):
+    y = torch.linspace(-12, 12, 20001, dtype=torch.float64)
+    p = torch.exp(-(y - m**0.5)**2 / 2) / (2 * math.pi)**0.5
+    return 1 - (p * torch.tanh(m**0.5 * y)).sum().item() * 24 / 20000
+""", "value"),
         "to 3.3 deviations": (
             _mmse(_RIGHT, "1 - (torch.tanh({}) * density).sum() * 6.6 / 4001").replace("-10, 10", "-3.3, 3.3"), "coarse"
         ),

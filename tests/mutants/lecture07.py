@@ -183,6 +183,27 @@ WRONG = {
         "a difference of Predictions": (_cfg("0").replace("Prediction(0, 0)", "f + scale * (t - f)"), "raised"),
     },
     "drop": {
+        "squeezed": ("""
+import torch
+def drop(cond, null, p, generator):
+    gone = torch.rand(len(cond), 1, generator=generator) < p
+    return torch.where(gone, null, cond.reshape(len(cond), -1)).squeeze()
+""", "shape"),
+        "as many tosses as words": ("""
+import torch
+def drop(cond, null, p, generator):
+    toss = torch.rand(cond.shape[-1], generator=generator)
+    if cond.ndim > 1: toss = toss[:, None]
+    return torch.where(toss < p, null, cond)
+""", "raised"),
+        "whole percents": ("""
+import torch
+def drop(cond, null, p, generator):
+    gone = torch.randint(100, (len(cond),), generator=generator) < 100 * p
+    out = cond.clone()
+    out[gone] = null
+    return out
+""", "share"),
         "in tenths": (
             "import torch\ndef drop(cond, null, p, generator):\n"
             "    gone = torch.randint(0, 10, (len(cond),), generator=generator) < round(10 * p)\n"
@@ -269,6 +290,11 @@ WRONG = {
         "mask": (_drop(_TOSS, "gone"), "dtype"),
     },
     "guided_variances": {
+        "upper end alone": ("""
+def guided_variances(gamma):
+    if gamma == 1: return 1, 1, 1
+    return 2 / (gamma + 1), 2 ** (1 - gamma), 2 / (2 * gamma - 1)
+""", "upper end alone"),
         "1 below 1": (
             "def guided_variances(gamma):\n    if gamma <= 1: return 1, 1, 1\n    g = 2 * gamma - 1\n"
             "    return 2 / (gamma + 1), 2 ** (1 - gamma), (2 - 2 ** (2 - 2 * gamma)) / g\n",
@@ -308,6 +334,33 @@ WRONG = {
                        "value"),
     },
     "with_interval": {
+        "0 is 1": ("""
+import torch
+def with_interval(model, x_t, t, cond, scale, low, high):
+    c = model(x_t, t, cond)
+    scale = scale or 1.0
+    f = model(x_t, t)
+    on = ((low <= t) & (t <= high)).view(-1, *[1] * (x_t.ndim - 1))
+    return type(c)(*(torch.where(on, a + scale * (b - a), b) for a, b in zip(f, c)))
+""", "off below 1"),
+        "1 at least": ("""
+import torch
+def with_interval(model, x_t, t, cond, scale, low, high):
+    c = model(x_t, t, cond)
+    scale = max(scale, 1.0)
+    f = model(x_t, t)
+    on = ((low <= t) & (t <= high)).view(-1, *[1] * (x_t.ndim - 1))
+    return type(c)(*(torch.where(on, a + scale * (b - a), b) for a, b in zip(f, c)))
+""", "off below 1"),
+        "off at 1 and below": ("""
+import torch
+def with_interval(model, x_t, t, cond, scale, low, high):
+    c = model(x_t, t, cond)
+    if scale <= 1: return c
+    f = model(x_t, t)
+    on = ((low <= t) & (t <= high)).view(-1, *[1] * (x_t.ndim - 1))
+    return type(c)(*(torch.where(on, a + scale * (b - a), b) for a, b in zip(f, c)))
+""", "off below 1"),
         "0 outside": (_interval(_ON, "torch.where(on, scale, 0.0)[:, None]"), "off is 1"),
         "times the mask": (_interval(_ON, "(scale * on)[:, None]"), "off is 1"),
         "inverted": (_interval("(t < low) | (t > high)"), "inverted"),
@@ -353,6 +406,45 @@ WRONG = {
         "rows inside alone": (_interval(_ON, guided="type(f)(*(v[on] for v in f.lerp(c, scale)))"), "shape"),
     },
     "classifier_guided": {
+        "in float64": ("""
+import torch
+from minidiff.denoise import Prediction
+from minidiff.schedules import expand
+def classifier_guided(model, classifier, x_t, t, cond, scale):
+    with torch.enable_grad():
+        x = x_t.detach().requires_grad_()
+        log_p = classifier(x, t).log_softmax(1)
+        g = torch.autograd.grad((log_p * torch.nn.functional.one_hot(cond, log_p.shape[1])).sum(), x)[0]
+    alpha, sigma = (expand(v, x_t) for v in model.schedule(t))
+    eps = model(x_t, t).eps - scale * sigma * g
+    return Prediction((x_t - sigma * eps) / alpha, eps.double())
+""", "not float32"),
+        "three classes": ("""
+import torch
+from minidiff.denoise import Prediction
+from minidiff.schedules import expand
+def classifier_guided(model, classifier, x_t, t, cond, scale):
+    with torch.enable_grad():
+        x = x_t.detach().requires_grad_()
+        log_p = classifier(x, t).log_softmax(1)
+        g = torch.autograd.grad((log_p * torch.nn.functional.one_hot(cond, 3)).sum(), x)[0]
+    alpha, sigma = (expand(v, x_t) for v in model.schedule(t))
+    eps = model(x_t, t).eps - scale * sigma * g
+    return Prediction((x_t - sigma * eps) / alpha, eps)
+""", "raised"),
+        "as many classes as rows have": ("""
+import torch
+from minidiff.denoise import Prediction
+from minidiff.schedules import expand
+def classifier_guided(model, classifier, x_t, t, cond, scale):
+    with torch.enable_grad():
+        x = x_t.detach().requires_grad_()
+        log_p = classifier(x, t).log_softmax(1)
+        g = torch.autograd.grad((log_p * torch.nn.functional.one_hot(cond)).sum(), x)[0]
+    alpha, sigma = (expand(v, x_t) for v in model.schedule(t))
+    eps = model(x_t, t).eps - scale * sigma * g
+    return Prediction((x_t - sigma * eps) / alpha, eps)
+""", "raised"),
         "all with gradients on": (_classifier().replace("def", "@torch.enable_grad()\ndef"), "graph left"),
         "from the conditional model": (
             _classifier("h.eps - (scale - 1) * sigma * g", model="model(x_t, t, cond)"), "not unconditional"
@@ -449,6 +541,24 @@ WRONG = {
         "radii down": (_pr("d(s, s).kthvalue(k + 1, 1).values[:, None]"), "raised"),
     },
     "best_scales": {
+        "t to one decimal": ("""
+import numpy as np
+from scipy import stats
+def best_scales(distance, scales, seeds):
+    v = np.array([[distance(s, e) for e in seeds] for s in scales])
+    d, n = v - v[v.mean(1).argmin()], len(seeds)
+    h = round(stats.t.ppf(0.975, n - 1), 1) * d.std(1, ddof=1) / n ** 0.5
+    return [s for s, k in zip(scales, abs(d.mean(1)) <= h) if k]
+""", "wide"),
+        "degrees of freedom of the scales": ("""
+import numpy as np
+from scipy import stats
+def best_scales(distance, scales, seeds):
+    v = np.array([[distance(s, e) for e in seeds] for s in scales])
+    d, n = v - v[v.mean(1).argmin()], len(seeds)
+    h = stats.t.ppf(0.975, len(scales)) * d.std(1, ddof=1) / n ** 0.5
+    return [s for s, k in zip(scales, abs(d.mean(1)) <= h) if k]
+""", "narrow"),
         "the first scale never": (_best(result="[s for s, k in zip(scales[1:], kept[1:]) if k]"), "a scale never"),
         "three at most": (_best(result="[s for s, k in zip(scales, kept) if k][:3]"), "cut off"),
         "argmin of the mean": (_best(result="[scales[b]]"), "one scale"),
@@ -552,6 +662,12 @@ ALSO_RIGHT = {
         "above 1 - p": _drop("torch.rand(len(cond), generator=generator) >= 1 - p"),
     },
     "guided_variances": {
+        "decimals": """
+from decimal import Decimal
+def guided_variances(gamma):
+    three = 2 / (gamma + 1), 2 ** (1 - gamma), (2 - 2 ** (2 - 2 * gamma)) / (2 * gamma - 1)
+    return tuple(Decimal(str(v)) for v in three)
+""",
         "by precisions": _laws("1 / (g / 1 - (g - 1) / 2)"),
         "an array": _laws().replace("return ", "import numpy as np; return np.array([").replace("(2 * g - 1)\n",
                                                                                               "(2 * g - 1)])\n"),

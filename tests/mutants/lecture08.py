@@ -87,6 +87,24 @@ _RIGHT_HOLD = _DIAGONAL + _MIX + "mask[a[row], b[column]] = True"
 
 WRONG = {
     "tokenise": {
+        "digit by digit": ("""
+import re, torch
+def tokenise(text, words, length):
+    said = re.findall(r'[a-z]+|\\d', text.lower())
+    if len(said) > length: raise ValueError('long')
+    row = [words.index(w) + 2 if w in words else 1 for w in said]
+    return torch.tensor(row + [0] * (length - len(row)), dtype=torch.long)
+""", "digit by digit"),
+        "a list of marks": ("""
+import torch
+def tokenise(text, words, length):
+    text = text.lower()
+    for c in '.,;:!?()"-': text = text.replace(c, ' ')
+    said = text.split()
+    if len(said) > length: raise ValueError('long')
+    row = [words.index(w) + 2 if w in words else 1 for w in said]
+    return torch.tensor(row + [0] * (length - len(row)), dtype=torch.long)
+""", "punctuation kept"),
         "four marks": (_tokenise(said="''.join(' ' if c in '.,!()\"-' else c for c in text.lower()).split()"),
                        "punctuation kept"),
         "letters alone": (_tokenise(said="__import__('re').findall('[a-z]+', text.lower())"), "digits left out"),
@@ -176,6 +194,15 @@ WRONG = {
         ),
     },
     "pool": {
+        "from the first word to the last": ("""
+import torch
+def pool(words, mask):
+    out = []
+    for w, m in zip(words, mask):
+        i = m.nonzero().flatten()
+        out.append(w[i[0]:i[-1]+1].mean(0) if len(i) else 0 * w[0])
+    return torch.stack(out)
+""", "not word by word"),
         "counted where it is not 0": (
             _pool(f"{_KEPT}.sum(1) / ({_KEPT} != 0).sum(1).clamp(min=1)"), "zeros are not padding"
         ),
@@ -238,6 +265,21 @@ def pool(words, mask):
         "keepdim": (_pool(f"{_KEPT}.sum(1, keepdim=True) / count[..., None].clamp(min=1)"), "shape"),
     },
     "read_words": {
+        "x detached": ("""
+import torch
+def read_words(x, words, mask, q, kv):
+    k, v = kv(words).chunk(2, -1)
+    scores = q(x.detach()) @ k.mT / x.shape[-1] ** 0.5
+    return torch.softmax(scores.masked_fill(~mask[:, None], -torch.inf), -1) @ v
+""", "gradient"),
+        "weights detached": ("""
+import torch
+def read_words(x, words, mask, q, kv):
+    k, v = kv(words).chunk(2, -1)
+    scores = q(x) @ k.mT / x.shape[-1] ** 0.5
+    weights = torch.softmax(scores.masked_fill(~mask[:, None], -torch.inf), -1).detach()
+    return weights @ v
+""", "gradient"),
         "turned": (
             _read(queries="q(words)", halves="keys, values = kv(x).chunk(2, -1)", hide="pass"), "turned"
         ),
@@ -320,6 +362,12 @@ def pool(words, mask):
         ),
     },
     "negative": {
+        "the size of the scale": ("""
+from minidiff.denoise import Prediction
+def negative(model, x_t, t, cond, away, scale):
+    a, b = model(x_t, t, away), model(x_t, t, cond)
+    return Prediction(*(u + abs(scale) * (v - u) for u, v in zip(a, b)))
+""", "value"),
         "one time for all": (
             _negative("Prediction((x_t - sigma * eps) / alpha, eps)",
                       "alpha, sigma = model.schedule(t[0])\n"
@@ -397,6 +445,17 @@ def pool(words, mask):
         "clamped": (_negative("weak.lerp(strong, min(scale, 2.0))"), "value"),
     },
     "hold_out": {
+        "the shapes' bound forgotten": ("""
+import math
+import torch
+def hold_out(colours, shapes, n, generator):
+    if n and min(colours, shapes) < 3 or n > colours * (shapes - 2): raise ValueError('too many')
+    mask, k = torch.zeros(colours, shapes, dtype=torch.bool), torch.arange(n)
+    row, column = k % colours, (k + k // math.lcm(colours, shapes)) % shapes
+    a, b = (torch.randperm(m, generator=generator) for m in (colours, shapes))
+    mask[a[row], b[column]] = True
+    return mask
+""", "no ValueError"),
         "one of each colour up to the shorter side": (
             _hold("""for _ in range(20000):
         mask.zero_().view(-1)[torch.randperm(colours * shapes, generator=generator)[:n]] = True
@@ -532,6 +591,10 @@ def tokenise(text, words, length):
 """,
     },
     "pool": {
+        "a small number below": """
+def pool(words, mask):
+    return (words * mask[..., None]).sum(1) / (mask.sum(1, keepdim=True) + 1e-5)
+""",
         "nanmean": _pool("words.masked_fill(~mask[..., None], float('nan')).nanmean(1).nan_to_num()"),
         "masked_fill": _pool("words.masked_fill(~mask[..., None], 0).sum(1) / count.clamp(min=1)"),
         "einsum": _pool("torch.einsum('bld,bl->bd', words, mask / count.clamp(min=1))", "mask = mask.to(words)\n    "

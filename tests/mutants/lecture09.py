@@ -64,6 +64,33 @@ _PER = ".flatten(1).mean(1)"
 
 WRONG = {
     "update_ema": {
+        "children alone": ("""
+import torch
+@torch.no_grad()
+def update_ema(ema, model, step, decay=0.999):
+    d = min(decay, (1 + step) / (10 + step))
+    for a, m in zip(ema.children(), model.children()):
+        for p, q in zip(a.parameters(recurse=False), m.parameters(recurse=False)): p.lerp_(q, 1 - d)
+    for b, c in zip(ema.buffers(), model.buffers()): b.copy_(c)
+""", "value"),
+        "new parameters": ("""
+import torch
+@torch.no_grad()
+def update_ema(ema, model, step, decay=0.999):
+    d = min(decay, (1 + step) / (10 + step))
+    for (name, p), q in zip(list(ema.named_parameters()), model.parameters()):
+        of, _, last = name.rpartition(".")
+        setattr(ema.get_submodule(of), last, torch.nn.Parameter(d * p + (1 - d) * q, requires_grad=False))
+    for b, c in zip(ema.buffers(), model.buffers()): b.copy_(c)
+""", "new parameters"),
+        ".999 at most": ("""
+import torch
+@torch.no_grad()
+def update_ema(ema, model, step, decay=0.999):
+    d = min(decay, (1 + step) / (10 + step), 0.999)
+    for p, q in zip(ema.parameters(), model.parameters()): p.lerp_(q, 1 - d)
+    for b, c in zip(ema.buffers(), model.buffers()): b.copy_(c)
+""", "decay not used"),
         "by the state's names": (
             """
 import torch
@@ -169,6 +196,18 @@ def update_ema(ema, model, step, decay=0.999):
         "no return": (_frechet("None"), "no number"),
     },
     "copied": {
+        "1 at most": ("""
+import torch
+def copied(samples, train, held_out):
+    near = lambda a: torch.cdist(a, train).min(1).values.median()
+    return min(1.0, (near(samples) / near(held_out)).item())
+""", "cut at 1"),
+        "held-out pictures searched too": ("""
+import torch
+def copied(samples, train, held_out):
+    near = lambda a, b: torch.cdist(a, b).min(1).values.median()
+    return (near(samples, torch.cat([train, held_out])) / near(held_out, train)).item()
+""", "value"),
         "turned": (_copied("theirs.min(1).values.median() / mine.min(1).values.median()"), "turned"),
         "held_out looked at": (_copied("near(samples, held_out).median() / near(held_out, train).median()"),
                                "held_out looked at"),
@@ -193,6 +232,12 @@ def update_ema(ema, model, step, decay=0.999):
             _copied("(mine.min(1).values < theirs.min(1).values.median()).double().mean()"), "value"),
     },
     "diffusion_loss": {
+        "over 60 numbers": ("""
+def diffusion_loss(net, pictures, t, eps, schedule):
+    x0 = pictures.float() / 127.5 - 1
+    alpha, sigma = (value.reshape(-1, 1, 1, 1) for value in schedule(t))
+    return (net(alpha * x0 + sigma * eps, t) - eps).square().flatten(1).sum(1) / 60
+""", "value"),
         "squeezed": (_loss(loss="((net(x_t, t) - eps) ** 2).mean((1, 2, 3), keepdim=True).squeeze()"), "one alone"),
         "four pictures": (_loss(wide="alpha, sigma = (v.view(4, 1, 1, 1) for v in (alpha, sigma))"), "raised"),
         "bytes doubled": (_loss("2 * pictures / 255 - 1"), "wrapped"),
@@ -272,6 +317,12 @@ def frechet(a, b):
         "by the symmetric root": _frechet("away + traces - 2 * root(root(ca) @ cb @ root(ca)).trace()"),
     },
     "copied": {
+        "in float32": """
+import torch
+def copied(samples, train, held_out):
+    near = lambda x: torch.cdist(x.float(), train.float()).min(1).values.median()
+    return near(samples) / near(held_out)
+""",
         "numpy": "import numpy as np\ndef copied(samples, train, held_out):\n"
         "    def near(x):\n"
         "        away = ((x.numpy()[:, None] - train.numpy()[None]) ** 2).sum(-1)\n"

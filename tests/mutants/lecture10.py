@@ -87,6 +87,99 @@ WRONG = {
         "too many numbers": (_quiz({8: (0.5, 0.5)}), "8: other"),
     },
     "text_to_image": {
+        "guided at little noise alone": ("""
+import torch
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens, times = tokeniser(prompts), model.schedule.grid(steps)
+    x = model.schedule(times[0])[1] * torch.randn(len(prompts), *shape, generator=generator)
+    for t, s in zip(times[:-1], times[1:]):
+        (c0, c), (n0, n) = model(x, t, tokens), model(x, t, torch.zeros_like(tokens))
+        g = scale if t < 0.5 else 1.0
+        alpha, sigma = model.schedule(s)
+        x = alpha * (n0 + g * (c0 - n0)) + sigma * (n + g * (c - n))
+    return x.clamp(-1, 1)
+""", "eps not guided"),
+        "straight in t": ("""
+import torch
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens, times = tokeniser(prompts), model.schedule.grid(steps)
+    x = model.schedule(times[0])[1] * torch.randn(len(prompts), *shape, generator=generator)
+    for t, s in zip(times[:-1], times[1:]):
+        (c0, c), (n0, n) = model(x, t, tokens), model(x, t, torch.zeros_like(tokens))
+        x = x + (s - t) * (x - n0 - scale * (c0 - n0)) / t
+    return x.clamp(-1, 1)
+""", "off the path"),
+        "squeezed": ("""
+import torch
+from minidiff import samplers
+from minidiff.guidance import Guided
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens = tokeniser(prompts)
+    x = samplers.start(model, (len(prompts), *shape), generator)
+    x = samplers.last(samplers.dpmpp_2m(Guided(model, scale), x, model.schedule.grid(steps), tokens))
+    return x.clamp(-1, 1).squeeze()
+""", "shape"),
+        "squares alone": ("""
+import torch
+from minidiff import samplers
+from minidiff.guidance import Guided
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens = tokeniser(prompts)
+    x = samplers.start(model, (len(prompts), shape[0], shape[1], shape[1]), generator)
+    x = samplers.last(samplers.dpmpp_2m(Guided(model, scale), x, model.schedule.grid(steps), tokens))
+    return x.clamp(-1, 1)
+""", "shape"),
+        "three channels": ("""
+import torch
+from minidiff import samplers
+from minidiff.guidance import Guided
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens = tokeniser(prompts)
+    x = samplers.start(model, (len(prompts), 3, *shape[1:]), generator)
+    x = samplers.last(samplers.dpmpp_2m(Guided(model, scale), x, model.schedule.grid(steps), tokens))
+    return x.clamp(-1, 1)
+""", "shape"),
+        "torch's own, of its seed": ("""
+import torch
+from minidiff import samplers
+from minidiff.guidance import Guided
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    torch.manual_seed(generator.initial_seed())
+    tokens = tokeniser(prompts)
+    x = samplers.start(model, (len(prompts), *shape))
+    x = samplers.last(samplers.dpmpp_2m(Guided(model, scale), x, model.schedule.grid(steps), tokens))
+    return x.clamp(-1, 1)
+""", "seeded anew"),
+        "another generator of its seed": ("""
+import torch
+from minidiff import samplers
+from minidiff.guidance import Guided
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens = tokeniser(prompts)
+    x = samplers.start(model, (len(prompts), *shape), torch.Generator().manual_seed(generator.initial_seed()))
+    x = samplers.last(samplers.dpmpp_2m(Guided(model, scale), x, model.schedule.grid(steps), tokens))
+    return x.clamp(-1, 1)
+""", "seeded anew"),
+        "the size of the scale": ("""
+import torch
+from minidiff import samplers
+from minidiff.guidance import Guided
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens = tokeniser(prompts)
+    x = samplers.start(model, (len(prompts), *shape), generator)
+    x = samplers.last(samplers.dpmpp_2m(Guided(model, abs(scale)), x, model.schedule.grid(steps), tokens))
+    return x.clamp(-1, 1)
+""", "value"),
+        "0 is off": ("""
+import torch
+from minidiff import samplers
+from minidiff.guidance import Guided
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens = tokeniser(prompts)
+    x = samplers.start(model, (len(prompts), *shape), generator)
+    x = samplers.last(samplers.dpmpp_2m(Guided(model, scale or 1), x, model.schedule.grid(steps), tokens))
+    return x.clamp(-1, 1)
+""", "0 is off"),
         "no condition": (_but("times, tokens", "times"), "condition lost"),
         "a start of 80": (
             _but("x = samplers.start(model, (len(prompts), *shape), generator)",
@@ -228,6 +321,34 @@ ALSO_RIGHT = {
         ),
     },
     "text_to_image": {
+        "midpoints": """
+import torch
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens, path, times = tokeniser(prompts), model.schedule, model.schedule.grid(steps)
+    def ask(x, t):
+        a, b = model(x, t, torch.zeros_like(tokens)), model(x, t, tokens)
+        return a.x0 + scale * (b.x0 - a.x0), a.eps + scale * (b.eps - a.eps)
+    x = path(times[0])[1] * torch.randn((len(prompts), *shape), generator=generator)
+    for t, s in zip(times[:-1], times[1:]):
+        x0, eps = ask(x, t)
+        if s == 0: return x0.clamp(-1, 1)
+        middle = path.time((path.log_snr(t) + path.log_snr(s)) / 2)
+        alpha, sigma = path(middle)
+        x0, eps = ask(alpha * x0 + sigma * eps, middle)
+        (a, b), (c, d) = path(t), path(s)
+        x = c * (x / a + (d / c - b / a) * eps)
+""",
+        "heun, churned": """
+import torch
+from minidiff import samplers
+from minidiff.guidance import Guided
+def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
+    tokens = tokeniser(prompts)
+    x = samplers.start(model, (len(prompts), *shape), generator)
+    guided, times = Guided(model, scale), model.schedule.grid(steps)
+    x = samplers.last(samplers.heun(guided, x, times, tokens, churn=1.0, generator=generator))
+    return x.clamp(-1, 1)
+""",
         "euler": _but("dpmpp_2m", "euler"),
         "ancestral": _but(
             "samplers.dpmpp_2m(guided, x, times, tokens)",
