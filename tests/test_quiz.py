@@ -195,7 +195,9 @@ def test_predictions_come_first_and_are_counted(capsys, monkeypatch):
     [
         (7, "3, -2", "right"), (7, "(3,-2)", "right"), (7, "[3, -2]", "right"), (7, np.array([3, -2]), "right"),
         (7, torch.tensor([3, -2]), "right"), (7, "2,-2", "2, -2"), (8, "1 / 2", "right"), (8, np.float32(0.5), "right"),
-        (8, "half", "other"),
+        (8, "half", "other"), (7, "3 and -2", "right"), (7, "3; -2", "right"), (8, [0.5], "right"), (1, ["b"], "right"),
+        (25, "1 1/7", "right"), (11, "3**L", "d"), (16, "(D - x) / sigma**2", "right"),
+        (30, torch.Tensor, "other"),
     ],
 )  # fmt: skip
 def test_numbers_are_read_in_the_usual_notations(n, answer, key):
@@ -204,6 +206,17 @@ def test_numbers_are_read_in_the_usual_notations(n, answer, key):
 
 def test_what_is_no_number_is_said_to_be_none():
     assert "cannot be read as a number" in judged(8, "half")[1] and "cannot" not in judged(7, "(3,-5)")[1]
+    assert "give a tuple" in judged(7, {3, -2})[1]
+    assert "cannot be read as a number" in judged(30, 10**5000)[1]
+    assert "'1,143', read as 1143, is not right" in judged(25, "1,143")[1]  # a comma for thousands, not for tenths
+
+
+def test_questions_are_asked_by_their_number():
+    assert check.q(np.int64(2), 16.777216).ok == check.q(2, 16.777216).ok
+    with pytest.raises(ValueError, match="there is no question '3'"):
+        check.q("3", "a")
+    with pytest.raises(ValueError, match="there is no question 31"):
+        check.q(31, "a")
 
 
 def test_what_was_measured_is_not_predicted_by_another_spelling(monkeypatch):

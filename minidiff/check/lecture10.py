@@ -128,8 +128,8 @@ def judged(n: int, answer) -> tuple[str, str]:
                 return wrong, hint
         numbers = _numbers(answer)
         if None in numbers:
-            how = "give 0.5, or '1/2'" if question["kind"] == "number" else "give several as a tuple, (0.5, 2)"
-            return "other", f"{shown} cannot be read as {question['kind']}: {how}."
+            how = "a number: give 0.5, or '1/2'" if question["kind"] == "number" else "numbers: give a tuple, (0.5, 2)"
+            return "other", f"{shown} cannot be read as {how}."
         if question["kind"] == "number" and len(numbers) > 1:
             return "other", f"{shown} was read as {len(numbers)} numbers: write 0.5 with a point."
         read = f", read as {numbers[0]:g}," if isinstance(answer, str) and len(numbers) == 1 else ""
@@ -153,7 +153,7 @@ def q(n: int, answer) -> Verdict:
     try:
         n = operator.index(n)
     except TypeError:
-        raise ValueError(f"{n!r} is no question's number: a whole number, 1 to {len(QUESTIONS)}") from None
+        raise ValueError(f"there is no question {n!r}: their numbers are whole, 1 to {len(QUESTIONS)}") from None
     if not 1 <= n <= len(QUESTIONS):
         raise ValueError(f"there is no question {n}: they are numbered 1 to {len(QUESTIONS)}")
     key, hint = judged(n, answer)

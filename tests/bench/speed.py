@@ -224,6 +224,8 @@ def draw(found: dict, path: Path) -> None:
                f"{row['of_floor']:.0%} of floor", xlabel="images / s")  # fmt: skip
         ax.title.set_fontsize(9)
         ax.tick_params(labelsize=8)
+    for ax in axes.flat[len(rows) :]:
+        ax.set_axis_off()
     figure.suptitle(f"Training step, {found['precision']}, {found['device']}; dotted: the floor", fontsize=10)
     plot.save(figure, path)
 
@@ -240,7 +242,9 @@ def main() -> None:
     options = parser.parse_args()
     path = options.out / "speed.json"
     found = json.loads(path.read_text()) if path.exists() else {}
-    found["device"] = f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    has = torch.cpu.get_capabilities()
+    best = next((name for name in ("amx_bf16", "avx512_bf16", "avx512_f", "avx2") if has.get(name)), platform.machine())
+    found["device"] = f"{has.get('cpu_name')} with {best}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     found["precision"] = "bfloat16 autocast" if BF16 else "float32"
     for part in options.parts:
         if part == "training":
