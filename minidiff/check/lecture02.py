@@ -192,18 +192,17 @@ def _(answer, given):
 # --- 02.3 ---
 
 
-ALL = 10**6  # more rows than any: what torch.vmap asks for it asks for all rows at once
-
-
 class Halves:
-    """A path the package has not: alpha = (1 - t)^2, sigma = (t + t^2) / 2. Keeps of how many times it is asked."""
+    """A path the package has not: alpha = (1 - t)^2, sigma = (t + t^2) / 2. Keeps the single times that it is asked
+    about, and None for several at once."""
 
     def __init__(self):
         self.asked = []
 
     def __call__(self, t):
-        rows = torch.as_tensor(t).numel()
-        self.asked.append(ALL if _functorch.is_functorch_wrapped_tensor(torch.as_tensor(t)) else rows)
+        t = torch.as_tensor(t)
+        several = t.numel() > 1 or _functorch.is_functorch_wrapped_tensor(t)  # torch.vmap asks about all rows
+        self.asked.append(None if several else t.item())
         return (1 - t) ** 2, (t + t**2) / 2
 
     def log_snr(self, t):
@@ -235,9 +234,10 @@ def _(answer, given):
         raise Wrong("a formula", "You never asked the schedule. A formula holds for one path: compare schedule.log_snr "
                     "in the middle with log_snr.")  # fmt: skip
     _found_times(found, path, t)
-    if (alone := sum(n < len(t) for n in asked)) > len(t):  # the first middle may be one for all
-        raise Wrong("too many calls", f"You asked for the log-SNR of single rows, {alone} times: halve the intervals "
-                    "of all rows at once (torch.where), 40 to 50 times.")  # fmt: skip
+    alone = [one for one in asked if one is not None]
+    if len(alone) > len(t) and len(set(alone[: len(t)])) > 1:  # the first middle is one for all
+        raise Wrong("too many calls", f"You asked for the log-SNR of single rows, {len(alone)} times: halve the "
+                    "intervals of all rows at once (torch.where), 40 to 50 times.")  # fmt: skip
 
 
 @time_of.part("the five paths of the package")

@@ -17,6 +17,7 @@ class Modules:
 
     def start_modules(self) -> None:
         self.modules, self.module_ids, self.synced = {}, {}, {}  # id -> module; id(module) -> id; what was last told
+        self.held = {}  # place -> the parameter that was there then
 
     def pack_module(self, module: nn.Module, out: list[Tensor]) -> dict:
         """A module that the other side knows is its id; else all that it needs to make a mirror."""
@@ -58,6 +59,7 @@ class Modules:
     def _meet(self, known: str, module: nn.Module) -> str:
         self.modules[known], self.module_ids[id(module)] = module, known
         self.synced |= {(known, kind, name): (raw(t), t.requires_grad, None) for kind, name, t in _tensors(module)}
+        self.held |= {(known, kind, name): t for kind, name, t in _tensors(module) if kind == "parameter"}
         self.synced[known, "mode", ""] = module.training
         return known
 
@@ -78,28 +80,32 @@ class Modules:
 
     def state(self, out: list[Tensor]) -> tuple[list, list[Tensor]]:
         """What has changed in modules that both sides have, and `out` with the new numbers after it. Of a tensor that
-        has come to share another's memory, it says which other's; of a gradient that is gone, nothing."""
+        has come to share another's memory, it says which other's; of a gradient that is gone, nothing; of a parameter,
+        whether another object has taken its place."""
         changes, places, out = [], {}, list(out)
         for known, module in self.modules.items():
             if module.training != self.synced[known, "mode", ""]:
                 self.synced[known, "mode", ""] = module.training
-                changes.append([(known, "mode", ""), None, module.training, None])
+                changes.append([(known, "mode", ""), None, module.training, None, False])
             for kind, name, t in _tensors(module):
                 place = known, kind, name
                 first = places.setdefault(t.data_ptr(), place)
                 now = raw(t), t.requires_grad, None if first == place else first
-                if now != self.synced.get(place):
+                another = self.held.get(place, t) is not t
+                if another or now != self.synced.get(place):
                     self.synced[place] = now
-                    changes.append([place, len(out), *now[1:]])
+                    changes.append([place, len(out), *now[1:], another])
                     out.append(t.detach())
+                if another:
+                    self.held[place] = t
         for place in [p for p in self.synced if p[1] == "gradient"]:
             if self.modules[place[0]]._parameters[place[2]].grad is None:
                 del self.synced[place]
-                changes.append([place, None, None, None])
+                changes.append([place, None, None, None, False])
         return changes, out
 
     def set_state(self, changes: list, tensors: list[Tensor]) -> None:
-        for place, number, needs, shares in changes:
+        for place, number, needs, shares, another in changes:
             if place[1] == "mode":
                 self.modules[place[0]].training = self.synced[tuple(place)] = bool(needs)
                 continue
@@ -109,6 +115,9 @@ class Modules:
                 if number is not None:
                     self.synced[tuple(place)] = raw(tensors[number]), needs, tuple(shares) if shares else None
                 continue
+            if another:
+                table = _table(self.modules[place[0]], place[1])
+                table[place[2]] = self.held[tuple(place)] = nn.Parameter(tensors[number], requires_grad=bool(needs))
             t = self._held(*place)
             t.data = self._held(*shares).data if shares else tensors[number]
             if t.is_leaf and t.requires_grad != needs:
