@@ -279,96 +279,23 @@ def langevin_step(x, score, a, z):
         "points alone": (_step("torch.einsum('bd->bd', x + a / 2 * score + a**0.5 * z)"), "raised"),
     },
     "annealed_langevin": {
-        "seeded at the start": ("""
-import torch
-def annealed_langevin(model, x, times, steps, step_size, generator):
-    generator.manual_seed(generator.initial_seed())
-    for t in times:
-        sigma = model.schedule(t)[1]
-        a = step_size * sigma**2
-        for _ in range(steps):
-            z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
-    return x
-""", "generator not moved on"),
-        "noise in pairs": ("""
-import torch
-def annealed_langevin(model, x, times, steps, step_size, generator):
-    for t in times:
-        sigma = model.schedule(t)[1]
-        a = step_size * sigma**2
-        for _ in range(steps):
-            half = torch.randn((len(x) + 1) // 2, x.shape[1], generator=generator, dtype=x.dtype)
-            z = torch.cat([half, -half])[:len(x)]
-            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
-    return x
-""", "not independent"),
-        "uniform noise": ("""
-import torch
-def annealed_langevin(model, x, times, steps, step_size, generator):
-    for t in times:
-        sigma = model.schedule(t)[1]
-        a = step_size * sigma**2
-        for _ in range(steps):
-            z = (torch.rand(x.shape, generator=generator, dtype=x.dtype) - .5) * 12**.5
-            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
-    return x
-""", "not normal"),
-        "signs for noise": ("""
-import torch
-def annealed_langevin(model, x, times, steps, step_size, generator):
-    for t in times:
-        sigma = model.schedule(t)[1]
-        a = step_size * sigma**2
-        for _ in range(steps):
-            z = torch.randint(0, 2, x.shape, generator=generator).to(x.dtype) * 2 - 1
-            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
-    return x
-""", "not normal"),
-        "t with two axes": ("""
-import torch
-def annealed_langevin(model, x, times, steps, step_size, generator):
-    for t in times:
-        sigma = model.schedule(t)[1]
-        a = step_size * sigma**2
-        for _ in range(steps):
-            z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-            x = x - a / 2 * model(x, t.expand(len(x), 1)).eps / sigma + a**0.5 * z
-    return x
-""", "t's shape"),
-        "axes of 1 dropped": ("""
-import torch
-def annealed_langevin(model, x, times, steps, step_size, generator):
-    for t in times:
-        sigma = model.schedule(t)[1]
-        a = step_size * sigma**2
-        for _ in range(steps):
-            z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
-    return x.squeeze()
-""", "one alone"),
-        "made two-dimensional": ("""
-import torch
-def annealed_langevin(model, x, times, steps, step_size, generator):
-    for t in times:
-        sigma = model.schedule(t)[1]
-        a = step_size * sigma**2
-        for _ in range(steps):
-            z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
-    return x.reshape(-1, 2)
-""", "shape"),
-        "two dimensions alone": ("""
-import torch
-def annealed_langevin(model, x, times, steps, step_size, generator):
-    for t in times:
-        sigma = model.schedule(t)[1]
-        a = step_size * sigma**2
-        for _ in range(steps):
-            z = torch.randn(len(x), 2, generator=generator, dtype=x.dtype)
-            x = x - a / 2 * model(x, t).eps / sigma + a**0.5 * z
-    return x
-""", "raised"),
+        "seeded at the start": (_first("generator.manual_seed(generator.initial_seed())"), "generator not moved on"),
+        "noise in pairs": (
+            _anneal(noise=f"a.sqrt() * (lambda z: torch.cat([z, -z])[: len(x)])({_RANDN}[: (len(x) + 1) // 2])"),
+            "not independent",
+        ),
+        "uniform noise": (_anneal(noise=f"a.sqrt() * ({_RANDN.replace('randn', 'rand')} - .5) * 12**.5"), "not normal"),
+        "signs for noise": (
+            _anneal(noise="a.sqrt() * (torch.randint(0, 2, x.shape, generator=generator).to(x.dtype) * 2 - 1)"),
+            "not normal",
+        ),
+        "t with two axes": (_anneal(ask="model(x, t.expand(len(x), 1)).eps"), "t's shape"),
+        "axes of 1 dropped": (_anneal(end="return x.squeeze()"), "one alone"),
+        "made two-dimensional": (_anneal(end="return x.reshape(-1, 2)"), "shape"),
+        "two dimensions alone": (
+            _anneal(noise="a.sqrt() * torch.randn(len(x), 2, generator=generator, dtype=x.dtype)"),
+            "raised",
+        ),
         "the eps of the place before": ("""
 import torch
 def annealed_langevin(model, x, times, steps, step_size, generator):

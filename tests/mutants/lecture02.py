@@ -111,14 +111,10 @@ def v_target(x0, eps, alpha, sigma):
         "axes short": (_v("alpha.view(-1, 1, 1) * eps - sigma.view(-1, 1, 1) * x0", ""), "raised"),
     },
     "solve": {
-        "determinants below .001 are 0": ("""
-import torch
-def solve(out, a, b, x_t, alpha, sigma):
-    a, b, alpha, sigma = (v.reshape(-1, *[1] * (x_t.ndim - 1)) for v in (a, b, alpha, sigma))
-    det = alpha * b - sigma * a
-    det = torch.where(det.abs() < 1e-3, 0., det)
-    return (b * x_t - sigma * out) / det, (alpha * out - a * x_t) / det
-""", "hidden singularity"),
+        "determinants below .001 are 0": (
+            _solve(_CRAMER, det="(lambda d: d.where(d.abs() >= 1e-3, 0.))(alpha * b - sigma * a)"),
+            "hidden singularity",
+        ),
         "no determinant": (_solve("b * x_t - sigma * out, alpha * out - a * x_t"), "no determinant"),
         "no determinant for eps": (_solve("(b * x_t - sigma * out) / det, alpha * out - a * x_t"), "no determinant"),
         "sign": (_solve("(sigma * out - b * x_t) / det, (a * x_t - alpha * out) / det"), "sign"),
@@ -170,26 +166,8 @@ def solve(out, a, b, x_t, alpha, sigma):
                                    "divides by a or b"),
     },
     "time_of": {
-        "up to .9999": ("""
-import torch
-def time_of(schedule, log_snr):
-    low, high = torch.zeros_like(log_snr), torch.full_like(log_snr, .9999)
-    for _ in range(50):
-        m = (low + high) / 2
-        later = schedule.log_snr(m) > log_snr
-        low, high = torch.where(later, m, low), torch.where(later, high, m)
-    return (low + high) / 2
-""", "wrong half"),
-        "from 2e-5 on": ("""
-import torch
-def time_of(schedule, log_snr):
-    low, high = torch.full_like(log_snr, 2e-5), torch.ones_like(log_snr)
-    for _ in range(50):
-        m = (low + high) / 2
-        later = schedule.log_snr(m) > log_snr
-        low, high = torch.where(later, m, low), torch.where(later, high, m)
-    return (low + high) / 2
-""", "wrong half"),
+        "up to .9999": (_time("torch.zeros_like(log_snr), torch.full_like(log_snr, .9999)", _LATER), "wrong half"),
+        "from 2e-5 on": (_time("torch.full_like(log_snr, 2e-5), torch.ones_like(log_snr)", _LATER), "wrong half"),
         "wrong half": (_time(_EACH, "schedule.log_snr(middle) < log_snr"), "wrong half"),
         "factor": (_time(_EACH, "schedule.log_snr(middle) / 2 > log_snr"), "factor of 2"),
         "up to .999": (_time("torch.zeros_like(log_snr), torch.full_like(log_snr, 0.999)", _LATER), "bracket"),
@@ -598,13 +576,7 @@ ALSO_RIGHT = {
         "    return torch.stack([a * e - s * x for x, e, a, s in zip(x0, eps, alpha, sigma)])\n",
     },
     "solve": {
-        "one tensor of both": """
-import torch
-def solve(out, a, b, x_t, alpha, sigma):
-    a, b, alpha, sigma = (v.reshape(-1, *[1] * (x_t.ndim - 1)) for v in (a, b, alpha, sigma))
-    det = alpha * b - sigma * a
-    return torch.stack([(b * x_t - sigma * out) / det, (alpha * out - a * x_t) / det])
-""",
+        "one tensor of both": "import torch\n" + _solve(f"torch.stack([{_CRAMER}])"),
         "torch.linalg": """
 import torch
 def solve(out, a, b, x_t, alpha, sigma):

@@ -93,105 +93,29 @@ WRONG = {
         "the style itself": ("def adain(x, y, eps=1e-5):\n    return y\n", "y comes back"),
     },
     "AdaLNZero": {
-        "dropout on the embedding": ("""
-import torch
-from torch import nn
-class AdaLNZero(nn.Module):
-    def __init__(self, width, emb_dim, branch):
-        super().__init__()
-        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
-        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
-    def forward(self, x, emb):
-        shift, scale, gate = self.style(nn.functional.dropout(emb, 0.1))[:, None].chunk(3, -1)
-        return x + gate * self.branch(self.norm(x) * (1 + scale) + shift)
-""", "random"),
-        "layer norm of the embedding": ("""
-import torch
-from torch import nn
-class AdaLNZero(nn.Module):
-    def __init__(self, width, emb_dim, branch):
-        super().__init__()
-        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
-        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
-    def forward(self, x, emb):
-        shift, scale, gate = self.style(nn.functional.layer_norm(emb, emb.shape[-1:]))[:, None].chunk(3, -1)
-        return x + gate * self.branch(self.norm(x) * (1 + scale) + shift)
-""", "embedding normalised"),
-        "softmax of the embedding": ("""
-import torch
-from torch import nn
-class AdaLNZero(nn.Module):
-    def __init__(self, width, emb_dim, branch):
-        super().__init__()
-        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
-        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
-    def forward(self, x, emb):
-        shift, scale, gate = self.style(emb.softmax(-1))[:, None].chunk(3, -1)
-        return x + gate * self.branch(self.norm(x) * (1 + scale) + shift)
-""", "embedding normalised"),
-        "branch in eval mode": ("""
-import torch
-from torch import nn
-class AdaLNZero(nn.Module):
-    def __init__(self, width, emb_dim, branch):
-        super().__init__()
-        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
-        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
-        branch.eval()
-    def forward(self, x, emb):
-        shift, scale, gate = self.style(emb)[:, None].chunk(3, -1)
-        return x + gate * self.branch(self.norm(x) * (1 + scale) + shift)
-""", "branch in eval mode"),
-        "one token squeezed": ("""
-import torch
-from torch import nn
-class AdaLNZero(nn.Module):
-    def __init__(self, width, emb_dim, branch):
-        super().__init__()
-        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
-        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
-    def forward(self, x, emb):
-        shift, scale, gate = self.style(emb)[:, None].chunk(3, -1)
-        return x + (gate * self.branch(self.norm(x) * (1 + scale) + shift)).squeeze()
-""", "one alone"),
-        "x in float64": ("""
-import torch
-from torch import nn
-class AdaLNZero(nn.Module):
-    def __init__(self, width, emb_dim, branch):
-        super().__init__()
-        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
-        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
-    def forward(self, x, emb):
-        shift, scale, gate = self.style(emb)[:, None].chunk(3, -1)
-        return x.double() + gate * self.branch(self.norm(x) * (1 + scale) + shift)
-""", "not float32"),
-        "float64 ones": ("""
-import torch
-from torch import nn
-class AdaLNZero(nn.Module):
-    def __init__(self, width, emb_dim, branch):
-        super().__init__()
-        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
-        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
-    def forward(self, x, emb):
-        shift, scale, gate = self.style(emb)[:, None].chunk(3, -1)
-        return x + gate * self.branch(self.norm(x) * (torch.ones(x.shape[-1], dtype=torch.float64) + scale) + shift)
-""", "raised"),
-        "frozen weight": ("""
-import torch
-from torch import nn
-class AdaLNZero(nn.Module):
-    def __init__(self, width, emb_dim, branch):
-        super().__init__()
-        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
-        self.style = nn.Linear(emb_dim, 3 * width)
-        nn.init.zeros_(self.style.bias)
-        self.style.weight = nn.Parameter(torch.zeros(3 * width, emb_dim), requires_grad=False)
-    def forward(self, x, emb):
-        shift, scale, gate = self.style(emb)[:, None].chunk(3, -1)
-        return x + gate * self.branch(self.norm(x) * (1 + scale) + shift)
-""", "frozen"),
+        "dropout on the embedding": (
+            _zero(pieces="self.style(nn.functional.dropout(emb, 0.1))[:, None].chunk(3, -1)"),
+            "random",
+        ),
+        "layer norm of the embedding": (
+            _zero(pieces="self.style(nn.functional.layer_norm(emb, emb.shape[-1:]))[:, None].chunk(3, -1)"),
+            "embedding normalised",
+        ),
+        "softmax of the embedding": (
+            _zero(pieces="self.style(emb.softmax(-1))[:, None].chunk(3, -1)"),
+            "embedding normalised",
+        ),
+        "branch in eval mode": (_zero(more="branch.eval()"), "branch in eval mode"),
+        "one token squeezed": (
+            _zero("x + (gate * self.branch(self.norm(x) * (1 + scale) + shift)).squeeze()"),
+            "one alone",
+        ),
+        "x in float64": (_zero("x.double() + gate * self.branch(self.norm(x) * (1 + scale) + shift)"), "not float32"),
+        "float64 ones": (
+            _zero("x + gate * self.branch(self.norm(x) * (torch.ones(x.shape[-1]).double() + scale) + shift)"),
+            "raised",
+        ),
+        "frozen weight": (_zero(more="self.style.weight.requires_grad_(False)"), "frozen"),
         "the gate alone is zeroed": (
             _zero(zero="nn.init.zeros_(self.style.weight[2 * width :]), nn.init.zeros_(self.style.bias[2 * width :])"),
             "not zeroed",
@@ -330,18 +254,7 @@ ALSO_RIGHT = {
         "lerp of a formula": _adain("my + (x - mx) * (sy / (sx + eps))"),
     },
     "AdaLNZero": {
-        "a norm in float32": """
-import torch
-from torch import nn
-class AdaLNZero(nn.Module):
-    def __init__(self, width, emb_dim, branch):
-        super().__init__()
-        self.norm, self.branch = nn.LayerNorm(width, elementwise_affine=False), branch
-        self.style = nn.Linear(emb_dim, 3 * width); nn.init.zeros_(self.style.weight); nn.init.zeros_(self.style.bias)
-    def forward(self, x, emb):
-        shift, scale, gate = self.style(emb)[:, None].chunk(3, -1)
-        return x + gate * self.branch(self.norm(x.float()).type_as(x) * (1 + scale) + shift)
-""",
+        "a norm in float32": _zero("x + gate * self.branch(self.norm(x.float()).type_as(x) * (1 + scale) + shift)"),
         "another order": _zero(pieces="self.style(emb)[:, None].chunk(3, -1)[::-1]"),
         "by turns": _zero(pieces="self.style(emb).view(len(emb), 1, -1, 3).unbind(-1)"),
         "every third": _zero(pieces="(self.style(emb)[:, None, i::3] for i in (2, 0, 1))"),

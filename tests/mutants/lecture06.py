@@ -129,22 +129,11 @@ def latent_scale(z, std=0.5):
         "single": (_kl(f"({_TERMS}).float()"), "dtype"),
     },
     "quantise": {
-        "rows of unit deviation": ("""
-import torch
-def quantise(h, codes):
-    rows = h.movedim(1, -1).reshape(-1, h.shape[1])
-    index = torch.cdist((rows - rows.mean(0)) / rows.std(0), codes).argmin(1).view(len(h), *h.shape[2:])
-    z = codes[index].movedim(-1, 1)
-    return h + (z - h).detach(), index
-""", "value"),
-        "rows about 0": ("""
-import torch
-def quantise(h, codes):
-    rows = h.movedim(1, -1).reshape(-1, h.shape[1])
-    index = torch.cdist(rows - rows.mean(0), codes).argmin(1).view(len(h), *h.shape[2:])
-    z = codes[index].movedim(-1, 1)
-    return h + (z - h).detach(), index
-""", "value"),
+        "rows of unit deviation": (
+            _quantise("torch.cdist((rows - rows.mean(0)) / rows.std(0), codes).argmin(1)"),
+            "value",
+        ),
+        "rows about 0": (_quantise("torch.cdist(rows - rows.mean(0), codes).argmin(1)"), "value"),
         "squeezed": (
             _quantise("torch.cdist(rows, codes).argmin(1)").replace("z = codes[index]", "z = codes[index.squeeze(0)]"),
             "one alone",
@@ -188,20 +177,14 @@ def quantise(h, codes):
         ),
     },
     "causal_nll": {
-        "half of the gradient": ("""
-import torch
-def causal_nll(net, tokens, start):
-    first = torch.full_like(tokens[:, :1], start)
-    logits = net(torch.cat([first, tokens[:, :-1]], 1))
-    return (logits.logsumexp(2).detach() - logits.gather(2, tokens[..., None])[..., 0]).sum(1)
-""", "value"),
-        "a product of probabilities": ("""
-import torch
-def causal_nll(net, tokens, start):
-    first = torch.full_like(tokens[:, :1], start)
-    logits = net(torch.cat([first, tokens[:, :-1]], 1))
-    return -logits.softmax(2).gather(2, tokens[..., None])[..., 0].prod(1).log()
-""", "not finite"),
+        "half of the gradient": (
+            _nll(end="(logits.logsumexp(2).detach() - logits.gather(2, tokens[..., None])[..., 0]).sum(1)"),
+            "value",
+        ),
+        "a product of probabilities": (
+            _nll(end=_GATHER.format("softmax(2)").replace("sum(1)", "prod(1).log()")),
+            "not finite",
+        ),
         "a probability kept from 0": (
             _nll(end="-logits.softmax(2).clamp(1e-6, 1).log().gather(2, tokens[..., None])[..., 0].sum(1)"), "capped"
         ),
@@ -263,50 +246,16 @@ def causal_nll(net, tokens, start):
         "floats": (_nll("torch.cat([first, tokens[:, :-1]], 1).double()"), "inputs"),
     },
     "sample_latents": {
-        "half of them twice": ("""
-import torch
-def sample_latents(prior, decode, scale, n, shape, steps, generator):
-    times = prior.schedule.grid(steps)
-    x = prior.schedule(times[0])[1] * torch.randn(n, *shape, generator=generator)
-    for t, s in zip(times[:-1], times[1:]):
-        x0, eps = prior(x, t)
-        alpha, sigma = prior.schedule(s)
-        x = alpha * x0 + sigma * eps
-    return decode(torch.cat([x[: n // 2], x[: n - n // 2]]) / scale)
-""", "copies"),
-        "x0 cut to two": ("""
-import torch
-def sample_latents(prior, decode, scale, n, shape, steps, generator):
-    times = prior.schedule.grid(steps)
-    x = prior.schedule(times[0])[1] * torch.randn(n, *shape, generator=generator)
-    for t, s in zip(times[:-1], times[1:]):
-        x0, eps = prior(x, t)
-        alpha, sigma = prior.schedule(s)
-        x = alpha * x0.clamp(-2, 2) + sigma * eps
-    return decode(x / scale)
-""", "cut"),
-        "uniform noise": ("""
-import torch
-def sample_latents(prior, decode, scale, n, shape, steps, generator):
-    times = prior.schedule.grid(steps)
-    x = prior.schedule(times[0])[1] * (2 * torch.rand(n, *shape, generator=generator) - 1) * 3**0.5
-    for t, s in zip(times[:-1], times[1:]):
-        x0, eps = prior(x, t)
-        alpha, sigma = prior.schedule(s)
-        x = alpha * x0 + sigma * eps
-    return decode(x / scale)
-""", "not normal"),
-        "80 alpha at the start": ("""
-import torch
-def sample_latents(prior, decode, scale, n, shape, steps, generator):
-    times = prior.schedule.grid(steps)
-    x = 80 * prior.schedule(times[0])[0] * torch.randn(n, *shape, generator=generator)
-    for t, s in zip(times[:-1], times[1:]):
-        x0, eps = prior(x, t)
-        alpha, sigma = prior.schedule(s)
-        x = alpha * x0 + sigma * eps
-    return decode(x / scale)
-""", "starts at another level"),
+        "half of them twice": (_sample(end="decode(torch.cat([x[: n // 2], x[: n - n // 2]]) / scale)"), "copies"),
+        "x0 cut to two": (_sample().replace("alpha * x0", "alpha * x0.clamp(-2, 2)"), "cut"),
+        "uniform noise": (
+            _sample("sigma * (2 * torch.rand(n, *shape, generator=generator) - 1) * 3**0.5"),
+            "not normal",
+        ),
+        "80 alpha at the start": (
+            _sample("80 * prior.schedule(times[0])[0] * torch.randn(n, *shape, generator=generator)"),
+            "starts at another level",
+        ),
         "a seed of its own": (_sample(before="generator.manual_seed(generator.initial_seed())"), "reseeded"),
         "twice the steps": (_sample(times="prior.schedule.grid(2 * steps)"), "other number of steps"),
         "begins late": (_sample(times="prior.schedule.grid(steps + 1)[1:]"), "starts late"),

@@ -21,6 +21,7 @@ def _controls(**chosen) -> str:
 
 
 _DRAW = """
+import torch
 from minidiff import samplers
 from minidiff.guidance import Guided
 def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
@@ -109,77 +110,20 @@ def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
         x = x + (s - t) * (x - n0 - scale * (c0 - n0)) / t
     return x.clamp(-1, 1)
 """, "off the path"),
-        "squeezed": ("""
-import torch
-from minidiff import samplers
-from minidiff.guidance import Guided
-def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
-    tokens = tokeniser(prompts)
-    x = samplers.start(model, (len(prompts), *shape), generator)
-    x = samplers.last(samplers.dpmpp_2m(Guided(model, scale), x, model.schedule.grid(steps), tokens))
-    return x.clamp(-1, 1).squeeze()
-""", "shape"),
-        "squares alone": ("""
-import torch
-from minidiff import samplers
-from minidiff.guidance import Guided
-def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
-    tokens = tokeniser(prompts)
-    x = samplers.start(model, (len(prompts), shape[0], shape[1], shape[1]), generator)
-    x = samplers.last(samplers.dpmpp_2m(Guided(model, scale), x, model.schedule.grid(steps), tokens))
-    return x.clamp(-1, 1)
-""", "shape"),
-        "three channels": ("""
-import torch
-from minidiff import samplers
-from minidiff.guidance import Guided
-def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
-    tokens = tokeniser(prompts)
-    x = samplers.start(model, (len(prompts), 3, *shape[1:]), generator)
-    x = samplers.last(samplers.dpmpp_2m(Guided(model, scale), x, model.schedule.grid(steps), tokens))
-    return x.clamp(-1, 1)
-""", "shape"),
-        "torch's own, of its seed": ("""
-import torch
-from minidiff import samplers
-from minidiff.guidance import Guided
-def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
-    torch.manual_seed(generator.initial_seed())
-    tokens = tokeniser(prompts)
-    x = samplers.start(model, (len(prompts), *shape))
-    x = samplers.last(samplers.dpmpp_2m(Guided(model, scale), x, model.schedule.grid(steps), tokens))
-    return x.clamp(-1, 1)
-""", "seeded anew"),
-        "another generator of its seed": ("""
-import torch
-from minidiff import samplers
-from minidiff.guidance import Guided
-def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
-    tokens = tokeniser(prompts)
-    x = samplers.start(model, (len(prompts), *shape), torch.Generator().manual_seed(generator.initial_seed()))
-    x = samplers.last(samplers.dpmpp_2m(Guided(model, scale), x, model.schedule.grid(steps), tokens))
-    return x.clamp(-1, 1)
-""", "seeded anew"),
-        "the size of the scale": ("""
-import torch
-from minidiff import samplers
-from minidiff.guidance import Guided
-def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
-    tokens = tokeniser(prompts)
-    x = samplers.start(model, (len(prompts), *shape), generator)
-    x = samplers.last(samplers.dpmpp_2m(Guided(model, abs(scale)), x, model.schedule.grid(steps), tokens))
-    return x.clamp(-1, 1)
-""", "value"),
-        "0 is off": ("""
-import torch
-from minidiff import samplers
-from minidiff.guidance import Guided
-def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
-    tokens = tokeniser(prompts)
-    x = samplers.start(model, (len(prompts), *shape), generator)
-    x = samplers.last(samplers.dpmpp_2m(Guided(model, scale or 1), x, model.schedule.grid(steps), tokens))
-    return x.clamp(-1, 1)
-""", "0 is off"),
+        "squeezed": (_but("clamp(-1, 1)", "clamp(-1, 1).squeeze()"), "shape"),
+        "squares alone": (_but("*shape)", "shape[0], shape[1], shape[1])"), "shape"),
+        "three channels": (_but("*shape)", "3, *shape[1:])"), "shape"),
+        "torch's own, of its seed": (
+            _but("    tokens = tok", "    torch.manual_seed(generator.initial_seed())\n    tokens = tok")
+            .replace("*shape), generator)", "*shape))"),
+            "seeded anew",
+        ),
+        "another generator of its seed": (
+            _but("*shape), generator)", "*shape), torch.Generator().manual_seed(generator.initial_seed()))"),
+            "seeded anew",
+        ),
+        "the size of the scale": (_but("model, scale)", "model, abs(scale))"), "value"),
+        "0 is off": (_but("model, scale)", "model, scale or 1)"), "0 is off"),
         "no condition": (_but("times, tokens", "times"), "condition lost"),
         "a start of 80": (
             _but("x = samplers.start(model, (len(prompts), *shape), generator)",
@@ -338,17 +282,10 @@ def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
         (a, b), (c, d) = path(t), path(s)
         x = c * (x / a + (d / c - b / a) * eps)
 """,
-        "heun, churned": """
-import torch
-from minidiff import samplers
-from minidiff.guidance import Guided
-def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
-    tokens = tokeniser(prompts)
-    x = samplers.start(model, (len(prompts), *shape), generator)
-    guided, times = Guided(model, scale), model.schedule.grid(steps)
-    x = samplers.last(samplers.heun(guided, x, times, tokens, churn=1.0, generator=generator))
-    return x.clamp(-1, 1)
-""",
+        "heun, churned": _but(
+            "dpmpp_2m(guided, x, times, tokens)",
+            "heun(guided, x, times, tokens, churn=1.0, generator=generator)",
+        ),
         "euler": _but("dpmpp_2m", "euler"),
         "ancestral": _but(
             "samplers.dpmpp_2m(guided, x, times, tokens)",
