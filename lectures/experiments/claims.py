@@ -27,6 +27,7 @@ from .tools import Outcome, device, interval, mode, verdict
 __all__ = ["Claim", "Outcome", "Record", "interval", "ledger", "measure", "mode", "registry", "verdict"]
 
 LEDGER = Path(__file__).parents[1] / "claims.json"
+NO_VERDICT = "a smoke run proves nothing"
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,11 @@ class Record:
 
     def __str__(self) -> str:
         """The number that decides and the verdicts, as a lecture prints them; the rest is in CLAIMS.md."""
+        number = f"{self.id}: {self.quantity}: {_number(asdict(self))}. {self.verdict.capitalize()}"
+        if self.verdict == NO_VERDICT:
+            return f"{number}."
         of = f"our prediction ({_range(self.predicted)}) {'is' if self.met == 'open' else 'was'} {self.met}"
-        return (
-            f"{self.id}: {self.quantity}: {_number(asdict(self))}. {self.verdict.capitalize()}; "
-            f"{of if self.met else 'by an earlier design of the experiment'}."
-        )
+        return f"{number}; {of if self.met else 'by an earlier design of the experiment'}."
 
     def short(self) -> str:
         """The number alone, where a lecture compares several."""
@@ -121,6 +122,8 @@ def measure(claim_id: str, write: bool | None = None) -> Record:
     kept = folder and Path(folder) / f"{claim_id} {mode()} {_experiments()}.pt"
     record = torch.load(kept, weights_only=False) if kept and kept.exists() else _measure(claims[claim_id])
     record = Record(**judged(vars(record), claims[claim_id]))  # what it says may have been edited since
+    if mode() == "smoke":
+        record.verdict = NO_VERDICT
     if kept:
         with replacing(kept) as temporary:
             torch.save(record, temporary)
@@ -169,7 +172,7 @@ def summary() -> None:
     known, minutes = ledger(), sum(record.seconds for record in _measured.values()) / 60
     print(f"the experiments took {minutes:.1f} minutes")
     for claim_id, record in _measured.items():
-        print(f"{claim_id}: {record.verdict if mode() != 'smoke' else 'a smoke run proves nothing'}")
+        print(f"{claim_id}: {record.verdict}")
         if mode() != "smoke" and claim_id in known:
             assert record.verdict == known[claim_id]["verdict"], (
                 f"{claim_id}: the ledger says {known[claim_id]['verdict']}"
@@ -291,8 +294,8 @@ def _ends(row: dict) -> list[str]:
 def _range(predicted) -> str:
     low, high = predicted
     if high == float("inf"):
-        return f"at least {low:g}"
-    return f"at most {high:g}" if low == -float("inf") else f"{low:g} to {high:g}"
+        return f"at least {low:.3g}"
+    return f"at most {high:.3g}" if low == -float("inf") else f"{low:.3g} to {high:.3g}"
 
 
 def chosen(which: str) -> list[str]:

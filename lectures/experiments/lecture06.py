@@ -144,6 +144,6 @@ CLAIMS = [
           "a fifth closer or more at equal training FLOPs",
           "Frechet distance, one GAN over the stack", (1.2, INF), stacked_against_one, says=(1.0, INF),
           why_anew="both failed on 8x8 digits without classes, with unequal gradient penalties, and equal time was that "
-          "of one machine; and both failed at 32x32 with nets twice as wide, for which 200 steps were too few. Three seeds "
-          "gave .15, .30, .47 and .36 on four days, the last with 1 in its interval: now five."),
+          "of one machine; and both failed at 32x32 with nets twice as wide, for which 200 steps were too few. With three "
+          "seeds the interval was wide and, in one run that is not kept, had 1 in it: now five."),
 ]  # fmt: skip

@@ -103,14 +103,16 @@ def what_guidance_samples(smoke: bool) -> Outcome:
 
 
 def laws_hold(smoke: bool) -> Outcome:
-    rows = simulated(smoke)
+    rows, seeds = simulated(smoke), 2 if smoke else 3
     off = [max((r["found"][k] / r["derived"][k] - 1).abs().mean().item() for k in r["found"]) for r in rows]
-    mean, low, high = interval(off)
+    worst = [max(off[seed::seeds]) for seed in range(seeds)]  # the seed moves fastest in `rows`
+    mean, low, high = interval(worst)
     return Outcome(
         mean, low, high,
         data="N(0, 1) in N(0, 2), and in 8 dimensions .5 to 1.5 in 1.5 to 2.5; gamma 2, 3, 5; exact scores",
-        seeds=len(rows),
-        notes=f"the largest of all: {max(off):.4f}; each the largest of three ways to sample, mean over dimensions",
+        seeds=seeds,
+        notes=f"by seed {', '.join(f'{v:.4f}' for v in worst)}; the mean of all cases' largest {sum(off) / len(off):.4f}; "
+        "each error the mean over dimensions",
     )  # fmt: skip
 
 
@@ -167,8 +169,9 @@ CLAIMS = [
           what_guidance_samples, (0.98, 1.02), FEWER),
     Claim("7.2",
           "With Gaussians its variance is wide^(1-gamma) narrow^gamma by ODE, another by SDE; Langevin moves mend it",
-          "derived in lecture 07", "within 2% of the formulas", "largest relative error of three ways", (-INF, 0.02),
-          laws_hold, (-INF, 0.05), FEWER),
+          "derived in lecture 07", "within 2% of the formulas", "relative error, the largest of three ways in six cases",
+          (-INF, 0.02), laws_hold, (-INF, 0.05),
+          FEWER + "; and the mean of the cases' largest errors was called the largest, each case a seed of its own"),
     Claim("7.3", "The guided score is the score of the sharpened density after noise", WHY,
           "no: .833 against .667 at sigma 1", "ratio of the slopes at sigma 1, gamma 3", (1.24, 1.26), guided_slope,
           (0.99, 1.01)),

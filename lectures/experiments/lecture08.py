@@ -236,7 +236,7 @@ CLAIMS = [
     Claim("8.3", "What is learned is from the captions: trained on others' captions it is at chance", "control",
           "1/24 to within .03", "share with colour and shape as asked", (1 / 24 - 0.03, 1 / 24 + 0.03),
           shuffled_is_chance, why_anew=SEEDS),
-    Claim("8.4", "Words that never met in training are drawn together as well",
+    Claim("8.4", "Words that never met in training are drawn together as well as words that did",
           "not in the lecture: combinations held out of training",
           "with 18 of 24 combinations seen four to eight tenths of the seen; more the more were seen",
           "share for new combinations over that for seen ones, 18 of 24 seen", (0.4, 0.8), new_combinations,

@@ -59,7 +59,7 @@ SMOKE = claims.mode() == "smoke"  # seconds instead of minutes; its numbers mean
 # %% alt="Histograms of a chain of steps and of the one line at three times: they lie on each other."
 generator = torch.Generator().manual_seed(0)
 n, points = 1000, 5_000
-beta = torch.linspace(0.1, 20, n) / n  # about DDPM's
+beta = torch.linspace(0.1, 20, n) / n  # DDPM's, 1e-4 to .02
 x = x0 = torch.where(torch.rand(points, generator=generator) < 0.7, 1.0, -1.0)
 fig, axes = plt.subplots(1, 3, figsize=(10, 2.6), layout="constrained", sharey=True)
 for k in range(n):
