@@ -408,7 +408,7 @@ fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 _ = plot.grid(torch.cat(list(far.detail["pictures"].values())).clamp(-1, 1), 8, ax, row_labels=far.detail["names"])
 
 # %% [markdown]
-# A limited receptive field does not blur, it forgets to agree: look at the samples one corner at a time, and little is wrong.
+# A limited receptive field does not blur, it forgets to agree: look at the samples one corner at a time, and little is wrong. We had predicted ten times the U-Net's steps for both deep CNNs: that is true of 8 layers, but 20 needed a few times as many (and draw dirty pictures).
 #
 # ## 6. The lecture's table, measured
 
@@ -423,7 +423,7 @@ ratio = bench["encoder_decoder"]["errors"][0] / bench["unet"]["errors"][0]
 print(f"digits, EDM's target, noise .02: encoder-decoder over U-Net {ratio:.2f}")
 
 # %% [markdown]
-# The marks hold, with corrections: a plain CNN keeps details best, is limited only without norms over space, and expensive only where it must be deep; a DiT preserves details if its tokens are wide enough.
+# The marks hold, with corrections: a plain CNN and a transformer keep details best, the CNN is limited only without norms over space, and expensive only where it must be deep; a DiT preserves details if its tokens are wide enough.
 #
 # The last line is from `tests/bench/nets.py`, which trained all nets for two minutes each on digits. There the encoder-decoder is hardly worse at little noise: those nets predict EDM's target, and its skip carries the details around the bottleneck.
 #

@@ -18,10 +18,10 @@
 # - train one network that knows the score with and without its condition, and guide with it;
 # - say what guided samplers draw from when the scores are exact, and derive it;
 # - guide by a classifier, and say when that is the same;
-# - measure what guidance buys and costs: precision, recall, distance;
+# - measure what guidance buys and costs;
 # - choose a scale, and say which scales your data cannot tell apart.
 #
-# **Before:** lectures 01, 02, exercise 03.3. **Time:** two and a half hours with the exercises; it runs some ten minutes on two cores. **Papers:**
+# **Before:** lectures 01, 02, exercise 03.3. **Time:** two and a half hours with the exercises; some ten minutes on two cores. **Papers:**
 # [classifier guidance (ADM)](https://arxiv.org/abs/2105.05233), [classifier-free guidance](https://arxiv.org/abs/2207.12598), [CFG is a predictor-corrector](https://arxiv.org/abs/2408.09000) (Bradley and Nakkiran),
 # [what does guidance do?](https://arxiv.org/abs/2409.13074) (Chidambaram et al.), [interval](https://arxiv.org/abs/2404.07724), [autoguidance](https://arxiv.org/abs/2406.02507) (Karras et al.),
 # [precision and recall](https://arxiv.org/abs/1904.06991).
@@ -144,7 +144,7 @@ class Turned:
 
 def draw(model, scale, n=300 if SMOKE else 1500, how=guide):
     x, labels = start(model, (n, 2), torch.Generator().manual_seed(1)), torch.arange(n) % 2
-    return last(dpmpp_2m(Turned(model, scale, how), x, path.grid(4 if SMOKE else 24), labels)), labels
+    return last(dpmpp_2m(Turned(model, scale, how), x, path.grid(4 if SMOKE else 60), labels)), labels
 
 
 def show(x, labels, ax, title):
@@ -159,10 +159,10 @@ for ax, model, title in zip(axes, (*young, net), ("after a twentieth", "after a 
 show(*tree.sample_labelled(1500, torch.Generator().manual_seed(0)), axes[3], "data")
 
 # %% [markdown]
-# Blue is the true density, other colours the classes asked for. Now turn the scale, left for the network, right for the **exact** score.
+# Blue: the true density; other colours: the classes. Turn the scale, left for the network, right for the **exact** score.
 #
 # **Predict before you run.** What does each lose?
-# <details><summary>Answer</summary>Both are pushed away from the other tree and lose the trunk, where the classes meet. Part 4 counts the network's stray points.</details>
+# <details><summary>Answer</summary>Both are pushed away from the other tree and lose the trunk, where the classes meet.</details>
 
 # %% alt="Animation: samples of two classes as the guidance scale rises from 0 to 5, by the network and by the exact score; both move to the outer twigs."
 exact, frames = MixtureDenoiser(tree, path), []
@@ -177,7 +177,7 @@ plot.gif(frames, [350] * (len(frames) - 1) + [2000], dpi=70)
 # ## 3. What do guided samplers draw from?
 #
 # **Claim** (slide "Why do we need CFG?"): the guided score is the gradient of $\log\big(p(x|c)\,(p(x|c)/p(x))^{\gamma-1}\big)$, a *sharpened* density. Bradley and
-# Nakkiran's counterexample, in one dimension: $x|c \sim N(0, 1)$ and $x \sim N(0, 2)$; with noise of variance $s$ (a number here, no score) the scores are $-x/(1+s)$ and $-x/(2+s)$, the guided one
+# Nakkiran's counterexample, in one dimension: $x|c \sim N(0, 1)$ and $x \sim N(0, 2)$; with noise of variance $s$ (a number) the scores are $-x/(1+s)$ and $-x/(2+s)$, the guided one
 #
 # $$-k(s)\,x, \qquad k(s) = \frac{\gamma}{1+s} - \frac{\gamma-1}{2+s}.$$
 #
@@ -225,14 +225,14 @@ print(*(claims.measure(i).short() for i in ("7.2", "7.3", "7.5")), sep="\n")
 
 # %% [markdown]
 # The SDE has twice the drift: $2 s_\gamma = s_1 + s_{2\gamma-1}$. So each small step is one of the *conditional* ODE (predictor) and one Langevin move (corrector) towards the density of scale $2\gamma - 1$, too short
-# to arrive (Bradley and Nakkiran). Where classes lie side by side, as the trees, exact scores lead samples to the edge farthest from the others, where data still are; only *errors* of the score lead off it (Chidambaram et al.).
+# to arrive (Bradley and Nakkiran). Where classes lie side by side exact scores lead samples to the edge farthest from the others, where data still are; only *errors* of the score lead off it (Chidambaram et al.).
 # By the exact score guidance does harm (7.5).
 
 # %% [markdown]
-# The harm is done at large noise: the classes overlap, the push is strong everywhere, and what it moved out never comes back. So guide within an **interval** of noise levels only: less harm.
+# The harm is done at large noise: classes overlap, and what is pushed out there never comes back. So guide within an **interval** of noise levels only.
 #
 # ### Exercise 07.4: Guidance within an interval (10 minutes, 1 point)
-# Write `with_interval(model, x_t, t, cond, scale, low, high)`: as `cfg`, but guided only in rows where low <= t <= high (times); elsewhere it is off. Do not call `cfg`: a homework may have this one alone.
+# Write `with_interval(model, x_t, t, cond, scale, low, high)`: as `cfg`, but guided only in rows where low <= t <= high (times); elsewhere it is off. Do not call `cfg`.
 # <details><summary>Hint</summary>Off is scale 1. torch.where(on, scale, 1.0) makes a scale for each row; give it x_t's type (.to(x_t)) and the shape (B, 1, ...).</details>
 
 # %% exercise="07.4" points=1 minutes=10
@@ -259,7 +259,7 @@ for name, scale, how in (("1", 1.0, guide), ("3 everywhere", 3.0, guide), ("3 at
 # ## 4. Are networks too flat, and does guidance mend it?
 #
 # **Claim** (same slide): "the model distribution is too flat, we want to make it sharper". Two measures see blur: the share of samples **outside** the contour that holds
-# 99% of their class, and their true log density. The sliced Wasserstein distance sees lost twigs, and hardly any blur. On your network (what the exact score is off by at $\gamma = 1$ is the error of 24 calls):
+# 99% of their class, and their true log density. The sliced Wasserstein distance sees lost twigs, and hardly any blur. On your network:
 
 # %%
 names = ("outside", "log density - data's", "sliced Wasserstein")
@@ -271,35 +271,35 @@ for name, model in (("your network", net), ("exact score", exact)):
         print(f"{name}, {scale:g}".ljust(18), *(f"{measured[c]:{len(n)}.3f}" for n, c in zip(names, columns, strict=True)))
 
 # %% [markdown]
-# **Predict before you run.** Widths 8, 32 and 96, each trained for 4,000 steps. At which $\gamma$ is the share outside least? And the **divergence** (Jensen-Shannon) of histograms, which sees blur and lost twigs alike?
-# And **outliers**, points off by more than the gaps between twigs? Bars: one standard deviation of three seeds.
-# <details><summary>Answer</summary>On two cores: outside at .75 or 1, divergence at 1; outliers above 1, but from width 32 on they are few. Condition minus null points away from the other tree, not towards the twigs.</details>
+# **Predict before you run.** Widths 8, 32 and 96, each trained for 4,000 steps. At which $\gamma$ is the share outside least? And the **divergence of histograms**, which sees blur and lost twigs alike?
+# And **outliers**, points off by more than the gaps between twigs?
+# <details><summary>Answer</summary>On two cores: outside at .75 or 1, divergence at 1; outliers above 1, but few. Condition minus null points away from the other tree, not towards the twigs.</details>
 
 # %% alt="Share outside, divergence of histograms, sliced Wasserstein distance and share of outliers against gamma, for three widths, autoguidance and the true score."
 flat = claims.measure("7.4")
 fig, axes = plt.subplots(1, 4, figsize=(14, 3.4), layout="constrained")
-titles = {guided_trees.OUTSIDE: "share outside the 99% contour", guided_trees.DIVERGENCE: "divergence of histograms, in nats",
+titles = {guided_trees.OUTSIDE: "share outside the 99% contour", guided_trees.DIVERGENCE: "Jensen-Shannon divergence of histograms, nats",
           guided_trees.DISTANCE: "sliced Wasserstein distance", guided_trees.OUTLIERS: "outliers"}
 for ax, (column, title) in zip(axes, titles.items(), strict=True):
     for (name, values), marker in zip(flat.detail["found"].items(), "osD^x", strict=True):
         mean, spread = values[..., column].mean(0), values[..., column].std(0)
         _ = ax.errorbar(guided_trees.GAMMAS, mean, spread, fmt=marker + ("--" if "by" in name else "-"), capsize=2, label=name)
     _ = ax.set(xlabel="gamma", ylabel=title)
-_ = fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
+_ = fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, title="bars: standard deviation of 3 seeds")
 print(flat)
 print(*(claims.measure(i).short() for i in ("7.6", "7.17")), sep="\n")
 
 # %% [markdown]
-# **The number that decides** is the share outside at $\gamma = 2$ over that at 1: if it is above 1, guidance does not mend. "Too flat" itself holds if at $\gamma = 1$ the networks lie above the true score. In the toy of Karras et al. CFG removes outliers; here 7.17 is undecided. Nor does a better network want less guidance (7.6: contradicted): all, and the exact score, are best within .1 of $\gamma = 1$.
+# **The number that decides** is the share outside at $\gamma = 2$ over that at 1: above 1, guidance does not mend. "Too flat" holds if at $\gamma = 1$ the networks lie above the true score. In the toy of Karras et al. CFG removes outliers; here 7.17 is undecided. Nor does a better network want less (7.6: contradicted): all are best near 1.
 #
-# The dashed line ("width 32, by width 8") is **autoguidance**: away from a *smaller network with the same condition*, not from the null. Where two networks with one aim differ, the smaller is more wrong, so the
-# difference points to the data: a tenth fewer samples lie outside at $\gamma = 2$, and fewer are outliers; but twigs are lost, the other two measures grow.
+# The dashed line is **autoguidance**: away from a *smaller network with the same condition*, not from the null. Where two networks with one aim differ, the smaller is more wrong, so the
+# difference points to the data: here it removes outliers, and loses twigs.
 #
 # ### Is it the objective's fault?
 #
-# The slide: "if a datapoint is not captured by our model, huge loss; if the model has regions not in the data, probably okay". That is the forward Kullback-Leibler (KL) divergence $KL(p\|q)$ of data $p$ and model $q$, which likelihood training makes small. Left: one Gaussian
+# The slide: a datapoint that is not captured is a "huge loss", regions not in the data are "probably okay". That is the forward Kullback-Leibler (KL) divergence $KL(p\|q)$ of data $p$ and model $q$, which likelihood training makes small. Left: one Gaussian
 # fitted to two modes; 7.8 is its share outside the data. The diffusion loss sums Fisher divergences $F$ (squared errors of the score, without lecture 01's ½) over noise variances $s$; with the right weights it is that KL: $KL(p\|q) = \tfrac12\int F(p_s\|q_s)\,ds$ (Song et al. 2021).
-# Right: the noise at which the modes' weights .8 and .2 are told from equal ones: hardly any of it below the modes' own width (7.9). 7.7: networks lose precision, not recall (part 6). So yes: likelihood allows what lies
+# Right: the noise at which the modes' weights .8 and .2 are told from equal ones: large noise (7.9). 7.7: networks lose precision, not recall (part 6). So yes: likelihood allows what lies
 # between, and small networks fill it.
 
 # %% alt="Left: one Gaussian fitted to two modes by forward KL covers both, by reverse KL sits on one. Right: the share of the KL seen at each noise level peaks near half the modes' distance."
@@ -358,7 +358,7 @@ print(f"difference from CFG: {(ours - theirs).norm() / theirs.norm():.0e}; 7.13:
 #
 # ## 6. What guidance buys and costs on pictures
 #
-# The same loop, on digits (in `gpu` mode CIFAR-10). Each row is a scale, each column a class, 0 to 9, and one noise for all rows:
+# The same loop, on digits (in `gpu` mode CIFAR-10). A row is a scale, a column a class, 0 to 9, from one noise:
 
 # %% alt="Digits drawn at guidance scales 0, 1, 2 and 5, a row each: from mixed to clean to uniform."
 digits, held_out = tools.pictures("digits")
@@ -370,8 +370,8 @@ fig, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
 _ = plot.grid(torch.cat([*turned.values()]).clamp(-1, 1), 10, ax, row_labels=[f"gamma {s:g}" for s in turned])
 
 # %% [markdown]
-# **Precision** is the share of samples that look like real pictures, **recall** the share of real pictures that the samples come near. A point is *near* a set if, for one
-# of the set's points, it is no farther from it than this one's k-th nearest *other* point of its set.
+# **Precision** is the share of samples that look like real pictures, **recall** the share of real pictures that the samples come near. *Near* a point of a set means: not farther than that
+# point's k-th nearest *other* point of its own set.
 #
 # ### Exercise 07.6: Precision and recall (14 minutes, 2 points)
 # Write `precision_recall(real, fake, k)`: two numbers. A point exactly at the radius counts.
@@ -400,7 +400,7 @@ print("as the package's:", torch.allclose(torch.tensor(count(real, fake, 3)), to
 # %% [markdown]
 # **Predict before you run.** Six ways, on a U-Net: CFG; the network after a third of its training; within an interval; autoguidance; a learned classifier on the *conditional* network and on the unconditional one.
 # Does guidance buy precision or recall?
-# <details><summary>Answer</summary>CFG buys precision, up to a point, and pays with recall; the distance, which sees both, is least in between, but by little (part 8).</details>
+# <details><summary>Answer</summary>CFG buys precision, up to a point, and pays with recall; the distance, which sees both, is least in between (part 8).</details>
 
 # %% alt="Precision, recall and Fréchet distance against the scale for six ways to guide, with the values of real pictures dotted."
 bought = claims.measure("7.10")
@@ -411,21 +411,21 @@ for ax, (column, name) in zip(axes, enumerate(("precision", "recall", "Fréchet 
         mean, spread = found[way][..., column].mean(0), found[way][..., column].std(0)
         _ = ax.errorbar(scales, mean, spread, fmt=marker + ("--" if "ADM" in way else "-"), capsize=2, label=way)
     _ = ax.axhline(found["floor"][..., column].mean(), color="k", linestyle=":", linewidth=1)
-    _ = ax.set(xlabel="scale", ylabel=name)
+    _ = ax.set(xlabel="scale (off: 1; conditional ADM-G: 0)", ylabel=name)
     plot.log_axes(ax, (0.5, 1, 2, 5, 10))
 _ = axes[1].legend(fontsize=8)
 print(bought)
 print(*(claims.measure(i).short() for i in ("7.11", "7.12", "7.14", "7.16")), sep="\n")
 
 # %% [markdown]
-# Dotted: real training pictures as samples. Recall above it is no gain: scattered samples have large radii. The scale that is off is 1, but 0 for ADM-G on the conditional network. Guided within an interval ($\sigma/\alpha$ .3 to 3) a tenth more is recalled than by CFG at scale 3 (7.12), by autoguidance a fifth more, with a little less precision. ADM-G stays far behind CFG on the unconditional network; on the conditional one 7.14 does not decide. On CIFAR-10 (`gpu` mode, 2,000 steps) blurred
-# samples sit in the middle of the data, with more precision than real pictures: 7.10 and 7.11 are undecided. Conditional ADM-G beats CFG (7.14), and less learning wants more guidance (7.16). Without ADM-G, one seed (`tests/bench/guidance.py`; star: real pictures), recall rises at first, and autoguidance does harm:
+# Dotted: real training pictures as samples. Recall above it is no gain: scattered samples have large radii. At scale 3 an interval ($\sigma/\alpha$ .3 to 3) keeps a tenth more recall than CFG (7.12), autoguidance a fifth. ADM-G stays far behind CFG on the unconditional network; on the conditional one 7.14 does not decide. On CIFAR-10 (`gpu` mode) blurred
+# samples sit in the middle of the data, with more precision than real pictures: 7.10 and 7.11 are undecided. Conditional ADM-G beats CFG (7.14), and less learning wants more guidance (7.16; 5, the grid's end). Without ADM-G, one seed (`tests/bench/guidance.py`; star: real pictures), recall rises at first, and autoguidance does harm:
 #
 # ![Guidance on CIFAR-10: precision, recall and distance by scale](../tests/bench/guidance.png)
 #
 # ## 7. How many labels to drop?
 #
-# Ho and Salimans found .1 and .2 alike and .5 worse. One network a rate, an MLP (the U-Net of part 6 is nearer to the data), compared by its *least* distance over $\gamma$:
+# Ho and Salimans found .1 and .2 alike and .5 worse. One MLP (no U-Net) a rate, compared by its *least* distance over $\gamma$:
 
 # %% alt="Fréchet distance against gamma for four dropout rates."
 rates = claims.measure("7.15")
@@ -445,8 +445,8 @@ print(rates.short())
 # The best scale of one seed may be chance, but its scales share network and noise: differences *seed by seed* are surer.
 #
 # ### Exercise 07.7: All scales that may be best (20 minutes, 2 points)
-# Write `best_scales(distance, scales, seeds)`. `distance(scale, seed)` is a number, dear to get: ask once for each pair. Take each scale's differences, seed by seed, from the scale of least mean. Return the list of scales for which the 95% interval of their mean (Student's) reaches 0.
-# <details><summary>Hint</summary>For each scale the differences d to the best row, seed by seed. The interval is mean(d) give or take t std(d, ddof=1) / sqrt(n), with t = stats.t.ppf(0.975, n - 1).</details>
+# Write `best_scales(distance, scales, seeds)`. `distance(scale, seed)` is a number, dear: ask once for each pair. Take each scale's differences, seed by seed, from that of least mean. Return the list of scales for which their mean's 95% interval (Student's) reaches 0.
+# <details><summary>Hint</summary>The interval of differences d is mean(d) give or take t std(d, ddof=1) / sqrt(n), with t = stats.t.ppf(0.975, n - 1).</details>
 
 # %% exercise="07.7" points=2 minutes=20
 import numpy as np
@@ -470,7 +470,7 @@ if choose:
     print("may be best:", choose(lambda scale, seed: table[seed, scales.index(scale)].item(), scales, list(range(len(table)))))
 
 # %% [markdown]
-# Where 1 is in the list, three seeds do not show that guidance lowers this distance at all.
+# If 1 is among them, three seeds show no gain by guidance.
 #
 # **Vary it.**
 #
@@ -481,7 +481,7 @@ if choose:
 #
 # - CFG is three lines and a dropped label; $\gamma = 1$ is off, a guided step costs two calls.
 # - With exact scores guided samplers do not draw from the sharpened density, and lose by guidance; with learned ones, on digits, it buys precision, paid with recall.
-# - Compare methods at their own best scale, seed by seed; say which scales cannot be told apart.
+# - Compare methods at their own best scale, seed by seed.
 #
 # Next: [lecture 08](08_text_to_image.ipynb). A caption takes the place of the label.
 

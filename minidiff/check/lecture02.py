@@ -89,6 +89,8 @@ def _(answer, given):
         found = tuple(found)
     if not isinstance(found, tuple | list) or len(found) != 2:
         raise Wrong("no pair", "Two tensors must come back, x0 and eps: return x0, eps.")
+    if isinstance(found[0], Tensor) and found[0].isnan().any():
+        raise Wrong("sigma from alpha", "x0 is NaN where alpha is above 1: is sigma computed from alpha? It is given.")
     same(found[0], x0, _slips_of_x0(out, a, b, x_t, alpha, sigma), "x0")
     det = al * B - si * A
     slips = {
@@ -113,6 +115,10 @@ def _slips_of_x0(out, a, b, x_t, alpha, sigma) -> dict:
         "numerators added": ((B * x_t + si * out) / det, "The sign above the determinant: in b x_t - sigma out eps "
                              "cancels, in their sum it does not."),
         "a and b exchanged": (top / (al * A - si * B), "a and b are exchanged in the determinant, alpha b - sigma a."),
+        "a and b exchanged, both": ((A * x_t - si * out) / (al * A - si * B), "a and b are exchanged: out = a x0 + b "
+                                    "eps, so eps cancels in b x_t - sigma out."),
+        "other pairs": (top / (A * B - al * si), "The determinant is alpha b - sigma a: you multiply other pairs."),
+        "clamped": (top / det.clamp(min=1e-8), "The determinant may be negative: do not clamp it."),
         "exchanged": ((al * out - A * x_t) / det, "x0 and eps are exchanged."),
         "out and x_t exchanged": ((B * out - si * x_t) / det, "out and x_t are exchanged: it is b x_t - sigma out in "
                                   "which eps cancels."),
@@ -224,6 +230,24 @@ class Untimed(Halves):
         raise Wrong("asks the schedule", "schedule.time is what you are to write: find t with schedule.log_snr alone.")
 
 
+class Patient:
+    """VP, which does not answer for ever."""
+
+    def __init__(self):
+        self.path, self.asked = VP(), 0
+
+    def __call__(self, t):
+        self.asked += 1
+        if self.asked > 5000:
+            raise Wrong("never ends", "5,000 questions, and no end. In float32 an interval stops shrinking near 1e-7, "
+                        "so a loop until it is smaller never ends: count halvings, 50.")  # fmt: skip
+        return self.path(t)
+
+    def log_snr(self, t):
+        alpha, sigma = self(t)
+        return 2 * torch.log(alpha / sigma)
+
+
 @time_of.part("a path that the package does not have")
 def _(answer, given):
     path, t = Untimed(), given.uniform(0.05, 0.95, 6)
@@ -253,7 +277,7 @@ def _(answer, given):
 
 @time_of.part("float32, as in training")
 def _(answer, given):
-    path, t = VP(), given.uniform(0.2, 0.8, 3).float()
+    path, t = Patient(), given.uniform(0.2, 0.8, 3).float()
     found = answer(path, path.log_snr(t))
     stays_float32(found, "the times")
     same(found.double(), t.double(), {}, "the times", 1e-4)  # as float32 is: its log-SNR has 7 digits
@@ -277,7 +301,8 @@ def _found_times(found, path, t: Tensor) -> None:
                     "does one end alone move there?")  # fmt: skip
     if ((found < 1e-3) | (found > 1 - 1e-3)).all():
         raise Wrong("wrong half", "All your times are at an end. Is the middle (low + high) / 2? Is the half with the "
-                    "answer kept? log-SNR *falls* with t.")  # fmt: skip
+                    "answer kept? log-SNR *falls* with t. And is it the log-SNR that you compare, 2 log(alpha / "
+                    "sigma)?")  # fmt: skip
     if found.unique().numel() == 1:
         raise Wrong("one time for all", "All your times are the same: each row of the batch needs its own interval.")
     if close(path.log_snr((1 - found).clamp(1e-9, 1 - 1e-9)), wanted, 1e-4):
@@ -403,6 +428,8 @@ def lands(answer, given, slips: dict, calls_a_step: int) -> None:
                 raise Wrong("first step left out", "The first network call is at the second time: the first step, from "
                             "times[0] to times[1], is left out.")  # fmt: skip
             raise Wrong("called at the new time", _NEW_TIME)
+        if close(found * model.schedule(times[-1])[0], wanted):
+            raise Wrong("stays in y", "What comes back is y = x / alpha: multiply by alpha of the last time.")
         _calls(found, model, times, calls_a_step)
     same(found, wanted, {k: (walked(step), message) for k, (step, message) in slips.items()}, "x", 1e-10)
 
@@ -465,6 +492,11 @@ def _minus(x, point, t, s, schedule):
 def _stays_in_y(x, point, t, s, schedule):
     (a, sg), (a_s, sg_s) = schedule(t), schedule(s)
     return x / a + (sg_s / a_s - sg / a) * (x - a * point) / sg
+
+
+def _velocity(x, point, t, s, schedule):
+    (a, sg), (a_rate, sg_rate) = schedule(t), schedule.rates(t)
+    return x + (s - t) * (a_rate * point + sg_rate * (x - a * point) / sg)
 
 
 def _calls(found, model, times: Tensor, a_step: int) -> None:
@@ -585,6 +617,8 @@ _SLIPS = {
     "h turned": (_y_turned, "The step goes the wrong way: h = n_s - n_t, new less old."),
     "minus": (_minus, "The sign: sigma eps is added to alpha x0."),
     "stays in y": (_stays_in_y, "What comes back is y = x / alpha: multiply by alpha_s at the end of each step."),
+    "velocity": (_velocity, "That is Euler's method on dx/dt. DDIM is Euler's on dy/dn = eps, with y = x / alpha and n "
+                 "= sigma / alpha: exact where the data are one point."),
 }  # fmt: skip
 
 
@@ -610,7 +644,7 @@ def _(answer, given):
     found, *_, model, times = one_point(answer, given)
     _calls(found, model, times, 1)
     slips = {"called at the new time": (times[1:], _NEW_TIME)}
-    same(torch.tensor(model.times, dtype=torch.float64), times[:-1], slips, "the times of the calls", 1e-5)
+    same(torch.tensor(model.times, dtype=torch.float64), times[:-1], slips, "the time of a call", 1e-5)
 
 
 @ddim.part("first order: on a Gaussian the error halves when the steps are doubled")
@@ -649,6 +683,10 @@ def _heun(kind: str):
         (a, sg), (a_s, sg_s) = schedule(t), schedule(s)
         hs = {"h turned": sg / a - sg_s / a_s, "h in sigma": sg_s - sg, "h in t": s - t,
               "n turned": a_s / sg_s - a / sg}  # fmt: skip
+        if kind == "velocity":
+            slope = (_velocity(x, point, t, s, schedule) - x) / (s - t)
+            (a_rate, sg_rate), ahead = schedule.rates(s), x + (s - t) * slope
+            return x + (s - t) * (slope + a_rate * point + sg_rate * (ahead - a_s * point) / sg_s) / 2
         h, eps = hs.get(kind, sg_s / a_s - sg / a), (x - a * point) / sg
         if kind == "x0 and eps exchanged":
             return a_s * (x / a + h * point)
@@ -691,6 +729,7 @@ _HEUN = {
     "h turned": "The step goes the wrong way: h = n_s - n_t, new less old.",
     "h in sigma": "h is the step in sigma / alpha, not in sigma.",
     "h in t": "h is the step in sigma / alpha, not in t.",
+    "velocity": "That is Heun's method on dx/dt: take it on dy/dn = eps, with y = x / alpha and n = sigma / alpha.",
 }
 
 
@@ -704,7 +743,7 @@ def _(answer, given):
              "midpoint": (middle, "That is the midpoint method, of second order too. Heun asks at the end of the step, "
                           "and takes the mean of both slopes.")}  # fmt: skip
     wanted = torch.stack([times[:-1], times[1:]], 1).flatten()
-    same(torch.tensor(model.times, dtype=torch.float64), wanted, slips, "the times of the calls", 1e-5)
+    same(torch.tensor(model.times, dtype=torch.float64), wanted, slips, "the time of a call", 1e-5)
 
 
 @heun.part("data of one point: exact, after 7 uneven steps")
@@ -761,7 +800,7 @@ def _dpmpp(kind: str):
     def step(x, point, t, s, schedule):
         (a, sg), (a_s, sg_s) = schedule(t), schedule(s)
         h = (schedule.log_snr(s) - schedule.log_snr(t)) / 2
-        h = {"h is twice too long": 2 * h, "h turned": -h}.get(kind, h)
+        h = {"h is twice too long": 2 * h, "h turned": -h, "no log": a_s / sg_s - a / sg}.get(kind, h)
         kept = {"sigmas turned": sg / sg_s, "ratio of alphas": a_s / a, "x kept whole": 1.0}.get(kind, sg_s / sg)
         grown = (torch.exp if kind == "1 left out" else torch.expm1)(-h) * (-1 if kind == "plus" else 1)
         grown = grown - 1 if kind == "1 twice" else grown
@@ -775,6 +814,7 @@ _DPMPP = {
     "h is twice too long": "h is twice too long: it is the step in log(alpha / sigma), half the log-SNR.",
     "h turned": "The sign in the exponent: it is -h, with h = lambda_s - lambda_t, which is positive: log-SNR grows "
     "towards data.",
+    "no log": "h is the step in lambda = log(alpha / sigma): the logarithm is missing.",
     "sigmas turned": "The ratio before x_t is turned: it is sigma_s / sigma_t, less than 1, as noise goes.",
     "ratio of alphas": "x_t is scaled by the ratio of the alphas: it is that of the sigmas.",
     "1 left out": "e^-h - 1 is torch.expm1(-h): you have e^-h.",
@@ -808,7 +848,20 @@ def _(answer, given):
         ahead[f"h in {name}"] = (_in_steps_of(clock.diff()), f"D is extrapolated by steps in {name}: h is the step in "
                                  "lambda = log(alpha / sigma), here too.")  # fmt: skip
     slips = {k: (_extrapolated(x, slope, lams, times, schedule, w), message) for k, (w, message) in ahead.items()}
+    by_eps = _by_eps(x, Straight(slope, schedule), times)
+    slips["eps extrapolated"] = by_eps, "That is DPM-Solver-2M, which extrapolates eps: with ++ it is x0."
     same(found, _extrapolated(x, slope, lams, times, schedule, _middle), slips, "x", 1e-7)
+
+
+def _by_eps(x, model, times: Tensor):
+    """The steps of DPM-Solver-2M: the ODE of x / alpha, with eps extrapolated (Lu et al. 2022)."""
+    schedule, before = model.schedule, None
+    for t, s in zip(times[:-1], times[1:], strict=True):
+        (alpha_t, _), (alpha_s, sigma_s) = schedule(t), schedule(s)
+        h, eps = (schedule.log_snr(s) - schedule.log_snr(t)) / 2, model(x, t).eps
+        ahead = eps if before is None else eps + h / (2 * before[1]) * (eps - before[0])
+        x, before = alpha_s / alpha_t * x - sigma_s * torch.expm1(h) * ahead, (eps, h)
+    return x
 
 
 def _middle(lam, h, used):
@@ -928,6 +981,7 @@ def _slips_of_the_share(a_t, s_t, a_s, s_s) -> dict:
                "step forward is sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2."),
         "beta tilde": (beta * s_s**2 / s_t**2, "That is DDPM's variance, beta tilde, where alpha^2 + "
                        "sigma^2 = 1: divide by sigma_s^2, and use sigma on every path."),
+        "all": (torch.ones_like(kept), "1 would be all of the noise drawn anew: x_t knows some of x_s."),
         "alphas turned": (1 - (a_s * s_s / (a_t * s_t)) ** 2, "The ratio of the alphas is turned: it is alpha_t / "
                           "alpha_s, less than 1."),
         "sigmas turned": (1 - (a_t * s_t / (a_s * s_s)) ** 2, "The ratio of the sigmas is turned: it is sigma_s / "
@@ -946,6 +1000,7 @@ def _by_bayes_wrongly(a_t, s_t, a_s, s_s) -> dict:
     ask = "the noise of the step forward has what sigma_t^2 holds beyond r^2 sigma_s^2."
     return {
         "sigma_t for the noise": (by_bayes(s_t**2), f"You give the step's noise all of sigma_t^2: {ask}"),
+        "x_t alone": (noise / (step * s_s) ** 2, "1 / variance has two terms: 1 / sigma_s^2 is left out."),
         "no r": (by_bayes(s_t**2 - s_s**2), f"You give the step's noise sigma_t^2 - sigma_s^2, without r^2: {ask}"),
         "beta for the noise": (by_bayes(1 - step**2), "You give the step's noise 1 - r^2, right where alpha^2 + "
                                f"sigma^2 = 1 and wrong elsewhere: {ask}"),

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from contextlib import contextmanager
 from statistics import fmean
 
 import torch
@@ -442,7 +443,8 @@ def _(answer, given):
                                        "p(x|c) once more.")},
         "by_ode": {"half a factor": (0.5, "At s = 0 the factor 2 + s is 2, not 1: take the integral of k at both "
                                      "ends.")},
-        "by_sde": {"upper end alone": (2.0, "The lower end of the integral, u = 1, is missing."),
+        "by_sde": {"upper end alone": (2.0, "Twice the right one. Is the lower end of the integral, u = 1, subtracted? "
+                                       "The start adds nothing: there V times the factor goes to 0."),
                    "sign": (-1.0, "A variance cannot be below 0: from a huge s down to 0 the noise adds to it. Turn "
                             "the sign of the integral."),
                    "ends added": (3.0, "The ends of an integral are subtracted: upper less lower.")},
@@ -462,6 +464,7 @@ def _(answer, given):
             "precision 2": (1 / (gamma - 2 * (gamma - 1)), "2 is the variance of x: its precision is 1/2."),
             "deviation 2": (1 / (gamma - (gamma - 1) / 4), "2 is the variance of x, not its deviation: the precision "
                             "is 1/2, not 1/4."),
+            "p(x) left out": (1 / gamma, "p(x|c)^gamma alone: p(x)^(1 - gamma) has the precision (1 - gamma) / 2."),
             "exponent": (1 / (gamma + (gamma - 1) / 2), "The exponent of p(x) is 1 - gamma, below 0: its precision is "
                          "subtracted."),
         }  # fmt: skip
@@ -500,6 +503,11 @@ def _(answer, given):
                             "2 gamma - 1 below, not 2 gamma + 1."),
             "factor at 0": (sde * 2 ** (2 * gamma - 2), "The integrating factor at s = 0 is 2^(2 gamma - 2): divide by "
                             "it."),
+            "factor's root": (sde * 2 ** (gamma - 1), "You divide by 2^(gamma - 1): the integrating factor at s = 0 is "
+                              "its square."),
+            "factor turned": (sde * 2 ** (4 * gamma - 4), "You multiply by the integrating factor at s = 0: divide."),
+            "start kept": (sde + 2 ** (2 - 2 * gamma), "V times the integrating factor goes to 0 at the start, not to "
+                           "1: it adds nothing."),
             "homogeneous": (2 ** (2 - 2 * gamma), "That solves dV/ds = 2 k V alone: the noise, the -1, is left out."),
             "not divided": (sde * (2 * gamma - 1), "The integral of u^(2 gamma - 2) is u^(2 gamma - 1) / (2 gamma - "
                             "1): divide."),
@@ -536,6 +544,9 @@ def _(answer, given):
         raise Wrong(slip[0], f"{error}: {slip[1]}") from None
     full = free + scale * (told - free)
     inside = (low <= t) & (t <= high)
+    alpha, sigma = (v[:, None] for v in model.schedule(t))
+    if close(alpha * x0 + sigma * torch.where(inside[:, None], full, told), x_t) and close(eps, told, 1e-6):
+        raise Wrong("eps not guided", "x0 is guided in the interval, eps is not: together they no longer make x_t.")
     if not close(eps, torch.where(inside[:, None], full, told)):
         _which_rows(eps, {"g": full, "c": told, "u": free}, inside, t, low, high)
         columns = free + torch.where(inside, scale, 1.0) * (told - free)
@@ -651,7 +662,7 @@ def _(answer, given):
 
 def _guided_by(answer, given, scale: float) -> None:
     model, classifier, x_t, t, cond, free, sigma, gradients, logits = judged(given)
-    with torch.enable_grad():
+    with torch.enable_grad(), _explained():
         found = answer(model, classifier, x_t, t, cond, scale)
     x0, eps = (v.detach() for v in parts_of(found, x_t))
     mine, alpha = gradients[torch.arange(len(cond)), cond], model.schedule(t)[0][:, None]
@@ -675,6 +686,24 @@ def _guided_by(answer, given, scale: float) -> None:
     if set(model.conds) != {model.null}:
         raise Wrong("not unconditional", "The model was asked under a condition: start from the unconditional "
                     "model(x_t, t). Where it knows its conditions the classifier is not needed.")  # fmt: skip
+
+
+@contextmanager
+def _explained():
+    """What torch says where a usual line is missing, with what to do. Rows are 6, of 4 numbers."""
+    says = {
+        "(6) must match the size of tensor b (4)": ("axes", "alpha and sigma are (B,): expand(v, x_t) gives them x_t's "
+                                                    "axes."),
+        "only for scalar outputs": ("no sum", "sum log p over the rows first: no row's depends on another's x."),
+        "does not require grad": ("not the copy", "call the classifier on the copy of x_t that asks for gradients."),
+    }  # fmt: skip
+    try:
+        yield
+    except RuntimeError as error:
+        for words, (key, message) in says.items():
+            if words in str(error):
+                raise Wrong(key, f"{error}: {message}") from None
+        raise
 
 
 def _other_factors(free, alpha, sigma, gradients, cond, scale: float) -> dict:
@@ -844,18 +873,33 @@ def _ways(k: int) -> dict:
             "The shares are of the other set: precision is the share of the *fakes* that lie inside some real radius. "
             "Take any over the points that have the radii.",
         ),
+        "k unused": (reached(1), "k has no effect: that is the result of k = 1."),
+        "k is 3": (reached(3), "k has no effect: that is the result of k = 3."),
+    } | _other_radii(k)  # fmt: skip
+    for mean in (Tensor.mean, Tensor.median):
+        ways[f"one radius, {mean.__name__}"] = (reached(k, lambda away, r, m=mean: (away <= m(r)).any(1)), "All radii "
+                                                "are one: each point keeps its own.")  # fmt: skip
+    return ways
+
+
+def _other_radii(k: int) -> dict:
+    """`_ways`, where the radii are not those to the k-th nearest other point."""
+    return {
         "zeros left out": (
             lambda p, s: (apart(p, s) <= _past_zeros(s, k)).any(1).double().mean(),
             "You leave out distances that are 0. By rounding, cdist does not give every point exactly 0 from itself: "
             "take the (k + 1)-th smallest.",
         ),
-        "k unused": (reached(1), "k has no effect: that is the result of k = 1."),
-        "k is 3": (reached(3), "k has no effect: that is the result of k = 3."),
-    }  # fmt: skip
-    for mean in (Tensor.mean, Tensor.median):
-        ways[f"one radius, {mean.__name__}"] = (reached(k, lambda away, r, m=mean: (away <= m(r)).any(1)), "All radii "
-                                                "are one: each point keeps its own.")  # fmt: skip
-    return ways
+        "mean of the nearest": (
+            lambda p, s: (apart(p, s) <= apart(s, s).sort(1).values[:, 1 : k + 1].mean(1)).any(1).double().mean(),
+            "The radius is the mean distance of the k nearest: it is that of the k-th.",
+        ),
+        "too far": (
+            lambda p, s: (apart(p, s) <= apart(s, s).sort(1).values[:, -min(k, len(s))]).any(1).double().mean(),
+            "The radii reach far beyond the k-th neighbour: is it each point's own, and the k-th *smallest* distance "
+            "(topk takes the largest, unless largest=False)?",
+        ),
+    }
 
 
 def pr_slips(real: Tensor, fake: Tensor, k: int) -> dict:
@@ -997,7 +1041,7 @@ class Problem:
 
     def unpaired(self) -> list[set[float]]:
         """By the scales' own numbers: where their intervals overlap; by Welch's test, and by that of equal variances;
-        by each row's deviation."""
+        by each row's deviation; by the sum of two variances."""
         best, spread = int(self.means.argmin()), self.values.std(1) / self.root
         tests = [stats.ttest_ind(self.values.numpy(), self.values[best].numpy(), axis=1, equal_var=equal).pvalue
                  for equal in (False, True)]  # fmt: skip
@@ -1005,6 +1049,8 @@ class Problem:
             self.those(self.means - self.t * spread <= self.means[best] + self.t * spread[best]),
             *(self.those(torch.as_tensor(p > 0.05)) | {self.grid[best]} for p in tests),
             self.those((self.means - self.means[best]).abs() <= self.t * spread),
+            self.those((self.means - self.means[best]).abs() <= self.t * torch.hypot(spread, spread[best]))
+            | {self.grid[best]},
         ]
 
 
@@ -1024,7 +1070,7 @@ FACTORS = {  # how many standard errors wide an interval of six seeds becomes by
         stats.t.ppf(0.95, len(SEEDS) - 1)
     ),
     "That is one standard error: t is missing.": 1.0,
-    "ppf(0.975, 6) is that, and nearly the root of 6, without t: t is ppf(0.975, n - 1), n the number of seeds.": float(
+    "ppf(0.975, n), or without t the root of 6, is nearly that: t is ppf(0.975, n - 1), n the number of seeds.": float(
         stats.t.ppf(0.975, len(SEEDS))
     ),
     "t has n - 1 degrees of freedom, n the number of seeds: not the number of scales.": float(
@@ -1113,6 +1159,7 @@ _LISTS = (  # what is listed, by mistake; the key; what to tell
     (lambda p: p.unpaired()[1], "unpaired", f"That is a test of the scales' own numbers, as Welch's is, but {_PAIRED}"),
     (lambda p: p.unpaired()[2], "unpaired", f"That is a test of the scales' own numbers, unpaired, but {_PAIRED}"),
     (lambda p: p.unpaired()[3], "unpaired", f"The deviation is that of a scale's own numbers, but {_PAIRED}"),
+    (lambda p: p.unpaired()[4], "unpaired", f"The two variances are added, as of independent means, but {_PAIRED}"),
     (lambda p: p.scales() - p.scales(0.0), "best left out", "The scale of the least mean is not in your list: its "
      "difference from itself is 0."),
     (lambda p: set(p.grid) - p.scales(), "inverted", "You list the scales that can be told from the best, not those "

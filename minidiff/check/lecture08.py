@@ -677,6 +677,17 @@ def _mixed(strong: Tensor, weak: Tensor, null: Tensor, scale: float) -> dict:
     }  # fmt: skip
 
 
+def _weighed(found: Tensor, strong: Tensor, weak: Tensor) -> dict:
+    """A slip, if what was found is a mixture of the two whose weights do not add up to 1."""
+    both = torch.stack([strong.flatten(), weak.flatten()], 1)
+    weights = torch.linalg.lstsq(both, found.flatten()[:, None]).solution
+    if abs(weights.sum() - 1) < 1e-3 or not close(both @ weights, found.reshape(-1, 1), 1e-6):
+        return {}
+    a, b = weights[:, 0].tolist()
+    return {"weights": (found, f"cond weighs {a:.3g} and away {b:.3g}: the weights must add up to 1, scale and 1 - "
+                        "scale.")}  # fmt: skip
+
+
 @negative.part("four classes, exact: scale times the score of cond, less (scale - 1) times that of away")
 def _(answer, given):
     model, x = Recorded(given), given.normal(6, 2)
@@ -701,7 +712,10 @@ def _(answer, given):
              "class 0 and away": (zero + scale * (strong.eps - weak.eps), "You start from zeros, here class 0, and "
                                   "push from `away`: `away` takes the null's place, at both.")}  # fmt: skip
     slips |= {"x0 and eps exchanged": (x0, "x0 stands where eps must be: Prediction takes x0 first, then eps.")}
-    same(found.eps, eps, slips | _mixed(strong.eps, weak.eps, null.eps, scale), "eps", 1e-7)
+    slips |= _mixed(strong.eps, weak.eps, null.eps, scale)
+    if not any(close(found.eps, value, 1e-6) for value, _ in slips.values()):
+        slips |= _weighed(found.eps, strong.eps, weak.eps)
+    same(found.eps, eps, slips, "eps", 1e-7)
     slips = {
         "x0 not guided": (strong.x0, "eps is guided and x0 is not: a sampler uses both."),
         "x0 is eps": (eps, "x0 and eps are the same numbers: guide each by its own two predictions."),
@@ -784,7 +798,9 @@ def _held(answer, colours: int, shapes: int, n: int, seed: int) -> Tensor:
         found = answer(colours, shapes, n, torch.Generator().manual_seed(seed))
     except ValueError as error:
         message = f"{n} of {colours} x {shapes} can be held out, two partners left for each; yours ended in ValueError"
-        raise Wrong("refuses what can be done", f"{message}: {error}") from None
+        said = f" ({error})" if str(error) else ""
+        ask = "If it chooses at random, it may run into a dead end: the hint has a way without."
+        raise Wrong("refuses what can be done", f"{message}{said}. {ask}") from None
     if not isinstance(found, Tensor):
         raise Wrong("no tensor", f"The mask must be a tensor ({colours}, {shapes}); you return {kind(found)}.")
     if tuple(found.shape) != (colours, shapes):
@@ -813,7 +829,7 @@ def _(answer, given):
         if count != n:
             message = f"{count} of {len(mask)} x {mask.shape[1]} are held out where {n} were asked for."
             raise Wrong("count", f"{message} Is a cell drawn twice (after how many is a diagonal back at its first?), "
-                        "or are there too few to draw from?")  # fmt: skip
+                        "are there too few to draw from, or does a random choice run into a dead end?")  # fmt: skip
 
 
 @hold_out.part("every colour and every shape keeps two partners at least")

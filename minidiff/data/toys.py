@@ -63,8 +63,8 @@ def rings(std: float = 0.04) -> GaussianMixture:
 def branches(depth: int = 5) -> GaussianMixture:
     """Two trees that fork `depth` - 1 times into ever finer twigs, a class each.
 
-    Where a learned score is blurred, samples fall between the twigs (after the fractal of Karras et al. 2024, "Guiding a
-    Diffusion Model with a Bad Version of Itself", figure 1).
+    Where a learned score is blurred, samples fall between the twigs (after the fractal of Karras et al. 2024, "Guiding
+    a Diffusion Model with a Bad Version of Itself", figure 1).
     """
     left, right = (_grow(torch.zeros(2), angle, 0.4, 0.04, depth, 1.0) for angle in (math.pi, 0.0))
     weights, means, covariances = (torch.stack(p) for p in zip(*left, *right, strict=True))

@@ -17,8 +17,8 @@ The classifier that distances are measured by knows the labels, which ours is gi
 is also measured by one that knows no label, only by how many quarter turns a picture was turned. As the others have no
 labels, ours is trained a second time, without: there what guides it is a net of half its width that was trained for
 7.5% of its minutes (Karras et al. 2024).
-quality.json and quality.jpg go to --out, ours.json and ours.jpg with --only ours, the runs to --runs: a later call goes
-on with what is missing.
+quality.json and quality.jpg go to --out, ours.json and ours.jpg with --only ours, trials.json what the trials found,
+the runs to --runs: a later call goes on with what is missing.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from window import during
 
 from minidiff import data, plot
 from minidiff.denoise import Prediction, normal_like
-from minidiff.device import autocast, pick, replacing, to_device
+from minidiff.device import autocast, fast_bf16, pick, replacing, to_device
 from minidiff.guidance import Guided
 from minidiff.measure import classifier
 from minidiff.measure.nets import fingerprint, parameters
@@ -190,11 +190,17 @@ def fit(peer: Peer, dataset, batch: int, rate: float, minutes: float):
     return step.ema, step.step
 
 
+def device_name() -> str:
+    kind = "bfloat16" if fast_bf16(pick()) else "float32"
+    return f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads, {kind}), torch {torch.__version__}"
+
+
 def trial(name: str, options, dataset, held_out) -> tuple[int, float]:
     """The batch that leaves the peer's loss on held-out pictures lowest after the trial's minutes, and with that the
     better of RATES."""
-    path = options.runs / f"{name}-trial.json"
-    found = json.loads(path.read_text()) if path.exists() else {}
+    path = options.out / "trials.json"
+    every = json.loads(path.read_text()) if path.exists() else {}
+    found = every.setdefault(name, {})
     x = to_device(held_out.at(torch.arange(512)), pick())
 
     def tried(batch: int, rate: float) -> float:
@@ -203,10 +209,10 @@ def trial(name: str, options, dataset, held_out) -> tuple[int, float]:
             ema, steps = fit(made(name), dataset, batch, rate, options.trial)
             with torch.no_grad(), autocast(x.device, x):
                 loss = ema.loss(x, generator=torch.Generator().manual_seed(0)).mean().item()
-            found[key] = {"loss": loss, "steps": steps}
+            found[key] = {"loss": loss, "steps": steps, "minutes": options.trial, "device": device_name()}
             print(f"{name}, {key}: loss {loss:.4f} after {options.trial:g} minutes, {steps} steps", flush=True)
             with replacing(path) as f:
-                f.write_text(json.dumps(found))
+                f.write_text(json.dumps(every, indent=1) + "\n")
         return found[key]["loss"]
 
     batch = BATCH
@@ -344,10 +350,9 @@ def main() -> None:
         "what": f"CIFAR-10 (JPEG copy), {options.minutes:g} minutes of training each from nothing, seed 0; {options.n} "
         f"samples, dpmpp_2m, {CALLS} calls, EMA, no guidance where not said; to {len(held_out)} held-out "
         "pictures in the features of a classifier trained here (not FID), and of one that saw no labels",
-        "device": f"{pick()} ({platform.machine()}, {torch.get_num_threads()} threads), torch {torch.__version__}",
+        "device": device_name(),
         "classifiers": [fingerprint(judge) for judge in judges],  # by one of other weights they differ by a sixth
         "floor": measured(judges, real, again),
-        "trials": {name: json.loads((options.runs / f"{name}-trial.json").read_text()) for name in compared},
         "rows": {},
     }  # fmt: skip
     pictures = {"real": real[:64]}

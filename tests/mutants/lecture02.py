@@ -124,6 +124,15 @@ def v_target(x0, eps, alpha, sigma):
         "numerators added": (_solve(_CRAMER.replace("- sigma", "+ sigma").replace("- a *", "+ a *")),
                              "numerators added"),
         "exchanged": (_solve("(alpha * out - a * x_t) / det, (b * x_t - sigma * out) / det"), "exchanged"),
+        "a and b exchanged, both": (
+            _solve("(a * x_t - sigma * out) / det, (alpha * out - b * x_t) / det", det="alpha * a - sigma * b"),
+            "a and b exchanged, both",
+        ),
+        "other pairs": (_solve(_CRAMER, det="a * b - alpha * sigma"), "other pairs"),
+        "clamped": (_solve(_CRAMER, det="(alpha * b - sigma * a).clamp(min=1e-8)"), "clamped"),
+        "sigma from alpha": (
+            _solve(_CRAMER).replace("    det =", "    sigma = (1 - alpha**2) ** 0.5\n    det ="), "sigma from alpha"
+        ),
         "eps only": (_solve("(x_t - sigma * out) / alpha, out"), "eps taken for the output"),
         "one result": (_solve("(b * x_t - sigma * out) / det"), "no pair"),
         "made up": (
@@ -175,6 +184,9 @@ def solve(out, a, b, x_t, alpha, sigma):
             _time(_EACH, _LATER).replace("middle = (low + high) / 2", "middle = (low + high) // 2"), "both ends move"
         ),
         "ten halvings": (_time(_EACH, _LATER, 10), "coarse"),
+        "until it is small": (
+            _time(_EACH, _LATER).replace("for _ in range(50)", "while (high - low).max() > 1e-12"), "never ends"
+        ),
         "30 halvings": (_time(_EACH, _LATER, 30), "coarse"),
         "from .0001": (_time("torch.full_like(log_snr, 1e-4), torch.ones_like(log_snr)", _LATER), "bracket"),
         "up to .99": (_time("torch.zeros_like(log_snr), torch.full_like(log_snr, 0.99)", _LATER), "bracket"),
@@ -240,6 +252,12 @@ def ddim(model, x, times, cond=None):
         x = alpha * x0 + sigma * eps
     return x.clamp(-5, 5)
 """, "value"),
+        "velocity": (
+            _ddim("x0, eps = model(x, t, cond)\n        a, b = model.schedule.rates(t)\n"
+                  "        x = x + (s - t) * (a * x0 + b * eps)"),
+            "velocity",
+        ),
+        "y comes back": (_ddim(_STEP).replace("return x", "return x / alpha_s"), "stays in y"),
         "x0 cut to five": ("""
 def ddim(model, x, times, cond=None):
     for t, s in zip(times[:-1], times[1:]):
@@ -371,6 +389,21 @@ def ddim(model, x, times, cond=None):
             "too many calls",
         ),
         "small is 0": (_heun(_AHEAD, _SLOPE).replace("s == 0", "s < 1e-3"), "small is not 0"),
+        "velocity": (
+            """
+def heun(model, x, times, cond=None):
+    def slope(x, t):
+        x0, eps = model(x, t, cond)
+        a, b = model.schedule.rates(t)
+        return a * x0 + b * eps
+    for t, s in zip(times[:-1], times[1:]):
+        if s == 0: return model(x, t, cond).x0
+        first = slope(x, t)
+        x = x + (s - t) * (first + slope(x + (s - t) * first, s)) / 2
+    return x
+""",
+            "velocity",
+        ),
         "the second slope is kept": (
             """
 def heun(model, x, times, cond=None):
@@ -457,6 +490,30 @@ def heun(model, x, times, cond=None):
             "condition made up",
         ),
         "ratio turned": (_dpmpp("x0 + (x0 - before[0]) * before[1] / (2 * h)"), "ratio turned"),
+        "no log": (
+            _dpmpp(_RIGHT_AHEAD).replace(
+                "h = (model.schedule.log_snr(s) - model.schedule.log_snr(t)) / 2",
+                "h = (lambda a, b: a[0] / a[1] - b[0] / b[1])(model.schedule(s), model.schedule(t))",
+            ),
+            "no log",
+        ),
+        "eps extrapolated": (
+            """
+import torch
+def dpmpp_2m(model, x, times, cond=None):
+    before = None
+    for t, s in zip(times[:-1], times[1:]):
+        x0, eps = model(x, t, cond)
+        if s == 0: return x0
+        h = (model.schedule.log_snr(s) - model.schedule.log_snr(t)) / 2
+        ahead = eps if before is None else eps + h / (2 * before[1]) * (eps - before[0])
+        alpha, sigma = model.schedule(s)
+        x = alpha / model.schedule(t)[0] * x - sigma * torch.expm1(h) * ahead
+        before = eps, h
+    return x
+""",
+            "eps extrapolated",
+        ),
         "x0 of the step before": (
             _dpmpp(_RIGHT_AHEAD).replace("if s == 0: return x0", "").replace(
                 "        x0 = model", "        if s == 0: return before[0]\n        x0 = model"
@@ -529,6 +586,10 @@ def heun(model, x, times, cond=None):
         "sigma_t for the noise": (
             _share("1 / (1 / sigma_s**2 + (alpha_t / alpha_s) ** 2 / sigma_t**2) / sigma_s**2"), "sigma_t for the noise"
         ),
+        "1 / sigma_s^2 left out": (
+            _share("(sigma_t**2 * alpha_s**2 / alpha_t**2 - sigma_s**2) / sigma_s**2"), "x_t alone"
+        ),
+        "all": (_share("alpha_t / alpha_t"), "all"),
         "no r": (
             _share("1 / (1 / sigma_s**2 + (alpha_t / alpha_s) ** 2 / (sigma_t**2 - sigma_s**2)) / sigma_s**2"), "no r"
         ),

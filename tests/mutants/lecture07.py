@@ -301,6 +301,10 @@ def guided_variances(gamma):
             "value",
         ),
         "w": (_laws().replace("g = gamma", "g = gamma + 1"), "gamma is w"),
+        "p(x) left out": (_laws("1 / g"), "p(x) left out"),
+        "the factor's root": (_laws(sde="(2 - 2 ** (2 - 2 * g)) / (2 * g - 1) * 2 ** (g - 1)"), "factor's root"),
+        "the factor turned": (_laws(sde="(2 - 2 ** (2 - 2 * g)) / (2 * g - 1) * 4 ** (2 * g - 2)"), "factor turned"),
+        "the start kept": (_laws(sde="(2 - 2 ** (2 - 2 * g)) / (2 * g - 1) + 2 ** (2 - 2 * g)"), "upper end alone"),
         "ODE sharpened": (_laws(ode="2 / (g + 1)"), "ODE is not sharpened"),
         "both sharpened": (_laws(ode="2 / (g + 1)", sde="2 / (g + 1)"), "ODE is not sharpened"),
         "SDE as ODE": (_laws(sde="2 ** (1 - g)"), "SDE is not ODE"),
@@ -401,6 +405,7 @@ def with_interval(model, x_t, t, cond, scale, low, high):
             "off is 1",
         ),
         "w from the null": (_interval(_ON, "torch.where(on, scale - 1, 0.0)[:, None]"), "w from the null"),
+        "eps of the condition": (_interval(_ON, guided="type(f)(f.lerp(c, by).x0, c.eps)"), "eps not guided"),
         "points alone": (_interval(_ON, "torch.where(on, scale, 1.0)[:, None]"), "points alone"),
         "for pictures alone": (_interval(_ON, "torch.where(on, scale, 1.0).view(-1, 1, 1, 1)"), "shape"),
         "rows inside alone": (_interval(_ON, guided="type(f)(*(v[on] for v in f.lerp(c, scale)))"), "shape"),
@@ -497,7 +502,9 @@ def classifier_guided(model, classifier, x_t, t, cond, scale):
         "x0 without alpha": (_classifier(x0="x_t - sigma * eps"), "x0 does not fit"),
         "x0 by the gradient": (_classifier(x0="h.x0 + scale * sigma * g"), "x0 does not fit"),
         "guessed x0 judged": (_classifier(log_p="classifier(model(x, t).x0, t).log_softmax(1)"), "value"),
-        "numbers (B,)": (_classifier().replace(f"v{_WIDE} for v", "v for v"), "raised"),
+        "numbers (B,)": (_classifier().replace(f"v{_WIDE} for v", "v for v"), "axes"),
+        "not summed": (_classifier(chosen="log_p.gather(1, cond[:, None])"), "no sum"),
+        "the classifier of x_t": (_classifier(log_p="classifier(x_t, t).log_softmax(1)"), "not the copy"),
         "unguided": (_classifier("h.eps"), "no guidance"),
         "first class": (_classifier(chosen="log_p[:, 0].sum()"), "value"),
         "eps alone": (_classifier().replace("return Prediction((x_t - sigma * eps) / alpha, eps)", "return eps"),
@@ -526,7 +533,8 @@ def classifier_guided(model, classifier, x_t, t, cond, scale):
         "tensors": (_pr(near="(d(p, s) <= r).any(1)").replace(".mean().item()", ""), "no number"),
         "F score": (_pr(result="2 * share(fake, real) * share(real, fake) / (share(fake, real) + share(real, fake))"),
                     "no pair"),
-        "farthest": (_pr("d(s, s).max(1).values"), "value"),
+        "farthest": (_pr("d(s, s).max(1).values"), "too far"),
+        "topk": (_pr("d(s, s).topk(k + 1, 1).values[:, -1]"), "too far"),
         "nearest alone": (_pr(near="(d(p, s).min(1).values <= r[d(p, s).argmin(1)])"), "nearest alone"),
         "mean radius": (_pr("d(s, s).kthvalue(k + 1, 1).values.mean()"), "one radius, mean"),
         "median radius": (_pr("d(s, s).kthvalue(k + 1, 1).values.median()"), "one radius, median"),
@@ -537,7 +545,7 @@ def classifier_guided(model, classifier, x_t, t, cond, scale):
         ),
         "counts": (_pr(near="(d(p, s) <= r).any(1)").replace(".mean()", ".sum()"), "no share"),
         "percent": (_pr(near="(100.0 * (d(p, s) <= r).any(1))"), "no share"),
-        "mean of k": (_pr("d(s, s).sort(1).values[:, 1:k + 1].mean(1)"), "value"),
+        "mean of k": (_pr("d(s, s).sort(1).values[:, 1:k + 1].mean(1)"), "mean of the nearest"),
         "radii down": (_pr("d(s, s).kthvalue(k + 1, 1).values[:, None]"), "raised"),
     },
     "best_scales": {
@@ -568,6 +576,9 @@ def best_scales(distance, scales, seeds):
         "unpaired": (
             _best("row.mean() - T * row.std(ddof=1) / n**0.5 <= v[b].mean() + T * v[b].std(ddof=1) / n**0.5"),
             "unpaired",
+        ),
+        "two variances": (
+            _best("abs(d.mean()) <= T * ((row.var(ddof=1) + v[b].var(ddof=1)) / n) ** 0.5"), "unpaired"
         ),
         "equal variances": (
             _best("stats.ttest_ind(row, v[b]).pvalue > 0.05 or (d == 0).all()"), "unpaired"

@@ -368,6 +368,10 @@ def negative(model, x_t, t, cond, away, scale):
     a, b = model(x_t, t, away), model(x_t, t, cond)
     return Prediction(*(u + abs(scale) * (v - u) for u, v in zip(a, b)))
 """, "value"),
+        "the difference, from the difference": (_each("scale * s + (scale - 1) * w"), "weights"),
+        "cond and too little of away": (_each("s + (scale - 1) * w"), "weights"),
+        "cond less a push": (_each("s - (scale - 1) * w"), "weights"),
+        "away and cond": (_each("w + scale * s"), "weights"),
         "one time for all": (
             _negative("Prediction((x_t - sigma * eps) / alpha, eps)",
                       "alpha, sigma = model.schedule(t[0])\n"
@@ -462,6 +466,15 @@ def hold_out(colours, shapes, n, generator):
         few = (~mask).sum(0).min() < 2 or (~mask).sum(1).min() < 2
         if not few and (n > min(colours, shapes) or mask.sum(1).max() <= 1): break"""),
             "two of a colour",
+        ),
+        "at random, into dead ends": (
+            _hold("""for _ in range(n):
+        free = ~mask & ((~mask).sum(1, keepdim=True) > 2) & ((~mask).sum(0) > 2)
+        if n <= colours: free &= ~mask.any(1, keepdim=True)
+        cells = free.nonzero()
+        if not len(cells): raise ValueError
+        mask[tuple(cells[torch.randint(len(cells), (), generator=generator)])] = True"""),
+            "refuses what can be done",
         ),
         "half at most": (
             _hold(_RIGHT_HOLD, "if n > colours * shapes // 2: raise ValueError('too many')"), "refuses what can be done"
