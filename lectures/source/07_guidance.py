@@ -278,7 +278,7 @@ for name, model in (("your network", net), ("exact score", exact)):
 # %% alt="Share outside, divergence of histograms, sliced Wasserstein distance and share of outliers against gamma, for three widths, autoguidance and the true score."
 flat = claims.measure("7.4")
 fig, axes = plt.subplots(1, 4, figsize=(14, 3.4), layout="constrained")
-titles = {guided_trees.OUTSIDE: "share outside the 99% contour", guided_trees.DIVERGENCE: "Jensen-Shannon divergence of histograms, nats",
+titles = {guided_trees.OUTSIDE: "share outside the 99% contour", guided_trees.DIVERGENCE: "Jensen-Shannon divergence, nats",
           guided_trees.DISTANCE: "sliced Wasserstein distance", guided_trees.OUTLIERS: "outliers"}
 for ax, (column, title) in zip(axes, titles.items(), strict=True):
     for (name, values), marker in zip(flat.detail["found"].items(), "osD^x", strict=True):
@@ -470,7 +470,7 @@ if choose:
     print("may be best:", choose(lambda scale, seed: table[seed, scales.index(scale)].item(), scales, list(range(len(table)))))
 
 # %% [markdown]
-# If 1 is among them, three seeds show no gain by guidance.
+# If 1 is among them, the seeds show no gain by guidance.
 #
 # **Vary it.**
 #
