@@ -111,7 +111,7 @@ def methods(strong, early, weak, noisy) -> dict:
 def sweep(smoke: bool) -> dict:
     """Method -> (seeds, scales, 4): precision, recall, Frechet distance (classifier features), share recognised. Real
     digits have the key "floor"."""
-    seeds, (steps, n, calls) = repeats(smoke, 5), amounts(smoke)
+    seeds, (steps, n, calls) = repeats(smoke, 4), amounts(smoke)
     digits, held_out = pictures("digits")
     judge = classifier.fit(digits, steps=5, device=device()) if smoke else classifier.for_data(digits, device())
     real = classifier.extract(judge, held_out.at(torch.arange(len(held_out))))[0]
