@@ -9,6 +9,7 @@ A *Model* is anything called as `model(x_t, t, cond=None) -> Prediction` with a 
 oracle, a guided pair. Samplers and metrics know no more than that.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -94,10 +95,10 @@ def uniform_times(n: int, schedule: Schedule, generator=None) -> Tensor:
     return schedule.t_min + (schedule.t_max - schedule.t_min) * u
 
 
-def logit_normal_times(n: int, schedule: Schedule, generator=None, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    """logit(t) ~ N(mean, std^2): the middle of the path more often (Esser et al. 2024, section 3.1)."""
+def logit_normal_times(n: int, schedule: Schedule, generator=None) -> Tensor:
+    """logit(t) ~ N(0, 1): the middle of the path more often (Esser et al. 2024, section 3.1)."""
     z = torch.randn(n, generator=generator, device=device_of(generator))
-    return torch.sigmoid(mean + std * z).clamp(schedule.t_min, schedule.t_max)
+    return torch.sigmoid(z).clamp(schedule.t_min, schedule.t_max)
 
 
 def lognormal_times(n: int, schedule: Schedule, generator=None, mean: float = -1.2, std: float = 1.2) -> Tensor:
@@ -106,9 +107,8 @@ def lognormal_times(n: int, schedule: Schedule, generator=None, mean: float = -1
     return schedule.time(-2 * (mean + std * z)).clamp(schedule.t_min, schedule.t_max)
 
 
-def noisy_lognormal_times(n: int, schedule: Schedule, generator=None) -> Tensor:
-    """log(sigma / alpha) ~ N(0.1, 1.3^2): where words decide what is drawn, more often than in Karras et al. 2022."""
-    return lognormal_times(n, schedule, generator, 0.1, 1.3)
+# where words decide what is drawn, more often than in Karras et al. 2022
+noisy_lognormal_times = partial(lognormal_times, mean=0.1, std=1.3)
 
 
 TIMES = {
@@ -210,41 +210,15 @@ def velocity(model, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tenso
     return expand(d_alpha, x_t) * x0 + expand(d_sigma, x_t) * eps
 
 
-# --- loss weightings: log_snr (B,) -> weight (B,) of the squared error of x0 (Kingma and Gao 2023) ---
-# Without any, each prediction brings its own: x0 1, eps SNR, v SNR + 1 (on VP), edm SNR + 1 / sigma_data^2; score that
-# of eps over sigma^2, flow on the linear path 1 / sigma^2.
-
-
-def uniform_weight(log_snr: Tensor) -> Tensor:
-    """1: every x0 error counts alike."""
-    return torch.ones_like(log_snr)
-
-
-def snr_weight(log_snr: Tensor) -> Tensor:
-    """SNR: the eps loss, DDPM's L_simple (Ho et al. 2020, equation 14)."""
-    return log_snr.exp()
-
-
-def min_snr_weight(log_snr: Tensor, gamma: float = 5.0) -> Tensor:
-    """min(SNR, gamma) (Hang et al. 2023)."""
-    return log_snr.exp().clamp(max=gamma)
-
-
-def edm_weight(log_snr: Tensor, sigma_data: float = 0.5) -> Tensor:
-    """(sigma^2 + s^2) / (sigma s)^2 at alpha = 1, which is SNR + 1 / s^2 (Karras et al. 2022, table 1)."""
-    return log_snr.exp() + 1 / sigma_data**2
-
-
-def sigmoid_weight(log_snr: Tensor, bias: float = 2.0) -> Tensor:
-    """SNR * sigmoid(bias - log SNR) (Kingma and Gao 2023: the sigmoid on the eps loss)."""
-    return log_snr.exp() * torch.sigmoid(bias - log_snr)
-
-
+# Loss weightings, log_snr (B,) -> weight (B,) of the squared error of x0 (Kingma and Gao 2023). Without any, each
+# prediction brings its own: x0 1, eps SNR, v SNR + 1 (on VP), edm SNR + 1 / sigma_data^2; score that of eps over
+# sigma^2, flow on the linear path 1 / sigma^2.
 WEIGHTINGS = {
     "own": None,
-    "uniform": uniform_weight,
-    "snr": snr_weight,
-    "min_snr": min_snr_weight,
-    "edm": edm_weight,
-    "sigmoid": sigmoid_weight,
+    "uniform": torch.ones_like,  # every x0 error counts alike
+    "snr": torch.exp,  # the eps loss, DDPM's L_simple (Ho et al. 2020, equation 14)
+    "min_snr": lambda log_snr: log_snr.exp().clamp(max=5.0),  # Hang et al. 2023
+    # (sigma^2 + s^2) / (sigma s)^2 at alpha = 1 (Karras et al. 2022, table 1)
+    "edm": lambda log_snr, sigma_data=0.5: log_snr.exp() + 1 / sigma_data**2,
+    "sigmoid": lambda log_snr: log_snr.exp() * torch.sigmoid(2.0 - log_snr),  # Kingma and Gao 2023, on the eps loss
 }

@@ -29,17 +29,13 @@ class GaussianMixture:
                 f"a mixture of {k} in {d} dimensions needs weights ({k},) and covariances ({k}, {d}, {d}), "
                 f"got {tuple(weights.shape)} and {tuple(covariances.shape)}"
             )
-        self.weights, self.means, self.covariances = weights / weights.sum(), means, covariances
+        self.dim, self.weights, self.means, self.covariances = d, weights / weights.sum(), means, covariances
         self.labels = torch.arange(k, device=means.device) if labels is None else labels
         self.variances, self.axes = torch.linalg.eigh(covariances)  # (K, D), (K, D, D) with axes in columns
         self.directions = self.axes.mT.flatten(0, 1)  # (K D, D): all axes, for one product with them
         self.centres = (self.means[:, None] @ self.axes)[:, 0]  # (K, D): each mean in its own axes
         if not (weights >= 0).all() or not (self.variances > -1e-9).all():
             raise ValueError("a mixture needs weights >= 0 and covariances without negative eigenvalues")
-
-    @property
-    def dim(self) -> int:
-        return self.means.shape[1]
 
     def to(self, like: Tensor) -> "GaussianMixture":
         """The mixture in `like`'s dtype and on its device."""

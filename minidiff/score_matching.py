@@ -18,19 +18,19 @@ def explicit(fn: Callable, x: Tensor, target: Tensor) -> Tensor:
     return 0.5 * (fn(x) - target).square().sum(1)
 
 
-def implicit(fn: Callable, x: Tensor, probes: int | None = None, generator=None) -> Tensor:
+def implicit(fn: Callable, x: Tensor) -> Tensor:
     """tr(ds/dx) + 1/2 |s|^2 (Hyvarinen 2005, equation 4): explicit minus a constant, by integration by parts.
 
-    The trace costs D backward passes, or with `probes` that many (Hutchinson's estimate: unbiased).
+    The trace costs D backward passes.
     """
-    s, trace = exact_trace(fn, x) if probes is None else hutchinson_trace(fn, x, probes, generator)
+    s, trace = exact_trace(fn, x)
     return trace + 0.5 * s.square().sum(1)
 
 
 def sliced(fn: Callable, x: Tensor, generator=None) -> Tensor:
     """v.(ds/dx)v + 1/2 (v.s)^2 along a random v ~ N(0, I) of each x (Song et al. 2019).
 
-    With |s|^2 for (v.s)^2, which has the same mean and less variance, it is Hutchinson's `implicit`.
+    With |s|^2 for (v.s)^2, which has the same mean and less variance, it is `implicit` by Hutchinson's trace.
     """
     again = torch.is_grad_enabled()
     x = numbers(x).detach().requires_grad_()
@@ -68,20 +68,15 @@ def exact_trace(fn: Callable, x: Tensor) -> tuple[Tensor, Tensor]:
     return (out, trace) if again else (out.detach(), trace.detach())
 
 
-def hutchinson_trace(fn: Callable, x: Tensor, probes: int = 1, generator=None) -> tuple[Tensor, Tensor]:
-    """fn(x) (B, ...) and an unbiased estimate (B,) of the trace of its Jacobian: the mean of v.(d fn/dx)v.
+def hutchinson_trace(fn: Callable, x: Tensor, generator=None) -> tuple[Tensor, Tensor]:
+    """fn(x) (B, ...) and an unbiased estimate (B,) of the trace of its Jacobian: v.(d fn/dx)v, by one backward pass.
 
     v has random signs, which of all such v has the least variance (Hutchinson 1989).
     """
-    if probes < 1:
-        raise ValueError(f"a trace needs at least 1 probe, got {probes}")
     again = torch.is_grad_enabled()
     x = numbers(x).detach().requires_grad_()
     with torch.enable_grad():
-        out = fn(x)
-        trace = 0.0
-        for _ in range(probes):
-            v = normal_like(x, generator).sign()
-            (back,) = torch.autograd.grad((out * v).sum(), x, create_graph=again, retain_graph=True)
-            trace = trace + (back * v).flatten(1).sum(1)
-    return (out, trace / probes) if again else (out.detach(), trace.detach() / probes)
+        out, v = fn(x), normal_like(x, generator).sign()
+        (back,) = torch.autograd.grad((out * v).sum(), x, create_graph=again)
+        trace = (back * v).flatten(1).sum(1)
+    return (out, trace) if again else (out.detach(), trace.detach())

@@ -8,14 +8,10 @@ from minidiff.data.toys import eight_gaussians
 from minidiff.denoise import (
     PREDICTIONS,
     TIMES,
+    WEIGHTINGS,
     Denoiser,
     coefficients,
-    edm_weight,
-    min_snr_weight,
     score,
-    sigmoid_weight,
-    snr_weight,
-    uniform_weight,
     velocity,
 )
 from minidiff.guidance import ClassifierGuided, Guided
@@ -116,18 +112,21 @@ def test_weighted_losses_agree_across_predictions(prediction, generator):
     guess = x0 + 0.1
     guess_eps = (alpha * x0 + sigma * eps - alpha * guess) / sigma
     model.net.out = a * guess + b * guess_eps
-    loss = model.loss(x0, t=t, weight=snr_weight, generator=torch.Generator().manual_seed(3))
+    loss = model.loss(x0, t=t, weight=WEIGHTINGS["snr"], generator=torch.Generator().manual_seed(3))
     torch.testing.assert_close(loss, Cosine().log_snr(t).exp() * 0.01)
 
 
 def test_weightings():
     log_snr = torch.linspace(-6, 6, 100, dtype=torch.float64)
     snr = log_snr.exp()
-    torch.testing.assert_close(uniform_weight(log_snr), torch.ones_like(snr))
-    torch.testing.assert_close(min_snr_weight(log_snr), torch.minimum(snr, torch.full_like(snr, 5)))
+    weights = {name: weight(log_snr) for name, weight in WEIGHTINGS.items() if weight is not None}
+    assert len(weights) == 5
+    torch.testing.assert_close(weights["uniform"], torch.ones_like(snr))
+    torch.testing.assert_close(weights["snr"], snr)
+    torch.testing.assert_close(weights["min_snr"], torch.minimum(snr, torch.full_like(snr, 5)))
     sigma = (-log_snr / 2).exp()
-    torch.testing.assert_close(edm_weight(log_snr), (sigma**2 + 0.25) / (0.5 * sigma) ** 2)
-    torch.testing.assert_close(sigmoid_weight(log_snr), snr / (1 + (log_snr - 2).exp()))
+    torch.testing.assert_close(weights["edm"], (sigma**2 + 0.25) / (0.5 * sigma) ** 2)
+    torch.testing.assert_close(weights["sigmoid"], snr / (1 + (log_snr - 2).exp()))
 
 
 def test_dropped_labels(generator):

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from minidiff import data
-from minidiff.denoise import Denoiser, device_of, snr_weight
+from minidiff.denoise import WEIGHTINGS, Denoiser, device_of
 from minidiff.measure.metrics import frechet_distance
 from minidiff.nets import NCSN
 from minidiff.nets.layers import adain
@@ -187,7 +187,7 @@ def ncsn(steps: int, seed: int, train_set) -> Denoiser:
     net = seeded(lambda: NCSN(train_set.shape[0], None, wide(32)), seed)
     model = Denoiser(net, VE(), "score", data.std(train_set)).to(device())
     draw = lambda g: train_set.batch(64, g)[0]  # noqa: E731
-    return fit(model, draw, steps, seed, times=times, weight=snr_weight, warmup=50)
+    return fit(model, draw, steps, seed, times=times, weight=WEIGHTINGS["snr"], warmup=50)
 
 
 def held_out_digits(smoke: bool) -> Tensor:

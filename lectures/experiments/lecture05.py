@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from minidiff import data
-from minidiff.denoise import Denoiser, snr_weight
+from minidiff.denoise import WEIGHTINGS, Denoiser
 from minidiff.measure.nets import flops, parameters, receptive_field
 from minidiff.nets import CNN, DiT, UNet
 from minidiff.schedules import VP
@@ -124,7 +124,7 @@ def detail(smoke: bool) -> dict:
         model = Denoiser(net, VP(), "x0", data.std(train_set)).to(tools.device())
         times = band_times(DETAIL[0], 2 * DETAIL[-1])
         draw = lambda g: train_set.batch(batch, g)[0]  # noqa: E731
-        model = fit(model, draw, steps, seed, times=times, weight=snr_weight, warmup=50, lr=2e-3)
+        model = fit(model, draw, steps, seed, times=times, weight=WEIGHTINGS["snr"], warmup=50, lr=2e-3)
         with torch.no_grad():
             t = model.schedule.time(-2 * DETAIL[2].log())
             alpha, sigma = model.schedule(t)

@@ -7,7 +7,6 @@ distance is an FID only on Inception's features.
 import math
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..denoise import normal_like, numbers
@@ -16,21 +15,13 @@ from ..score_matching import exact_trace, hutchinson_trace
 from ..text import tensor_of
 
 
-def wasserstein2(a: Tensor, b: Tensor) -> float:
-    """The exact 2-Wasserstein distance of two equally large samples (N, D), by linear assignment: O(N^3) time."""
-    a, b = _same(a, b, equal_n=True)
-    cost = torch.cdist(a, b).square()
-    return cost[linear_sum_assignment(cost)].mean().sqrt().item()
-
-
-def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 256, generator=None) -> float:
+def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 256) -> float:
     """The root mean square, over random directions, of the 1-D 2-Wasserstein distance (Bonneel et al. 2015).
 
-    a, b (N, D), equally many. Without a generator the directions are those of seed 0, so that a distance repeats.
+    a, b (N, D), equally many. The directions are those of seed 0, so that a distance repeats.
     """
     a, b = _same(a, b, equal_n=True)
-    generator = generator or torch.Generator().manual_seed(0)
-    directions = normal_like(torch.empty(a.shape[1], projections), generator).to(a)
+    directions = normal_like(torch.empty(a.shape[1], projections), torch.Generator().manual_seed(0)).to(a)
     directions = directions / directions.norm(dim=0)
     return ((a @ directions).sort(0).values - (b @ directions).sort(0).values).square().mean().sqrt().item()
 
@@ -103,26 +94,26 @@ def _covered(points, support, k):
     return torch.cat([(distances(part) <= radius).any(1) for part in points.split(2048)]).float().mean().item()
 
 
-def modes_covered(x: Tensor, mixture, deviations: float = 3.0) -> tuple[int, float]:
+def modes_covered(x: Tensor, mixture) -> tuple[int, float]:
     """How many components of a GaussianMixture have at least an eighth of their share of x (N, D), and the share of x
-    that belongs to any: the nearest, in its standard deviations, if within so many of them."""
+    that belongs to any: the nearest, in its standard deviations, if within three of them."""
     x = _finite(x).to(mixture.means)
     if x.ndim != 2 or x.shape[1] != mixture.dim or not len(x):
         raise ValueError(f"expected samples (N, {mixture.dim}), got {tuple(x.shape)}")
     away = mixture.in_axes(x) / mixture.variances.sqrt()
     nearest, mode = away.norm(dim=2).min(1)
-    near = nearest < deviations
+    near = nearest < 3.0
     counts = torch.bincount(mode[near], minlength=len(mixture.weights))
     return int((counts >= mixture.weights * len(x) / 8).sum()), near.float().mean().item()
 
 
 @torch.no_grad()
-def log_likelihood(model, x0: Tensor, times: Tensor, cond=None, probes: int | None = None, generator=None) -> Tensor:
+def log_likelihood(model, x0: Tensor, times: Tensor, cond=None, exact: bool = True, generator=None) -> Tensor:
     """log p(x0) in nats, (B,), by the probability-flow ODE (Song et al. 2021, "Score-Based", section 4.3).
 
     times runs from data to noise, all above 0, say `model.schedule.grid(n)[:-1].flip(0)`: x0 is taken as y at the
     first of them. The ODE is dy/dn = eps in y = x / alpha, n = sigma / alpha, solved by Heun's method; log p
-    changes by the trace of d eps / dy, exact (D backward passes) or with `probes` random ones (Hutchinson).
+    changes by the trace of d eps / dy, exact (D backward passes) or estimated by one (Hutchinson).
     """
     x0, times = numbers(x0), checked(times, model.schedule, x0.dtype)
     if (times.diff() <= 0).any() or times[0] == 0:
@@ -132,7 +123,7 @@ def log_likelihood(model, x0: Tensor, times: Tensor, cond=None, probes: int | No
     def slope_and_trace(y, t):
         alpha = model.schedule(t)[0]
         eps = lambda y: model(alpha * y, t, cond).eps  # noqa: E731
-        return exact_trace(eps, y) if probes is None else hutchinson_trace(eps, y, probes, generator)
+        return exact_trace(eps, y) if exact else hutchinson_trace(eps, y, generator)
 
     y, change = x0, x0.new_zeros(len(x0))
     for t, s in zip(times[:-1], times[1:], strict=True):
@@ -149,7 +140,7 @@ def log_likelihood(model, x0: Tensor, times: Tensor, cond=None, probes: int | No
 def bits_per_dim(model, pictures: Tensor, times: Tensor, cond=None, generator=None) -> Tensor:
     """-log2 p(picture) / D, (N,), of uint8 pictures (N, ...): what a lossless code would take by the model, at most.
 
-    The density of the pictures plus uniform noise of one level, by `log_likelihood` with one random probe, is a bound
+    The density of the pictures plus uniform noise of one level, by `log_likelihood` with an estimated trace, is a bound
     on their probability (Theis et al. 2016, section 3.1); levels are 2 / 255 apart in [-1, 1].
     """
     pictures = torch.as_tensor(pictures)
@@ -158,7 +149,7 @@ def bits_per_dim(model, pictures: Tensor, times: Tensor, cond=None, generator=No
     where = pictures.device if generator is None else generator.device
     noise = torch.rand(pictures.shape, generator=generator, device=where).to(pictures.device)
     x = (pictures + noise - 0.5) / 127.5 - 1
-    nats = log_likelihood(model, x, times, cond, 1, generator)
+    nats = log_likelihood(model, x, times, cond, exact=False, generator=generator)
     return -nats / (x[0].numel() * math.log(2)) + math.log2(127.5)
 
 

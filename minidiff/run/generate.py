@@ -95,6 +95,7 @@ def generate(model: nn.Module, n: int, *, shape=None, cond=None, seed: int = 0, 
 def _given(model, cond, n: int) -> Tensor:
     """The condition for each of n samples as the model takes it, on the CPU, where labels are looked at."""
     model = getattr(model, "prior", model)
+    model = getattr(model, "condition", model)  # a GAN's
     if hasattr(model, "given"):
         return model.given(cond, torch.empty(n))
     if getattr(model, "null", None) is None:

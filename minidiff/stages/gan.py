@@ -242,10 +242,6 @@ class GAN(nn.Module):
         generator_loss, critic_loss = adversarial_losses(self.critic, x0, fake, cond, r1=self.r1)
         return generator_loss + critic_loss
 
-    def given(self, cond, x: Tensor) -> Tensor:
-        """The condition as the model takes it, for each of x."""
-        return self.condition.given(cond, x)
-
     def draw(self, n: int, cond: Tensor | None, generator) -> Tensor:
         """n samples, with gradients."""
         z = noise(n, self, generator)

@@ -34,11 +34,8 @@ class Latent(nn.Module):
     def __init__(self, prior: nn.Module, autoencoder: Autoencoder):
         super().__init__()
         self.prior, self.autoencoder = prior, autoencoder.requires_grad_(False)
+        self.latent_shape: tuple[int, ...] = autoencoder.latent_shape
         self.register_buffer("scale", torch.ones(()))
-
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        return self.autoencoder.latent_shape
 
     @property
     def schedule(self):

@@ -65,10 +65,6 @@ class StackedGAN(nn.Module):
         generator_loss, critic_loss = adversarial_losses(self.lower_critic, x0, picture, None, z_lower, self.r1)
         return total + generator_loss + critic_loss + mismatch(self.features(picture), features)
 
-    def given(self, cond, x: Tensor) -> Tensor:
-        """The condition as the model takes it, for each of x."""
-        return self.condition.given(cond, x)
-
     @torch.no_grad()
     def sample(self, n: int, cond: Tensor | None = None, generator=None) -> Tensor:
         """n pictures, for the conditions cond (n,), (n, L) or None."""
