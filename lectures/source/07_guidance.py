@@ -159,7 +159,7 @@ for ax, model, title in zip(axes, (*young, net), ("after a twentieth", "after a 
 show(*tree.sample_labelled(1500, torch.Generator().manual_seed(0)), axes[3], "data")
 
 # %% [markdown]
-# Blue: the true density; other colours: the classes. Turn the scale, left for the network, right for the **exact** score.
+# Blue: the true density; other colours: the classes. Turn the scale: left the network, right the **exact** score.
 #
 # **Predict before you run.** What does each lose?
 # <details><summary>Answer</summary>Both are pushed away from the other tree and lose the trunk, where the classes meet.</details>
@@ -293,7 +293,7 @@ print(*(claims.measure(i).short() for i in ("7.6", "7.17")), sep="\n")
 # **The number that decides** is the share outside at $\gamma = 2$ over that at 1: above 1, guidance does not mend. "Too flat" holds if at $\gamma = 1$ the networks lie above the true score. In the toy of Karras et al. CFG removes outliers; here 7.17 is undecided. Nor does a better network want less (7.6: contradicted): all are best near 1.
 #
 # The dashed line is **autoguidance**: away from a *smaller network with the same condition*, not from the null. Where two networks with one aim differ, the smaller is more wrong, so the
-# difference points to the data: here it removes outliers, and loses twigs.
+# difference points to the data: here it removes outliers, and loses few twigs.
 #
 # ### Is it the objective's fault?
 #
