@@ -14,7 +14,7 @@ from .text import numbers
 
 
 def explicit(fn: Callable, x: Tensor, target: Tensor) -> Tensor:
-    """1/2 |s(x) - target|^2 with the true score `target` (B, D): the Fisher divergence (Hyvarinen 2005, equation 2)."""
+    """1/2 |s(x) - target|^2 with the true score `target` (B, D): half the Fisher divergence (Hyvarinen 2005)."""
     return 0.5 * (fn(x) - target).square().sum(1)
 
 

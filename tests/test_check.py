@@ -143,7 +143,7 @@ def test_two_types_that_do_not_go_together_are_told():
 
 
 def test_the_same_seed_asks_the_same():
-    answer = defined("def fresh_share(a, b, c, d):\n    return a * 0 + 1\n", "fresh_share")
+    answer = defined("def fresh_share(a, b, c, d):\n    return a * 0 + 0.7\n", "fresh_share")
     assert check.verdict("fresh_share", answer, 3).text == check.verdict("fresh_share", answer, 3).text
     assert check.verdict("fresh_share", answer, 3).text != check.verdict("fresh_share", answer, 4).text
 

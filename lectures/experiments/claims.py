@@ -235,7 +235,7 @@ def markdown(rows: dict[str, dict[str, dict]]) -> str:
         "Generated from `claims.json` by the build of the lectures; do not edit. The *verdict* is on the statement:",
         "a claim is *supported* if the whole 95% interval lies where its words hold (most are about a sign), *contradicted*",
         "if none of it does, else *undecided*. Apart from that stands whether our own prediction of the size, written down",
-        "before the first run, was *met* or *missed*, or is *open*. Measure one anew with",
+        "before the first run, was *met* or *missed*, or is *open* (the interval reaches beyond it). Measure one anew with",
         "`python lectures/claims.py measure ID`. On one machine all but times repeats with its seeds; on another processor sums are",
         "rounded otherwise, and what was trained ends elsewhere, within its interval. Until November 2026 the lectures from 03 on",
         "had one number less, and their claims with them.",

@@ -312,7 +312,7 @@ _ = plot.grid(rows, 10, ax, row_labels=["real", "from 16 numbers", "drawn"])
 
 # %% [markdown]
 # ## 07 Guidance
-# Go from the guess without the condition to the guess with it, and beyond, by the scale $\gamma$: samples leave the other class and become narrow, as [lecture 07](07_guidance.ipynb) measures.
+# Go from the guess without the condition to the guess with it, and beyond, by the scale $\gamma$: samples leave the other class (about .25, not drawn) and become narrow, as [lecture 07](07_guidance.ipynb) measures.
 
 # %% alt="Density of one class and guided samples for gamma 1, 2 and 5: the samples move away from the other class and become narrow."
 classes = lecture00.two_classes()
@@ -373,7 +373,7 @@ _ = ax.legend(loc="upper left")
 # **Take away.**
 #
 # - Noise is added by one line; a network learns the best guess of what was there; a walk along its guesses draws.
-# - Nothing in that loss can forget a mode. Diffusion was slow, not unstable, and became fast.
+# - That loss, over all noise levels, cannot forget a mode. Diffusion was slow, not unstable, and became fast.
 # - Claims are tested here, and some fail.
 #
 # Next: [lecture 01](01_score_matching.ipynb), what the network's guess has to do with the score.

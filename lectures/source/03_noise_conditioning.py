@@ -109,7 +109,7 @@ _ = check.visible(visible)
 #
 # We need data with an exact model in any dimension: **eight Gaussians** on a circle, in a plane of $d$-dimensional space. `tools.Embedded(d, target, blind)` is the best model
 # there is, told or blind: the sum of exercise 03.1 over 200 levels of the linear path $x_t = (1-t)\,x_0 + t\,\epsilon$. Below, what 40 points at $t = 0.3$ betray of their time,
-# and what blind and told models draw. Watch $d$ grow.
+# and what blind and told models draw.
 
 # %% alt="Animation over the dimension d: the posteriors of t narrow to a peak at 0.3; samples of a blind eps model stay scattered, while those of a blind flow model become eight modes."
 frames = []
@@ -128,7 +128,7 @@ for d in (2, 8, 64) if SMOKE else (2, 3, 4, 6, 8, 16, 32, 64, 128, 256):
 plot.gif(frames, [900] * (len(frames) - 1) + [2500])
 
 # %% [markdown]
-# In the plane a point may come from almost anywhere, and all blind models are worse than told ones; for flow, the best, the distance hardly shows it. In many dimensions every point shows its time. Is that enough?
+# In the plane a point may come from almost anywhere, and all blind models are worse than told ones (eps shrinks each mode to a dot); for flow, the best, it hardly shows. In many dimensions every point shows its time.
 # First what is visible: if exercise 03.2 is right, this is near 1.
 
 # %%
@@ -137,8 +137,8 @@ print(claims.measure("3.4"))
 # %% [markdown]
 # ## 2. Four targets
 #
-# **Claims.** Blind, every target samples worse in the plane (3.1), and $v$ still in 128 dimensions (3.2); in 32 it is $\epsilon$ that cannot (3.3). **Test:** give a blind and a told model the same noise, and compare the distance of their samples to the data. The deviation of the Gaussians is
-# .05 in *every* dimension, so the least distance is that of two sets of data:
+# **Claims.** Blind, every target samples worse in the plane (3.1), and $v$ still in 128 dimensions (3.2); in 32 it is $\epsilon$ that needs to be told (3.3). **Test:** give a blind and a told model the same noise, and compare the distance of their samples to the data. The deviation of the Gaussians is
+# .05 in *every* dimension, so the least distance is about that of two sets of data:
 
 # %%
 d, n = 32, 50 if SMOKE else 500
@@ -150,7 +150,7 @@ for is_blind in (False, True):
 
 # %% [markdown]
 # **Predict before you run.** Targets $\epsilon$, $v = \alpha\epsilon - \sigma x_0$, flow $= \epsilon - x_0$, and $x_0$. Which blind ones reach the told distance in 128 dimensions?
-# <details><summary>Answer</summary>x0 does, flow nearly. v and eps do not, by far. (In 32, v is the worst: 3.3 is contradicted.) Part 3 says why.</details>
+# <details><summary>Answer</summary>x0 does (though worst in the plane), flow nearly. v and eps do not. (In 32, v is the worst: 3.3 is contradicted.) Part 3 says why.</details>
 
 # %% alt="Distance to the data against the dimension, for four blind targets, the told model and two sets of data."
 plane, many, between = (claims.measure(i) for i in ("3.1", "3.2", "3.3"))
@@ -232,7 +232,7 @@ k = check.misread(misread).answer or lecture03.moves
 #
 # Why is a misread level not corrected? With flow $dx/dt = x / \hat t$ and $\hat t = |x|/\sqrt d$: the length falls at the speed $\sqrt d$, *whatever it is*. A first noise that is by
 # chance 1% too long stays too long by the same amount, and this is left at the end. Where $\delta$ is small, $v$ has $d\delta/dt = -\delta / (t(1-2t+2t^2))$, and
-# $t\,\delta$ grows by $\exp\int_0^1 \frac{2-2t}{1-2t+2t^2}dt = e^{\pi/2}$. The table is for a guess that is read from the length alone. Let your formulas run:
+# $t\,\delta$ grows by $\exp\int_0^1 \frac{2-2t}{1-2t+2t^2}dt = e^{\pi/2}$. The table is for a guess that is read from the length alone:
 
 # %%
 times = torch.linspace((80 / 81) ** 0.25, 1e-3**0.25, 1501, dtype=torch.float64)[:, None] ** 4
@@ -273,7 +273,7 @@ print(result)
 print(f"left in a picture of 3,072 numbers, in grey levels of 255: v {grey[1]:.1f}, flow {grey[2]:.1f}")
 
 # %% [markdown]
-# **The number that decides** is the ratio of $v$ to flow; $e^{\pi/2} = 4.8$ is its limit in many dimensions. With half of the noises too long, the root mean square is $\sqrt{1/2} = .71$ of the
+# **The number that decides** is the ratio of $v$ to flow; $e^{\pi/2} = 4.8$ is its limit in many dimensions and steps (here 60). With half of the noises too long, the root mean square is $\sqrt{1/2} = .71$ of the
 # factor (dotted and dashed). $\epsilon$ does not fall with $d$: 81 times anything is too much.
 #
 # In CIFAR-10's 3,072 dimensions this leaves, for flow, about a grey level. The 2025 paper trained blind networks there: FID of **flow matching 2.61 blind, 3.01 told; of DDIM, which
@@ -281,7 +281,7 @@ print(f"left in a picture of 3,072 numbers, in grey levels of 255: v {grey[1]:.1
 #
 # ## 4. Trained networks, told and blind
 #
-# How is a network told? The noise level is one number, and one number beside hundreds of pixels is easily overlooked. So it comes as **features**: cosines and sines
+# How is a network told? One number beside hundreds of pixels is easily overlooked. So it comes as **features**: cosines and sines
 # of the level $c = \log(\sigma/\alpha)/4$ at several frequencies, as positions do in a transformer.
 #
 # ### Exercise 03.5: Features of a level (8 minutes, 1 point)
@@ -349,7 +349,7 @@ def train(net, draw, steps, level=lambda n: (0.002 + 0.985 * torch.rand(n, gener
 
 # %% [markdown]
 # **Predict before you run.** Eight Gaussians in the plane. What will the blind network draw?
-# <details><summary>Answer</summary>At best what the best blind field draws, on the right: points between the modes. It is trained towards that, and longer training cannot help it.</details>
+# <details><summary>Answer</summary>At best what the best blind field draws, on the right: points between the modes. It is trained towards that, and ends smoother still: a ring.</details>
 
 # %% alt="Samples in the plane of a told network, of a blind network and of the best blind field."
 toy, steps = tools.Embedded(2), 20 if SMOKE else 2000
@@ -376,7 +376,7 @@ _ = plot.grid(torch.cat(drawn), 12, row_labels=["told", "blind"])
 # **Claims.** On digits blind eps samples much worse (3.5), blind flow as well as told (3.6). Three seeds, four checkpoints each; the distance is Fréchet's in raw pixels, no FID.
 #
 # **Predict before you run.** For which target does being blind cost most?
-# <details><summary>Answer</summary>eps (part 3). Flow too loses a little: we allowed 1.2 (3.6).</details>
+# <details><summary>Answer</summary>eps (part 3). Flow loses a little (we allowed 1.2: 3.6 is undecided), v no more.</details>
 
 # %% alt="Fréchet distance against training steps, told and blind, a panel for each of the targets eps, v and flow."
 eps_result, flow_result = claims.measure("3.5"), claims.measure("3.6")
@@ -412,7 +412,7 @@ _ = axes[1].set(xscale="log", xlabel="noise level sigma / alpha, at the last ste
 print(photos)
 
 # %% [markdown]
-# **The number that decides** is the ratio at the end; the left panel says where it goes. Part 1 says that the level *can* be seen. It does not say how soon a network learns to see it.
+# **The number that decides** is the ratio at the end; at the left, it has not settled. Part 1 says that the level *can* be seen, not how soon a network learns to see it.
 #
 # ## 5. One network or five?
 #
@@ -452,12 +452,12 @@ print(single)
 #
 # - In `train`, draw `t` with `torch.sigmoid(torch.randn(n, generator=generator))`. A blind network's average is over *these* times: who loses, told or blind?
 # - Add `nn.LayerNorm(width)` at the head of each block. It divides the length out of the features, and in it the level was written.
-# - `lecture03.noise_left(128, "flow", 0, 300, steps)` with 10, 30 and 100 steps: does the noise that is left depend on them?
+# - `lecture03.noise_left(128, "v", 0, 300, steps)` with 10, 30 and 100 steps: does the noise that is left depend on them?
 #
 # **Take away.**
 #
 # - Not being told means to average over levels. A point shows its level to $1/\sqrt{2d}$: hardly in the plane, to a per cent in a picture.
-# - The target decides what a misread level does: $x_0$ forgives it, flow keeps it, $v$ multiplies it by 4.8, $\epsilon$ by up to 81.
+# - The target decides what a misread level does: $x_0$ forgives it in empty coordinates, flow keeps it, $v$ multiplies it by 4.8, $\epsilon$ by up to 81.
 # - That a level can be seen is not yet that a network has learnt to see it: compare at equal parameters, on raw inputs, over steps.
 #
 # Next: [lecture 04](04_noise_as_style.ipynb). Being told is cheap. What is the best way to tell?

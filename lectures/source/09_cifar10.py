@@ -21,7 +21,7 @@
 # - compute a Fréchet distance, and say what it is worth;
 # - test for copies, with a control.
 #
-# **Before:** lectures 02 (samplers), 05 (U-Net), 07 (guidance). **Time:** two hours with the exercises; the notebook runs some minutes on two cores.
+# **Before:** lectures 02 (samplers), 05 (U-Net), 06 (latents), 07 (guidance). **Time:** two hours with the exercises; the notebook runs some minutes on two cores.
 # **Papers:** [NCSN](https://arxiv.org/abs/1907.05600), [ADM](https://arxiv.org/abs/2105.05233), [EDM](https://arxiv.org/abs/2206.00364),
 # [FID](https://arxiv.org/abs/1706.08500), [guidance interval](https://arxiv.org/abs/2404.07724).
 #
@@ -280,7 +280,7 @@ _ = axes[1].legend()
 print(near)
 
 # %% [markdown]
-# **The number that decides** is above 1: ten calls of `dpmpp_2m` are not as near as fifty of DDIM. They are worth some 38 (50 / 1.33). `heun`, of second order too, starts higher: ten calls are five steps, and order is about small steps.
+# **The number that decides** is above 1: ten calls of `dpmpp_2m` are not as near as fifty of DDIM. They are worth some 36. `heun` (at the left, one call less), of second order too, starts higher: ten calls are five steps, and order is about small steps.
 #
 # On the right `heun` overtakes DDIM at ten calls. DDIM's pictures all err towards the smooth, and a distance between *sets* sees what all have in common. There `dpmpp_2m` has arrived at ten calls: 1.04 times fifty's distance, over three seeds.
 #
@@ -306,7 +306,7 @@ for w in measured["windows"]:
 # %% [markdown]
 # **The number that decides** is the distance, and it is U-shaped: 34 without guidance, 10.6 at $\gamma = 2$, 63 at 5. Recall falls all the way. A classifier recognises up to .95 of them, and .83 of real *training* pictures: the samples are more typical.
 #
-# "Guidance 2" alone is no number. A guided step costs two calls: in ten calls there is time for five guided steps, which are too few. Or for seven steps, three guided: just past the middle (16), not at the start (41), as Kynkäänniemi et al. (2024) found.
+# "Guidance 2" alone is no number. A guided step costs two calls: in ten calls there is time for five guided steps, which are too few. Or for seven steps, three guided: about the middle (17, 16), not at the start (41), as Kynkäänniemi et al. (2024) found.
 # And the sweep is of the net after twenty minutes; the card in part 4 is of today's.
 #
 # ## 7. Copies?
@@ -352,7 +352,7 @@ for name, x in {"none is a copy": plain, "one in ten is": torch.cat([plain[:900]
     print(f"plain samples, {name}: ratio of medians {ratio_of(x, planted, fresh):.2f}, share of suspects {(standing_out(x, planted) < limit).float().mean():.2f}")
 
 # %% [markdown]
-# The ratio of medians calls plain samples near, and does not see real copies. The share does, and errs less (.10 for .05). Now the shipped model, 300 guided samples a seed, and the control: nets trained equally long on few and many digits (in `gpu` mode CIFAR-10), by pixels.
+# The ratio of medians calls plain samples near, and does not see real copies. The share does, though plain samples alone raise it (.10). Now the shipped model, 300 guided samples a seed, and the control: nets trained equally long on few and many digits (in `gpu` mode CIFAR-10), by pixels.
 
 # %% alt="Eight samples that stand out most, each with its three nearest training pictures."
 found = claims.measure("9.3")
@@ -362,11 +362,11 @@ print(found)
 print("control:", ", ".join(f"trained on {k} pictures: {share:.2f}" for k, share in found.detail["control"].items()))
 
 # %% [markdown]
-# **The number that decides** is the share of suspects, beside .05 (chance) and beside the control's. Near chance it says: no copying, *as far as these features see*. It does not prove that no single picture leaks.
+# **The number that decides** is the share of suspects, beside .05 (fresh pictures) and the control's: 0 where pictures are many, so read it no finer than far from the memoriser's, *as far as these features see*.
 #
 # ## 8. Twenty minutes, and what others make of them
 #
-# `tests/bench/quality.py` trained that recipe and the U-Nets of three libraries, half as large again, each with its library's schedule, target and learning rate: twenty minutes each on the same two cores. Ten calls a sample.
+# `tests/bench/quality.py` trained that recipe and the U-Nets of three libraries, each with its library's schedule, target and learning rate: twenty minutes each on the same two cores. Ten calls a sample.
 
 # %% alt="Bars: Fréchet distance after twenty minutes, ours in four ways and the three libraries', with clipping."
 shown = {k: v for k, v in peers["rows"].items() if k.startswith("minidiff") or "clipped" in k}
@@ -380,7 +380,7 @@ ax.invert_yaxis()
 # %% [markdown]
 # ![Samples after twenty minutes each](../tests/bench/quality.jpg)
 #
-# **The number that decides** is the best of the others over ours: 112 over 32.5, 3.5 times; guided in three of seven steps, 112 over 15.0. How to read it:
+# **The number that decides** is the best of the others over ours: 112 over 32.5, 3.5 times; guided in three of seven steps, 112 over 15.0.
 #
 # - Their batch was chosen from 16, 32 and 64 by a trial of two minutes. *All three chose 16, the least of the grid.* So the comparison favours us by an unknown amount.
 # - Theirs do not know the labels. Ours with labels unused is at 63; today's recipe, without labels and autoguided, at 39 by another classifier.

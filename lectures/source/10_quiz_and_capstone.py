@@ -218,7 +218,7 @@ _ = plot.grid(ours[:8], 8, None, "trained here, scale 3, the captions printed")
 print("; ".join(captions[:8]))
 
 # %% [markdown]
-# **The number that decides** is the share that a checker, which knows no net, reads back as asked. Guidance makes more of what a net knows; what it has not learned, guidance does not add. What it costs, variety, this number does not see (lecture 09).
+# **The number that decides** is the share that a checker, which knows no net, reads back as asked. Guidance makes more of what a net half knows, the shape, but not all of it. What it costs, variety, this number does not see (lecture 09).
 #
 # ## 3. What could prove it wrong?
 #
@@ -231,7 +231,7 @@ print("; ".join(captions[:8]))
 # 5. The model draws what its captions say because it learned it from captions.
 # 6. The samples are not copies of training pictures.
 #
-# And nine experiments, each with its floor:
+# And nine experiments, most with a floor:
 #
 # - a: the same net without the noise level, trained as long; floor: real against real samples
 # - b: other ways to give it, of equal parameters and equal compute; floor: the spread over seeds
@@ -244,7 +244,7 @@ print("; ".join(captions[:8]))
 # - i: the same net, trained twice as long; floor: itself before
 #
 # ### Exercise 10.3: Controls (12 minutes, 3 points)
-# For each claim choose the experiment that could prove it wrong: claim's number to letter. Two claims have two answers, and one experiment belongs to none.
+# For each claim choose the experiment that could prove it wrong: claim's number to letter. For two claims either of two is right, and one experiment belongs to none.
 # <details><summary>Hint</summary>Suppose the claim is false. Which experiment would then come out differently?</details>
 
 # %% exercise="10.3" points=3 minutes=12

@@ -156,6 +156,18 @@ def limited(seconds: float):
 
 
 @contextmanager
+def explained(says: dict[str, tuple[str, str]]):
+    """Where torch raises an error with some of these words, raise Wrong of the key, with its words and what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        for words, (key, message) in says.items():
+            if words in str(error):
+                raise Wrong(key, f"{str(error).splitlines()[0][:100]} ... That is: {message}") from None
+        raise
+
+
+@contextmanager
 def _settings_kept():
     """Put back what an answer may set for all of torch, so for the rest of a notebook too; raise Wrong if it did."""
     before = torch.is_grad_enabled(), torch.get_default_dtype()
@@ -231,6 +243,8 @@ def told(error: Exception, answer) -> str:
         code = getattr(answer, "__code__", None) or getattr(getattr(answer, "forward", None), "__code__", None)
     with suppress(Exception):
         said = str(error)
+    if "is missing the required" in str(said):  # a module without forward, of which torch's own line is raised
+        code = None
     said = f"{type(error).__name__}: {said}"
     if _TWO_TYPES.search(said):
         said += "\nNew tensors must be of the inputs' type: torch.zeros_like(x), x.new_zeros(n), torch.tensor(s).to(x)."

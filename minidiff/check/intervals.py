@@ -10,13 +10,13 @@ _measured: dict[str, float] = {}
 def predict(claim: str, low: float, high: float) -> None:
     """Note that the number that decides `claim` ("7.4") will lie between low and high, with a probability of one half.
 
-    Raises ValueError for what is no interval, and once the claim was measured: then it would be no prediction. A second
-    prediction takes the place of the first.
+    Raises ValueError for what is no interval, and for another one once the claim was measured: then it would be no
+    prediction. Before that a second prediction takes the place of the first.
     """
     claim = str(claim)
     if wrong := no_interval((low, high)):
         raise ValueError(f"claim {claim}: {wrong}")
-    if claim in _measured:
+    if claim in _measured and _predicted.get(claim) != (float(low), float(high)):
         raise ValueError(f"claim {claim} was measured already: {_measured[claim]:.3g}. A prediction comes before")
     _predicted[claim] = float(low), float(high)
 

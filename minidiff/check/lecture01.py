@@ -6,7 +6,7 @@ from torch import Tensor
 from ..denoise import Prediction
 from ..oracles import GaussianMixture
 from ..schedules import VE
-from .exercise import Exercise, Wrong, alone_in_float32, close, is_tensor, of_one_axis, same
+from .exercise import Exercise, Wrong, alone_in_float32, close, explained, is_tensor, of_one_axis, same
 
 mixture_score = Exercise("01.1", "mixture_score", 2, 15, "lecture 01, part 1")
 ism_loss = Exercise("01.2", "ism_loss", 2, 15, "lecture 01, part 2")
@@ -162,6 +162,11 @@ def _learns(answer, given, wanted, slips, x: Tensor, *rest) -> None:
     )
 
 
+_SAYS = {  # torch, where a usual line is missing
+    "backward through the graph a second time": ("no graph", "pass create_graph=True to autograd.grad, which keeps the "
+                                                 "graph, and makes what it returns differentiable."),
+    "does not require grad": ("x not marked", "derivatives by x are asked: x = x.detach().requires_grad_()."),
+}  # fmt: skip
 _DETACHED = "The loss is right but its gradient misses {}: pass create_graph=True to autograd.grad."
 
 
@@ -192,7 +197,9 @@ def _(answer, given):
         "column": (A[0].sum() + half, "You take d s_1 by all x_j. The trace has d s_i / d x_i."),
         "batch": (5 * trace + half, "The trace is summed over the batch as well: one number for each point."),
     }  # fmt: skip
-    same(answer(lambda y: y @ A.T + b, x), trace + half, slips, "the loss")
+    with explained(_SAYS):
+        found = answer(lambda y: y @ A.T + b, x)
+    same(found, trace + half, slips, "the loss")
 
 
 @ism_loss.part("a curved field: its divergence, by finite differences")
@@ -237,6 +244,7 @@ def _(answer, given):
         "no half": (A.diagonal() + s.diagonal() ** 2, "The half of 1/2 (v.s)^2 is missing."),
         "not squared": (A.diagonal() + s.diagonal() / 2, "v.s must be squared."),
         "minus": (A.diagonal() - s.diagonal() ** 2 / 2, "The square is added."),
+        "minus the derivative": (s.diagonal() ** 2 / 2 - A.diagonal(), "The derivative is added."),
         "no derivative": (s.diagonal() ** 2 / 2, "The derivative is missing: only 1/2 (v.s)^2 is there."),
         "no square": (A.diagonal(), "1/2 (v.s)^2 is missing."),
     }  # fmt: skip
@@ -246,7 +254,8 @@ def _(answer, given):
 
 def _given_v(answer, fn, x: Tensor, v: Tensor) -> None:
     """Raise Wrong if directions are drawn, not taken."""
-    found, again = answer(fn, x, v), answer(fn, x, v)
+    with explained(_SAYS):
+        found, again = answer(fn, x, v), answer(fn, x, v)
     if isinstance(found, Tensor) and isinstance(again, Tensor) and not close(found.nan_to_num(), again.nan_to_num()):
         raise Wrong("own v", "The same call twice gives two results: use the v that is given, draw none.")
 
@@ -374,7 +383,8 @@ def _ends_at(pull: float, noise: float, a: float = 0.5) -> float:
 def _(answer, given):
     x, score, a = given.normal(6, 2), given.normal(6, 2), torch.tensor(0.3, dtype=torch.float64)
     slips = {
-        "a for a / 2": (x + a * score, "Twice too far: you move by a, not a / 2. At a = .5 a chain on N(0, 1), with "
+        "a for a / 2": (x + a * score, "Twice too far: you move by a, not a / 2 (with noise sqrt(2 a) that is the step "
+                        "of 2 a; here a is the noise's variance). At a = .5 a chain on N(0, 1), with "
                         f"noise sqrt(a), ends at a variance of {_ends_at(0.5, 0.5**0.5):.2f}, not "
                         f"{_ends_at(0.25, 0.5**0.5):.2f}."),
         "downhill": (x - a / 2 * score, "The sign: it goes uphill, along the score."),
@@ -502,8 +512,9 @@ def _(answer, given):
         "two calls a move": (right.repeat_interleave(2), "The model is asked twice as often as there are moves: "
                              "`steps` moves a level, with one call each."),
     }  # fmt: skip
-    if asked.shape == (13,) and close(asked[-1], right[-1], 1e-5):
-        asked = asked[:-1]  # a last denoising step
+    if asked.shape == (13,) and close(asked[:-1], right, 1e-5) and close(asked[-1], right[-1], 1e-5):
+        raise Wrong("denoised", "The model is asked once more at the end: is x0 returned, a denoised x? The last x is "
+                    "asked, with its noise.")  # fmt: skip
     for key, (table, message) in slips.items():
         if asked.shape == table.shape and close(asked, table, 1e-5):
             raise Wrong(key, message)

@@ -206,7 +206,8 @@ _INTERVAL = {
 
 def _three(found) -> Tensor:
     if not hasattr(found, "__len__") or isinstance(found, dict | str) or len(found) != 3:
-        raise Wrong("not three", f"Three numbers must come back, mean, low, high; you return {kind(found)}.")
+        raise Wrong("not three", f"Three numbers must come back, mean, low, high; you return {kind(found)}"
+                    f"{f' of {len(found)}' if isinstance(found, tuple | list) else ''}.")  # fmt: skip
     for v in found:
         if isinstance(v, bool) or not hasattr(v, "__float__") or torch.as_tensor(v).numel() != 1:
             raise Wrong("no number", "Each of mean, low and high must be one number, not an array.")
@@ -296,7 +297,7 @@ _MISREAD = {
     "second as flow": f"The first is right; the second is {_FLOW}",
     "eps alone": "The velocity is eps - x0. With a wrong level the x0 that comes out is not 0.",
     "plus": "dx/dt is eps - x0 on this path: alpha falls.",
-    "sign": "The sign is turned: dx/dt = eps - x0, for time that goes to noise.",
+    "sign": "The sign is turned: dx/dt = eps - x0, for time that goes to noise, and det is alpha b - sigma a.",
     "b of t": "The network's b is that of the level it believes in: the guess.",
     "no division": "In an empty coordinate the network takes x for guess times eps: its eps is x / guess.",
     "no determinant": "Divide by the determinant alpha b - sigma a.",
@@ -393,7 +394,8 @@ def _features(answer, given, b: int, f: int) -> None:
     if isinstance(found, Tensor) and found.shape == (b, f):
         raise Wrong("one only", f"{f} numbers a level: each frequency gives two, a cosine and a sine.")
     if isinstance(found, Tensor) and found.shape == (2 * b, f):
-        raise Wrong("joined below", "Cosines and sines stand below each other: join them along the last axis.")
+        told = "Cosines and sines stand below each other, or all is transposed: join (B, F) and (B, F) along axis 1."
+        raise Wrong("joined below", told)
     same(found, joined(angle), slips(values, _FEATURES))
 
 

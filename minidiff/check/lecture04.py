@@ -159,10 +159,11 @@ def _(answer, given):
     if torch.equal(found, x):
         return
     if close(found, 0 * x):
-        raise Wrong("no residual", "At the start out is 0: add x.")
+        raise Wrong("no residual", "At the start out is 0: add x itself, outside the gate.")
     unit = (x - x.mean(2, keepdim=True)) / x.std(2, correction=0, keepdim=True)
     if any(close(found, x + branch(v), 1e-4) for v in (unit, 0 * x, x)):
-        raise Wrong("gate starts at 1", "At the start out is x + branch: the gate must start at 0, so no 1 + there.")
+        raise Wrong("gate starts at 1", "At the start out is x + branch(...): multiply what the branch puts out by the "
+                    "gate, which starts at 0. Is it missing, inside the branch, or 1 + gate?")  # fmt: skip
     if close(found, unit, 1e-4):
         raise Wrong("residual of the norm", "At the start out is norm(x): what is added to the branch is x itself.")
     off = (found - x).abs().max().item()
@@ -417,6 +418,8 @@ _FACTORS = {
                "the variance."),
     "median": (0.6745, "On noise alone your rule is right up to a constant .674: that is the median of |z|, not the "
                "deviation of z."),
+    "multiplied": (0.6745**2, "On noise alone your rule is right up to a constant .455: divide the median by .6745, do "
+                   "not multiply."),
     "mean of |x|": ((2 / torch.pi) ** 0.5, "On noise alone your rule is right up to a constant .798: the mean of |z| "
                     "is not its deviation."),
     "mean of |difference|": ((4 / torch.pi) ** 0.5, "On noise alone your rule is right up to a constant 1.13: if it is "
@@ -430,6 +433,9 @@ def _(answer, given):
         loud = given.uniform(0.12, 0.48, 24)  # doubled, still within the promised .1 to 1
         z = loud[:, None, None, None] * given.normal(24, channels, 32, 32)
         one, two = (_estimates(answer(v), 24) for v in (z, 2 * z))
+        if (one <= 0).any() or (two <= 0).any():
+            raise Wrong("not positive", "On noise alone some of your estimates are 0 or below: is the size of the "
+                        "differences (abs) missing, or is a constant subtracted?")  # fmt: skip
         grown = (two / one).median().item()
         if 3.5 < grown < 4.5:
             raise Wrong("variance", "Twice as loud, and you say four times: that is sigma^2. Take the root.")

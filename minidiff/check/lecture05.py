@@ -40,6 +40,8 @@ def _(answer, given):
         layers = answer(n, kernel)
         wanted = next(k for k in range(n) if _seen(n, kernel, k))
         half = (n - 1) / (kernel - 1)
+        if n == 1 and layers == 1:
+            raise Wrong("one pixel", "A picture of one pixel is seen whole without any layer: 0. Else you are right.")
         slips = {
             "rounded to the nearest": (math.floor(half + 0.5), f"{wanted - 1} layers see "
                                        f"{(wanted - 1) * (kernel - 1) + 1} pixels of {n}: round up."),

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from contextlib import contextmanager
 from statistics import fmean
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from ..denoise import Prediction
 from ..oracles import GaussianMixture, MixtureDenoiser
 from ..schedules import Cosine
-from .exercise import Exercise, Wrong, alone_in_float32, close, is_number, is_tensor, kind, same
+from .exercise import Exercise, Wrong, alone_in_float32, close, explained, is_number, is_tensor, kind, same
 
 cfg = Exercise("07.1", "cfg", 2, 10, "lecture 07, part 1")
 drop = Exercise("07.2", "drop", 2, 8, "lecture 07, part 2")
@@ -662,7 +661,7 @@ def _(answer, given):
 
 def _guided_by(answer, given, scale: float) -> None:
     model, classifier, x_t, t, cond, free, sigma, gradients, logits = judged(given)
-    with torch.enable_grad(), _explained():
+    with torch.enable_grad(), explained(_SAYS):
         found = answer(model, classifier, x_t, t, cond, scale)
     x0, eps = (v.detach() for v in parts_of(found, x_t))
     mine, alpha = gradients[torch.arange(len(cond)), cond], model.schedule(t)[0][:, None]
@@ -688,22 +687,12 @@ def _guided_by(answer, given, scale: float) -> None:
                     "model(x_t, t). Where it knows its conditions the classifier is not needed.")  # fmt: skip
 
 
-@contextmanager
-def _explained():
-    """What torch says where a usual line is missing, with what to do. Rows are 6, of 4 numbers."""
-    says = {
-        "(6) must match the size of tensor b (4)": ("axes", "alpha and sigma are (B,): expand(v, x_t) gives them x_t's "
-                                                    "axes."),
-        "only for scalar outputs": ("no sum", "sum log p over the rows first: no row's depends on another's x."),
-        "does not require grad": ("not the copy", "call the classifier on the copy of x_t that asks for gradients."),
-    }  # fmt: skip
-    try:
-        yield
-    except RuntimeError as error:
-        for words, (key, message) in says.items():
-            if words in str(error):
-                raise Wrong(key, f"{error}: {message}") from None
-        raise
+_SAYS = {  # torch, where a usual line is missing; rows are 6, of 4 numbers
+    "(6) must match the size of tensor b (4)": ("axes", "alpha and sigma are (B,); expand(v, x_t) gives them x_t's "
+                                                "axes."),
+    "only for scalar outputs": ("no sum", "sum log p over the rows first; no row's depends on another's x."),
+    "does not require grad": ("not the copy", "call the classifier on the copy of x_t that asks for gradients."),
+}  # fmt: skip
 
 
 def _other_factors(free, alpha, sigma, gradients, cond, scale: float) -> dict:

@@ -92,7 +92,8 @@ def _equal(found, wanted) -> bool:
     """Whether the numbers are as many and agree to 1%."""
     found, wanted = _numbers(found), _numbers(wanted)
     return len(found) == len(wanted) and all(
-        a is not None and abs(a - b) <= 0.01 * abs(b) for a, b in zip(found, wanted, strict=True)
+        a is not None and abs(a - b) <= (0 if b == int(b) >= 100 else 0.01 * abs(b))
+        for a, b in zip(found, wanted, strict=True)
     )
 
 
@@ -277,7 +278,8 @@ def _as_told(found: Tensor, world: Scenes, wanted: list[int], scale: float) -> N
         raise Wrong("guided away", f"At scale {scale:g} the pictures are not what the prompts say: x0 and eps are null "
                     "+ scale * (cond - null), and only the last x is clamped.")  # fmt: skip
     place = next((i for i, (a, b) in enumerate(zip(which, wanted, strict=True)) if a != b), 0)
-    raise Wrong("other scenes", f"Picture {place} is not the scene of prompt {place}: is the order kept?")
+    raise Wrong("other scenes", f"Picture {place} is not the scene of prompt {place}: is the order kept? And is "
+                "it null + scale * (cond - null), which at scale 1 is the model under cond?")  # fmt: skip
 
 
 _RANGES = {  # key -> (what becomes of a picture, what to tell)
@@ -493,8 +495,9 @@ def _(answer, given):
     if not isinstance(found, dict):
         raise Wrong("no answers", "Return a dictionary, claim -> (low, high), as {'7.4': (0.8, 1.2)}.")
     for claim, interval in found.items():
-        if not re.fullmatch(r"\d\.[1-9]\d?", str(claim)):
-            raise Wrong("no claim", f"{str(claim)[:20]!r} is no claim's number, as '7.4' is.")
+        if isinstance(claim, float) or not re.fullmatch(r"\d\.[1-9]\d?", str(claim)):
+            raise Wrong("no claim", f"{str(claim)[:20]!r} is no claim's number, as the text '7.4' is (7.10 would be "
+                        "7.1).")  # fmt: skip
         if wrong := no_interval(interval):
             raise Wrong("no interval", f"Claim {claim}: {wrong}.")
     if (several := len({str(claim) for claim in found})) < 10:

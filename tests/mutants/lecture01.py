@@ -196,13 +196,35 @@ def ism_loss(fn, x):
         "whole batch": (_ism(_GRAD.format("s[:, i].sum()") + "[:, i].sum()"), "batch"),
         "three dimensions": (_ism().replace("range(x.shape[1])", "range(3)"), "raised"),
         "trace detached": (_ism("torch.autograd.grad(s[:, i].sum(), x, retain_graph=True)[0][:, i]"), "trace detached"),
-        "graph freed": (_ism("torch.autograd.grad(s[:, i].sum(), x)[0][:, i]"), "raised"),
+        "graph freed": (_ism("torch.autograd.grad(s[:, i].sum(), x)[0][:, i]"), "no graph"),
         "field detached": (_ism(result="trace + 0.5 * s.detach().square().sum(1)"), "square detached"),
         "all detached": (_ism(result="(trace + 0.5 * s.square().sum(1)).detach()"), "no gradient"),
         "mean over the batch": (_ism(result="(trace + 0.5 * s.square().sum(1)).mean()"), "shape"),
-        "marked in place": (_ism().replace("x = x.detach().requires_grad_()", "pass"), "raised"),
+        "marked in place": (_ism().replace("x = x.detach().requires_grad_()", "pass"), "x not marked"),
     },
     "ssm_loss": {
+        "graph freed": (
+            """
+import torch
+def ssm_loss(fn, x, v):
+    x = x.detach().requires_grad_()
+    along = (fn(x) * v).sum(1)
+    back = torch.autograd.grad(along.sum(), x)[0]
+    return (back * v).sum(1) + torch.autograd.grad(along.square().sum(), x)[0].sum(1)
+""",
+            "no graph",
+        ),
+        "minus the derivative": (
+            """
+import torch
+def ssm_loss(fn, x, v):
+    x = x.detach().requires_grad_()
+    along = (fn(x) * v).sum(1)
+    back = torch.autograd.grad(along.sum(), x, create_graph=True)[0]
+    return 0.5 * along.square() - (back * v).sum(1)
+""",
+            "minus the derivative",
+        ),
         "finite differences": (
             """
 def ssm_loss(fn, x, v):
@@ -279,6 +301,7 @@ def langevin_step(x, score, a, z):
         "points alone": (_step("torch.einsum('bd->bd', x + a / 2 * score + a**0.5 * z)"), "raised"),
     },
     "annealed_langevin": {
+        "a last denoising": (_anneal(end="return model(x, times[-1]).x0"), "denoised"),
         "seeded at the start": (_first("generator.manual_seed(generator.initial_seed())"), "generator not moved on"),
         "noise in pairs": (
             _anneal(noise=f"a.sqrt() * (lambda z: torch.cat([z, -z])[: len(x)])({_RANDN}[: (len(x) + 1) // 2])"),
@@ -435,7 +458,6 @@ def annealed_langevin(model, x, times, steps, step_size, generator):
         "in place, on what the model says": _anneal(ask="model(x, t).eps.mul_(1)", score="eps.div_(-sigma)"),
         "minus z": _anneal(noise=f"-a.sqrt() * {_RANDN}"),
         "z turned": _anneal(noise="a.sqrt() * torch.randn(x.shape[::-1], generator=generator, dtype=x.dtype).T"),
-        "a last denoising": _anneal(end="return model(x, times[-1]).x0"),
         "through x0": _anneal(ask="(x - model(x, t).x0) / sigma"),
         "without a": """
 import torch

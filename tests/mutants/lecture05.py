@@ -72,7 +72,7 @@ WRONG = {
         "one at least": ("""
 def layers_to_see(side, kernel):
     return max(1, -(-(side - 1) // (kernel - 1)))
-""", "by whole kernels"),
+""", "one pixel"),
         "one more for even sides": ("""
 def layers_to_see(side, kernel):
     return (side - 1) // (kernel - 1) + (side % 2 == 0)

@@ -248,7 +248,7 @@ def text_to_image(model, tokeniser, prompts, shape, scale, steps, generator):
         "a list": (_predicted("[(0, 1)] * 10"), "no answers"),
         "text of two digits": (_predicted(_TEN.replace("(0.5, 1.5)", "'12'")), "no interval"),
         "claims that no lecture has": (_predicted("{f'{i}.0': (0, 1) for i in range(10)}"), "no claim"),
-        "one claim twice": (_predicted(_TEN.replace("11)", "10)") + " | {7.4: (0, 1)}"), "too few"),
+        "one claim twice": (_predicted(_TEN.replace("11)", "10)") + " | {7.4: (0, 1)}"), "no claim"),
     },
 }  # fmt: skip
 
