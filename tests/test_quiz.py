@@ -185,7 +185,8 @@ def test_predictions_come_first_and_are_counted(capsys, monkeypatch):
     for i in range(10):
         check.measured(f"7.{i}", 0.5)
     with pytest.raises(ValueError, match="claim 7.3 was measured already: 0.5"):
-        check.predict("7.3", 0, 1)
+        check.predict("7.3", 0, 2)
+    check.predict("7.3", 0, 1)  # as it was: the cell has run twice
     assert check.calibration() == 0.9
     assert capsys.readouterr().out.endswith("9 of 10 held: your intervals are too wide for 50%\n")
 
