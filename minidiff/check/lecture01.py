@@ -165,7 +165,8 @@ def _learns(answer, given, wanted, slips, x: Tensor, *rest) -> None:
 _SAYS = {  # torch, where a usual line is missing
     "backward through the graph a second time": ("no graph", "pass create_graph=True to autograd.grad, which keeps the "
                                                  "graph, and makes what it returns differentiable."),
-    "does not require grad": ("x not marked", "derivatives by x are asked: x = x.detach().requires_grad_()."),
+    "does not require grad": ("x not marked", "derivatives by x are asked: x = x.detach().requires_grad_(), and no "
+                              "no_grad or detach after that."),
 }  # fmt: skip
 _DETACHED = "The loss is right but its gradient misses {}: pass create_graph=True to autograd.grad."
 

@@ -204,13 +204,13 @@ def trial(name: str, options, dataset, held_out) -> tuple[int, float]:
     x = to_device(held_out.at(torch.arange(512)), pick())
 
     def tried(batch: int, rate: float) -> float:
-        key = f"batch {batch}, learning rate x {rate:g}"
+        key = f"batch {batch}, learning rate x {rate:g}, {options.trial:g} minutes, {device_name()}"
         if key not in found:
             ema, steps = fit(made(name), dataset, batch, rate, options.trial)
             with torch.no_grad(), autocast(x.device, x):
                 loss = ema.loss(x, generator=torch.Generator().manual_seed(0)).mean().item()
-            found[key] = {"loss": loss, "steps": steps, "minutes": options.trial, "device": device_name()}
-            print(f"{name}, {key}: loss {loss:.4f} after {options.trial:g} minutes, {steps} steps", flush=True)
+            found[key] = {"loss": loss, "steps": steps}
+            print(f"{name}, {key}: loss {loss:.4f}, {steps} steps", flush=True)
             with replacing(path) as f:
                 f.write_text(json.dumps(every, indent=1) + "\n")
         return found[key]["loss"]
