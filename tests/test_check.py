@@ -14,6 +14,7 @@ import torch
 from mutants import __path__ as folder
 
 from minidiff import check
+from minidiff.check.exercise import Wrong, same
 from minidiff.grade import nursery
 
 SOURCES = sorted((Path(__file__).parents[1] / "lectures" / "source").glob("*.py"))
@@ -140,6 +141,20 @@ def test_two_types_that_do_not_go_together_are_told():
     answer = defined("import torch\ndef blind_eps(x, *_):\n    return x @ torch.eye(x.shape[1])\n", "blind_eps")
     text = check.verdict("blind_eps", answer).text
     assert "Your line 3" in text and "New tensors must be of the inputs' type" in text
+
+
+def test_numbers_that_are_all_wrong_in_one_way_are_told_so():
+    wanted = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
+    told = [
+        (7 * wanted, "All are 7 times what is right."),
+        (wanted - 0.3, "All are off by -0.3."),
+        (0 * wanted, "All are 0."),
+    ]
+    for found, said in told:
+        with pytest.raises(Wrong, match=re.escape(said)):
+            same(found, wanted)
+    with pytest.raises(Wrong, match=r"3 is right\.$"):  # no two alike
+        same(wanted**3, wanted)
 
 
 def test_the_same_seed_asks_the_same():

@@ -27,6 +27,7 @@ from .tools import fit as fit_denoiser
 FACTORS = (1, 2, 4, 8)
 PRIORS = ("N(0, I)", "Gaussian", "mixture", "GAN", "autoregressive", "diffusion")
 AE_STEPS, PRIOR_STEPS, CODES = 500, 400, 128
+KINDS = [(1, None), (2, None), (2, CODES), (4, None), (8, None)]  # of autoencoders: the factor, the codebook's size
 
 
 @functools.cache
@@ -61,18 +62,22 @@ def distance(x: Tensor, smoke: bool) -> float:
     return frechet_distance(extract(judge, x.clamp(-1, 1))[0], extract(judge, held_out())[0])
 
 
-def autoencoder(f: int, seed: int, smoke: bool, codes=None) -> Autoencoder:
+def autoencoder(f: int, codes: int | None, seed: int, smoke: bool) -> Autoencoder:
     """One trained for some seconds."""
     digits, _, teacher = classifiers(smoke)
     net = seeded(lambda: Autoencoder(digits.shape, f, 8 if codes else 4, wide(32), codes), seed)
     net.perceptual = perceptual.distance(teacher.requires_grad_(False).maps)
-    return fit_denoiser(
-        net.to(device()),
-        lambda g: digits.batch(32, g)[0],
-        2 if smoke else AE_STEPS,
-        seed,
-        lr=2e-3,
-    )
+    net = fit_denoiser(net.to(device()), lambda g: digits.batch(32, g)[0], 2 if smoke else AE_STEPS, seed, lr=2e-3)
+    net.perceptual = None  # only training needs it
+    return net
+
+
+@functools.cache
+def autoencoders(smoke: bool) -> dict[tuple, Autoencoder]:
+    """(factor, codebook's size or None, seed) -> one, of all KINDS."""
+    classifiers(smoke)  # trained here, if they are not yet: all processes read the same
+    keys = [(*kind, seed) for kind in KINDS for seed in range(repeats(smoke))]
+    return dict(zip(keys, in_parallel(lambda key: autoencoder(*key, smoke), keys), strict=True))
 
 
 def prior_of(name: str, shape, seed: int):
@@ -102,14 +107,13 @@ def compressed(smoke: bool) -> dict:
 
     The tokens of the autoregressive prior come from an autoencoder of its own, with a codebook.
     """
-    seeds, n = repeats(smoke), 10 if smoke else 1000
+    n = 10 if smoke else 1000
     found = {"again": distance(training_pictures(n), smoke), "pictures": {("real", 1): training_pictures(8)}}
     digits, _, _ = classifiers(smoke)
     train_on = digits.at(torch.arange(100 if smoke else len(digits)))
 
-    def measured(seed, kind):
-        f, codes = kind
-        net = autoencoder(f, seed, smoke, codes)
+    def measured(kind, net):
+        f, codes, seed = kind
         z, x = reconstruct(net, train_on)[1], training_pictures(n)
         latents = Latents("latents", z, None, [], None, 1.0 if codes else STD / z.std().item())
         back, index = reconstruct(net, x)
@@ -123,8 +127,7 @@ def compressed(smoke: bool) -> dict:
                 numbers[name], shown[name] = distance(x, smoke), x[:8]
         return f, numbers, shown
 
-    kinds = [(f, codes) for f in FACTORS for codes in ((None, CODES) if f == 2 else (None,))]
-    for f, numbers, shown in in_parallel(measured, range(seeds), kinds):
+    for f, numbers, shown in in_parallel(lambda pair: measured(*pair), autoencoders(smoke).items()):
         for name, value in numbers.items():
             found.setdefault((name, f), []).append(value)
         for name, x in shown.items():

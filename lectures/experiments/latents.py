@@ -25,7 +25,7 @@ from minidiff.stages.latent import STD
 from minidiff.stages.priors import Gaussian, Mixture
 from minidiff.train import new_state, train
 
-from .compressed import CODES, autoencoder, classifiers, held_out, prior_of
+from .compressed import CODES, autoencoders, classifiers, held_out, prior_of
 from .tools import Outcome, device, in_parallel, interval, named, repeats, seeded
 
 PARTS = (2, 3, 5, 10)  # of the mixture: as many as suit the latents put aside
@@ -143,10 +143,9 @@ def mixture_nats(prior: Mixture, z: Tensor) -> float:
     return torch.logsumexp(copy.deepcopy(prior).double().log_parts(z.flatten(1).double()), 1).mean().item()
 
 
-def tokens(smoke: bool, seed: int) -> dict[str, float]:
-    """Where autoregression applies: nats a token of a codebook's indices, held out, if each place is independent of the
-    others, and by a causal transformer."""
-    net = autoencoder(2, seed, smoke, CODES)
+def tokens(smoke: bool, seed: int, net: Autoencoder) -> dict[str, float]:
+    """Where autoregression applies: nats a token of the indices of an autoencoder with a codebook, held out, if each
+    place is independent of the others, and by a causal transformer."""
     learn, aside, test = (reconstruct(net, x)[1] for x in split(smoke))
     often = one_hot(learn.flatten(1).long(), CODES).sum(0) + 1.0  # at each place; no code is impossible
     log_p = (often / often.sum(1, keepdim=True)).log()
@@ -159,10 +158,10 @@ def tokens(smoke: bool, seed: int) -> dict[str, float]:
     return {"independent": alone, "autoregressive": loss_of(model, test)}
 
 
-def priors(smoke: bool, seed: int) -> dict:
-    """Of each prior: "nats" a latent and the Frechet "distance" of its pictures; the diffusion's "steps", and the
-    mixture's "parts"."""
-    net, generator = autoencoder(2, seed, smoke).eval(), torch.Generator().manual_seed(seed)
+def priors(smoke: bool, seed: int, net: Autoencoder) -> dict:
+    """Of each prior of an autoencoder's latents: "nats" a latent and the Frechet "distance" of its pictures; the
+    diffusion's "steps", and the mixture's "parts"."""
+    generator = torch.Generator().manual_seed(seed)
     learn, aside, test = split(smoke)
     z, aside, test = (
         drawn(net, learn.repeat(4, 1, 1, 1), generator),
@@ -196,11 +195,13 @@ def priors(smoke: bool, seed: int) -> dict:
 @functools.cache
 def measured(smoke: bool) -> dict:
     """What `priors` and `tokens` find: by name lists over the seeds."""
-    classifiers(smoke)  # trained here, if they are not yet: all processes read the same
-    found = in_parallel(lambda seed, part: part(smoke, seed), range(repeats(smoke)), (priors, tokens))
-    rows = found[::2]
+    nets = autoencoders(smoke)
+    parts = [(part, seed, nets[2, codes, seed]) for part, codes in ((priors, None), (tokens, CODES))
+             for seed in range(repeats(smoke))]  # fmt: skip
+    found = in_parallel(lambda call: call[0](smoke, *call[1:]), parts)
+    rows, by_token = found[: len(found) // 2], found[len(found) // 2 :]
     by_prior = {key: {name: [row[key][name] for row in rows] for name in rows[0][key]} for key in ("nats", "distance")}
-    return by_prior | {key: [row[key] for row in rows] for key in ("steps", "parts")} | {"tokens": found[1::2]}
+    return by_prior | {key: [row[key] for row in rows] for key in ("steps", "parts")} | {"tokens": by_token}
 
 
 def not_a_simple_gaussian(smoke: bool) -> Outcome:

@@ -350,4 +350,14 @@ def same(found, wanted: Tensor, slips: dict | None = None, what: str = "the resu
         off = abs((found - wanted)[place].item())
         message = f"{what} is off by {off:.1g}{where}: was something float32 on the way, or a small number added?"
         raise Wrong("nearly", f"{message} Inputs are float64: so must be torch.tensor(...), torch.zeros(...).")
-    raise Wrong("value", f"{what} is {is_now}{where}; {right} is right.")
+    raise Wrong("value", f"{what} is {is_now}{where}; {right} is right.{_everywhere(found, wanted)}")
+
+
+def _everywhere(found: Tensor, wanted: Tensor) -> str:
+    """In words, if all numbers are wrong by one factor or by one amount."""
+    if wanted.numel() < 2:
+        return ""
+    factor, off = (found * wanted).sum() / wanted.square().sum(), (found - wanted).mean()
+    if close(found, factor * wanted, 1e-6):
+        return f" All are {factor:.4g} times what is right." if factor else " All are 0."
+    return f" All are off by {off:.4g}." if close(found, wanted + off, 1e-6) else ""

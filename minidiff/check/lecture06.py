@@ -557,19 +557,27 @@ def _as_the_prior(x: Tensor, prior: Known, matrix: Tensor, offset: Tensor, scale
     x = x.detach().double().flatten(1)
     if not x.isfinite().all():
         raise Wrong("not finite", "There is NaN or infinity among the pictures.")
-    if (others := len(x.unique(dim=0))) < len(x):
-        raise Wrong("copies", f"{len(x)} pictures, and only {others} different ones: draw each by itself.")
     at = {k: (matrix @ prior.mean * k + offset, k**2 * matrix @ prior.cov @ matrix.T) for k in (1 / scale, scale, 1)}
     found, wanted = (x.mean(0), x.T.cov()), at[1 / scale]
+    ratio = (found[1].trace() / wanted[1].trace()).item()
+    if ratio < 0.05:
+        raise Wrong("forgets", f"The starts differ, and all pictures end as nearly one, with {ratio:.2g} of the "
+                    "variance: a step loses the noise that x had. It is alpha x0 + sigma eps.")  # fmt: skip
+    if (others := len(x.unique(dim=0))) < len(x):
+        raise Wrong("copies", f"{len(x)} pictures, and only {others} different ones: draw each by itself.")
     if _agree(found, wanted):
         return
-    ratio = (found[1].trace() / wanted[1].trace()).item()
     if _agree(found, at[scale]):
         raise Wrong("times the scale", f"Covariance {ratio:.3g} times too large: latents were multiplied by scale for "
                     "training; divide before decoding.")  # fmt: skip
     if _agree(found, at[1]):
         raise Wrong("scale forgotten", f"Covariance {ratio:.3g} times too large: the decoder knows latents as the "
                     "encoder made them. Divide by scale before decoding.")  # fmt: skip
+    for k in (scale, 1 / scale):
+        for mean, cov in at.values():
+            if _agree(found, (k * mean, k**2 * cov)):
+                raise Wrong("pictures scaled", "The pictures are scaled: scale is of the latents. Divide them by it "
+                            "before decode, and leave what comes out of it as it is.")  # fmt: skip
     if ratio > 1.5:
         raise Wrong("too wide", f"Covariance {ratio:.3g} times too large: is there noise left? The last step goes to "
                     "t = 0.")  # fmt: skip

@@ -282,7 +282,10 @@ def latent_scale(z, std=0.5):
         "one step": (_sample(times="prior.schedule.grid(1)"), "other number of steps"),
         "stops early": (_sample(times="prior.schedule.grid(steps)[:-1]"), "other number of steps"),
         "stops at noise": (_sample(times="torch.linspace(1.0, 0.01, steps + 1)"), "too wide"),
-        "scaled pictures": (_sample(end="decode(x) / scale"), "statistics"),
+        "scaled pictures": (_sample(end="decode(x) / scale"), "pictures scaled"),
+        "scaled back": (_sample(end="decode(x / scale) * scale"), "pictures scaled"),
+        "x0 alone": (_sample().replace("alpha * x0 + sigma * eps", "alpha * x0"), "forgets"),
+        "x0 alone, float32": (_sample().replace("alpha * x0 + sigma * eps", "alpha.float() * x0.float()"), "forgets"),
         "not decoded": (_sample(end="x / scale"), "not decoded"),
         "no generator": (_sample("sigma * torch.randn(n, *shape)"), "generator not used"),
         "seeded itself": (
