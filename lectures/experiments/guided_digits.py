@@ -34,7 +34,6 @@ from .tools import (
     place_of_least,
     ratio_interval,
     repeats,
-    wide,
 )
 
 CFG, EARLY, WITHIN, AUTO = "classifier-free", "after a third", "within an interval", "autoguidance"
@@ -66,15 +65,20 @@ def amounts(smoke: bool) -> tuple[int, int, int]:
     return (4, 30, 2) if smoke else (2000, 500, STEPS) if mode() == "gpu" else (600, 350, STEPS)
 
 
+def widths() -> tuple[int, int]:
+    """Of the U-Net and of the smaller one."""
+    return (64, 32) if mode() == "gpu" else (24, 12)
+
+
 def network(digits, width: int, seed: int) -> Denoiser:
     """A U-Net, untrained."""
-    net = build("unet", digits.shape, len(digits.classes), seed, width=wide(width), patch=patch(digits))
+    net = build("unet", digits.shape, len(digits.classes), seed, width=width, patch=patch(digits))
     return Denoiser(net, VP(), "edm", data.std(digits)).to(device(), memory_format=torch.channels_last)
 
 
 def strong_and_early(digits, steps: int, seed: int) -> dict:
     """A U-Net, and the same after a third of its steps."""
-    model = network(digits, 32, seed)
+    model = network(digits, widths()[0], seed)
     state = new_state(model, seed)
     batches = (digits.batch(64, state.generator) for _ in range(steps))
     with tuned(device()):
@@ -86,7 +90,7 @@ def strong_and_early(digits, steps: int, seed: int) -> dict:
 
 def weak_net(digits, steps: int, seed: int) -> dict:
     """A smaller one, trained a quarter as long."""
-    return {"weak": fit(network(digits, 16, seed), lambda g: digits.batch(64, g), steps // 4, seed, lr=2e-3)}
+    return {"weak": fit(network(digits, widths()[1], seed), lambda g: digits.batch(64, g), steps // 4, seed, lr=2e-3)}
 
 
 def noisy_net(digits, steps: int, seed: int) -> dict:
@@ -143,7 +147,7 @@ def sweep(smoke: bool) -> dict:
 def described(smoke: bool) -> str:
     (digits, held_out), (steps, n, calls) = pictures("digits"), amounts(smoke)
     return (
-        f"{named(digits)}, U-Net of width {wide(32)}, {steps} steps of 64, {n} samples, dpmpp_2m, {calls} steps, features "
+        f"{named(digits)}, U-Net of width {widths()[0]}, {steps} steps of 64, {n} samples, dpmpp_2m, {calls} steps, features "
         f"of a classifier trained on the same, {len(held_out)} held-out pictures"
     )
 

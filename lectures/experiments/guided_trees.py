@@ -24,7 +24,7 @@ from minidiff.train import new_state, train
 from .tools import Outcome, denoising_error, in_parallel, interval, place_of_least, ratio_interval
 
 GAMMAS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
-WIDTHS = (8, 32, 96)
+WIDTHS = (8, 32, 64)
 STEPS = 4000
 CALLS = 20
 DISTANCE, OUTSIDE, PRECISION, RECALL, DENSITY, DIVERGENCE, OUTLIERS = range(7)  # the columns of `quality`
@@ -177,7 +177,7 @@ def _best_gammas(column: int, smoke: bool) -> dict:
 
 def best_gamma_falls(smoke: bool) -> Outcome:
     best, others = _best_gammas(DIVERGENCE, smoke), _best_gammas(DISTANCE, smoke)
-    mean, low, high = interval((best["width 8"] - best["width 96"]).tolist())
+    mean, low, high = interval((best["width 8"] - best["width 64"]).tolist())
     return Outcome(
         mean, low, high, data=_described(smoke) + f"; gamma between {GAMMAS} by a parabola", seeds=len(best["width 8"]),
         notes="best gamma by the divergence of histograms: " + _listed({k: v.mean() for k, v in best.items()})

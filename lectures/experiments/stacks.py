@@ -101,7 +101,7 @@ def stacked_against_one(smoke: bool) -> Outcome:
         features = extract(judge, x)[0]
         return (frechet_distance(features, real), *precision_recall(real, features)), x[:24]
 
-    found = in_parallel(drawn, range(repeats(smoke, 5)), steps)
+    found = in_parallel(drawn, range(repeats(smoke, 4)), steps)
     rows = {name: [row for row, _ in found[i::2]] for i, name in enumerate(steps)}
     shown = {name: x for name, (_, x) in zip(steps, found, strict=False)}
     again = frechet_distance(extract(judge, source.batch(n, torch.Generator().manual_seed(7))[0])[0], real)

@@ -144,7 +144,7 @@ class Turned:
 
 def draw(model, scale, n=300 if SMOKE else 1500, how=guide):
     x, labels = start(model, (n, 2), torch.Generator().manual_seed(1)), torch.arange(n) % 2
-    return last(dpmpp_2m(Turned(model, scale, how), x, path.grid(4 if SMOKE else 60), labels)), labels
+    return last(dpmpp_2m(Turned(model, scale, how), x, path.grid(4 if SMOKE else 40), labels)), labels
 
 
 def show(x, labels, ax, title):
@@ -271,7 +271,7 @@ for name, model in (("your network", net), ("exact score", exact)):
         print(f"{name}, {scale:g}".ljust(18), *(f"{measured[c]:{len(n)}.3f}" for n, c in zip(names, columns, strict=True)))
 
 # %% [markdown]
-# **Predict before you run.** Widths 8, 32 and 96, each trained for 4,000 steps. At which $\gamma$ is the share outside least? And the **divergence of histograms**, which sees blur and lost twigs alike?
+# **Predict before you run.** Widths 8, 32 and 64, each trained for 4,000 steps. At which $\gamma$ is the share outside least? And the **divergence of histograms**, which sees blur and lost twigs alike?
 # And **outliers**, points off by more than the gaps between twigs?
 # <details><summary>Answer</summary>On two cores: outside at .75 or 1, divergence at 1; outliers above 1, but few. Condition minus null points away from the other tree, not towards the twigs.</details>
 

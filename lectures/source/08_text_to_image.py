@@ -440,7 +440,7 @@ print(ways := claims.measure("8.5"), ways.notes, sep="\n")
 # The step from DiT is small: a patch gets a third side. Our Sora in small: clips of 16 frames of 16 x 16 pixels, "a red circle moves left"; patches of 4 frames x 4 x 4 pixels, 64 tokens. The net (`experiments/moving.py`) has the
 # package's blocks; reader and loop are those above. A patch has 192 numbers, more than the net's width of 96: it could not pass noise through, so it predicts $x_0$.
 #
-# **Predict before you run.** What is right after 1,200 steps: the colour, the direction, the shape, an even pace?
+# **Predict before you run.** What is right after 900 steps: the colour, the direction, the shape, an even pace?
 # <details><summary>Answer</summary>Colour and direction, always. The pace is less even than a rule's, and few shapes are right.</details>
 
 # %%
@@ -452,7 +452,7 @@ def film(x=None):
 wanted, captions = moving.clips(4 if SMOKE else 64, torch.Generator().manual_seed(8))
 torch.manual_seed(0)
 net = moving.SpacetimeDiT(Reader(len(moving.TOKENIZER.words) + 2, 5))
-sora = train(Denoiser(net, VP(), "x0", sigma_data=0.21), film, 2 if SMOKE else 1200, times=noisy_lognormal_times)
+sora = train(Denoiser(net, VP(), "x0", sigma_data=0.21), film, 2 if SMOKE else 900, times=noisy_lognormal_times)
 drawn = draw(sora, moving.TOKENIZER(captions), steps=2 if SMOKE else 16, shape=wanted.shape[1:])[-1][1]
 for name, clip in {"by a rule": wanted, "by the net": drawn}.items():
     shapes = [bool(o) and SHAPES[o[0].shape] == c.split()[2] for o, c in zip(checker.read(clip[:, :, 8]), captions, strict=True)]
