@@ -27,7 +27,8 @@ from .tools import fit as fit_denoiser
 FACTORS = (1, 2, 4, 8)
 PRIORS = ("N(0, I)", "Gaussian", "mixture", "GAN", "autoregressive", "diffusion")
 AE_STEPS, PRIOR_STEPS, CODES = 500, 400, 128
-KINDS = [(1, None), (2, None), (2, CODES), (4, None), (8, None)]  # of autoencoders: the factor, the codebook's size
+BY_TWO = (2, None), (2, CODES)  # kinds of autoencoders: the factor and the codebook's size
+BY_OTHERS = (1, None), (4, None), (8, None)
 
 
 @functools.cache
@@ -73,10 +74,10 @@ def autoencoder(f: int, codes: int | None, seed: int, smoke: bool) -> Autoencode
 
 
 @functools.cache
-def autoencoders(smoke: bool) -> dict[tuple, Autoencoder]:
-    """(factor, codebook's size or None, seed) -> one, of all KINDS."""
+def autoencoders(smoke: bool, kinds: tuple = BY_TWO) -> dict[tuple, Autoencoder]:
+    """(factor, codebook's size or None, seed) -> one, of these kinds."""
     classifiers(smoke)  # trained here, if they are not yet: all processes read the same
-    keys = [(*kind, seed) for kind in KINDS for seed in range(repeats(smoke))]
+    keys = [(*kind, seed) for kind in kinds for seed in range(repeats(smoke))]
     return dict(zip(keys, in_parallel(lambda key: autoencoder(*key, smoke), keys), strict=True))
 
 
@@ -127,7 +128,8 @@ def compressed(smoke: bool) -> dict:
                 numbers[name], shown[name] = distance(x, smoke), x[:8]
         return f, numbers, shown
 
-    for f, numbers, shown in in_parallel(lambda pair: measured(*pair), autoencoders(smoke).items()):
+    nets = autoencoders(smoke) | autoencoders(smoke, BY_OTHERS)
+    for f, numbers, shown in in_parallel(lambda pair: measured(*pair), nets.items()):
         for name, value in numbers.items():
             found.setdefault((name, f), []).append(value)
         for name, x in shown.items():
