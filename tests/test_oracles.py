@@ -58,6 +58,14 @@ def test_times_may_differ_by_row(generator):
     torch.testing.assert_close(model(x, t).x0, rows)
 
 
+def test_equal_times_are_one_time(generator):
+    model, x, labels = MixtureDenoiser(branches(), VP()), torch.randn(6, 2, generator=generator), torch.arange(6) % 2
+    alike, apart = torch.full((6,), 0.4), torch.tensor([0.4, 0.4, 0.4, 0.4, 0.4, 0.9])
+    for found, wanted in zip(model(x, alike, labels), model(x, apart, labels), strict=True):
+        assert torch.allclose(found[:5], wanted[:5], rtol=1e-5, atol=1e-5) and not torch.allclose(found[5], wanted[5])
+    assert model(x[:0], alike[:0]).x0.shape == (0, 2)
+
+
 def test_conditions_restrict_the_mixture(generator):
     mixture = eight_gaussians().to(torch.empty(0))
     model, x, t = MixtureDenoiser(mixture, VP()), torch.randn(8, 2, generator=generator), torch.tensor(0.3)

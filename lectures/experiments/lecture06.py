@@ -145,6 +145,6 @@ CLAIMS = [
           "Frechet distance, one GAN over the stack", (1.2, INF), stacked_against_one, says=(1.0, INF),
           why_anew="both failed on 8x8 digits without classes, with unequal gradient penalties, and equal time was that "
           "of one machine; and both failed at 32x32 with nets twice as wide, for which 200 steps were too few. With three "
-          "seeds the interval was wide and, in one run that is not kept, had 1 in it; five took the lecture beyond ten "
-          "minutes on a slow machine: now four."),
+          "seeds the interval was wide and, in one run that is not kept, had 1 in it; five took "
+          "eight of the sixty minutes that all claims together have: now four."),
 ]  # fmt: skip

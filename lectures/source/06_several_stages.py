@@ -437,7 +437,7 @@ _ = plot.grid(torch.cat([x[:16] for x in drawn.values()]), 16, ax, "rows with th
 # %%
 cost = stacks.costs()  # FLOPs of a training step, backward passes and the stack's classifier included
 print({name: f"{value / 1e9:.1f} GFLOPs a step" for name, value in cost.items()}, f"so {cost['stacked'] / cost['one']:.1f} times as many steps for the one")
-print(claims.Record(**claims.ledger()["6.6"]))  # five seeds
+print(claims.Record(**claims.ledger()["6.6"]))  # four seeds
 
 # %% [markdown]
 # **The number that decides:** above 1 the stack is nearer. It is not: after 400 steps nothing that it draws looks like a shape. Two pairs must keep balance.

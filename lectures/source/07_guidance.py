@@ -418,7 +418,7 @@ print(bought)
 print(*(claims.measure(i).short() for i in ("7.11", "7.12", "7.14", "7.16")), sep="\n")
 
 # %% [markdown]
-# Dotted: real training pictures as samples. Recall above it is no gain: scattered samples have large radii. At scale 3 an interval ($\sigma/\alpha$ .3 to 3) keeps a tenth more recall than CFG (7.12), autoguidance a fifth. ADM-G stays far behind CFG on the unconditional network; on the conditional one 7.14 does not decide. On CIFAR-10 (`gpu` mode) blurred
+# Dotted: real training pictures as samples. Recall above it is no gain: scattered samples have large radii. At scale 3 an interval ($\sigma/\alpha$ .3 to 3) keeps .07 more recall than CFG (7.12), autoguidance .15. ADM-G stays far behind CFG on the unconditional network; on the conditional one 7.14 does not decide. On CIFAR-10 (`gpu` mode) blurred
 # samples sit in the middle of the data, with more precision than real pictures: 7.10 and 7.11 are undecided. Conditional ADM-G beats CFG (7.14), and less learning wants more guidance (7.16; 5, the grid's end). Without ADM-G, one seed (`tests/bench/guidance.py`; star: real pictures), recall rises at first, and autoguidance does harm:
 #
 # ![Guidance on CIFAR-10: precision, recall and distance by scale](../tests/bench/guidance.png)

@@ -21,7 +21,7 @@
 # - design a test of whether *red* and *triangle* were understood, or only *red triangle*;
 # - say what DALL-E 2 and Sora are, and train the second in small.
 #
-# **Before:** lectures 05 (transformers) and 07 (guidance). **Time:** two hours with the exercises; the notebook runs 10 to 20 minutes on two cores.
+# **Before:** lectures 05 (transformers) and 07 (guidance). **Time:** two hours with the exercises; the notebook runs some ten minutes on two cores.
 # **Papers:** [GLIDE](https://arxiv.org/abs/2112.10741), [latent diffusion](https://arxiv.org/abs/2112.10752), [DALL-E 2](https://arxiv.org/abs/2204.06125),
 # [DiT](https://arxiv.org/abs/2212.09748), [PixArt-alpha](https://arxiv.org/abs/2310.00426), [Sora](https://openai.com/index/video-generation-models-as-world-simulators/).
 
