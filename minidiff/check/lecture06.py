@@ -561,8 +561,8 @@ def _as_the_prior(x: Tensor, prior: Known, matrix: Tensor, offset: Tensor, scale
     found, wanted = (x.mean(0), x.T.cov()), at[1 / scale]
     ratio = (found[1].trace() / wanted[1].trace()).item()
     if ratio < 0.05:
-        raise Wrong("forgets", f"The starts differ, and all pictures end as nearly one, with {ratio:.2g} of the "
-                    "variance: a step loses the noise that x had. It is alpha x0 + sigma eps.")  # fmt: skip
+        raise Wrong("forgets", f"All pictures end as nearly one, with {ratio:.2g} of the variance: does a step "
+                    "lose the noise that x had? It is alpha x0 + sigma eps.")  # fmt: skip
     if (others := len(x.unique(dim=0))) < len(x):
         raise Wrong("copies", f"{len(x)} pictures, and only {others} different ones: draw each by itself.")
     if _agree(found, wanted):
