@@ -58,12 +58,13 @@ def histories(smoke: bool) -> dict:
     """Name -> (modes, precision) a seed, and "samples", "steps", "parameters"."""
     seeds, steps, n = (2, 2, 200) if smoke else (5, 1500, 4000)
     found = {name: [] for name in NAMES} | {"samples": {}, "parameters": {}, "steps": {}}
+    grid = grid_25()
 
     def samples(seed, name):
         size, budget = parameters(gan(seed, True)), steps * training_flops(gan(seed, True))
         model = diffusion(seed, size) if name == "diffusion" else gan(seed, name == "GAN, R1")
         duration = round(budget / (3 * flops(model.net, (2,)))) if name == "diffusion" else steps
-        trained = fit(model, lambda g: grid_25().sample(BATCH, g), duration, seed)
+        trained = fit(model, lambda g: grid.sample(BATCH, g), duration, seed)
         noise = torch.Generator().manual_seed(seed)
         if name == "diffusion":
             return last(dpmpp_2m(trained, start(trained, (n, 2), noise), VP().grid(20))), parameters(model), duration
@@ -73,7 +74,7 @@ def histories(smoke: bool) -> dict:
     for seed in range(seeds):
         for name in NAMES:
             found["samples"][name, seed], found["parameters"][name], found["steps"][name] = next(drawn)
-            found[name].append(modes_covered(found["samples"][name, seed], grid_25()))
+            found[name].append(modes_covered(found["samples"][name, seed], grid))
     return found
 
 

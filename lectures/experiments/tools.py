@@ -287,14 +287,14 @@ class Embedded:
     """
 
     def __init__(self, dim: int, prediction="v", blind: bool = False, levels: int = 200, spread: float = 0.0):
-        mixture, self.spread = eight_gaussians(), spread
-        self.means, self.var, self.dim = mixture.means, mixture.covariances[0, 0, 0].item(), dim
+        self.mixture, self.spread, self.dim = eight_gaussians(), spread, dim
+        self.means, self.var = self.mixture.means, self.mixture.covariances[0, 0, 0].item()
         self.prediction, self.blind, self.schedule = prediction, blind, Linear()
         self.times = torch.linspace(self.schedule.t_min, self.schedule.t_max, levels)
 
     def sample(self, n: int, generator) -> Tensor:
         """(n, dim)"""
-        plane = eight_gaussians().sample(n, generator)
+        plane = self.mixture.sample(n, generator)
         return torch.cat([plane, self.spread * torch.randn(n, self.dim - 2, generator=generator)], 1)
 
     def at(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:

@@ -139,7 +139,7 @@ def vae_loss(net, x, s=0.1):
 def learn(net, data, loss_of, steps, lr=2e-3):
     """Train net on batches of data (N, ...): the running mean of its weights, and the losses."""
     net, losses = net.to(device()), []
-    ema, optimizer = copy.deepcopy(net), torch.optim.Adam(net.parameters(), lr=lr, betas=getattr(net, "betas", (0.9, 0.99)))
+    ema, optimizer = copy.deepcopy(net), torch.optim.Adam(net.parameters(), lr=lr, betas=getattr(net, "betas", (0.9, 0.99)), fused=True)
     for step in range(2 if SMOKE else steps):
         batch = data[torch.randint(len(data), (64,), generator=generator)].to(device())
         loss = loss_of(net, batch).mean()
