@@ -150,10 +150,9 @@ def _detail_outcome(smoke: bool, worse: str, better: str) -> Outcome:
     return Outcome(
         value, low, high,
         data=found["data"], seeds=found["seeds"], device=tools.device(),
-        notes="error at .05 in units of the noise's .0025, and its slope against log sigma from .02 to .1: "
+        notes="error at .05 in units of the noise's .0025, and its slope against log sigma from .02 to .1, geometric means: "
         + ", ".join(
-            f"{n} {found['errors'][:, k, at].mean() / 0.05**2:.2f} ({slopes[k]:.2f})"
-            for k, n in enumerate(found["names"])
+            f"{n} {logs[:, k, at].mean().exp() / 0.05**2:.2f} ({slopes[k]:.2f})" for k, n in enumerate(found["names"])
         ),
         detail=found,
     )  # fmt: skip
