@@ -4,6 +4,7 @@ Each function draws on the axes it is given (or makes some) and returns them; `s
 have one style, set when this module is imported: colours that differ in brightness too, for grey print.
 """
 
+import functools
 import io
 
 import matplotlib.pyplot as plt
@@ -108,9 +109,14 @@ def lattice(limit: float, n: int) -> Tensor:
 def density(mixture, ax=None, title: str | None = None, limit: float = 1.2, n: int = 200):
     """The density of a GaussianMixture."""
     ax = _axes(ax)
-    values = mixture.log_prob(lattice(limit, n)).exp().reshape(n, n).numpy(force=True)
-    ax.imshow(values**0.5, origin="lower", extent=(-limit, limit) * 2, cmap="Blues")  # root: so that tails show
+    ax.imshow(_root_density(mixture, limit, n), origin="lower", extent=(-limit, limit) * 2, cmap="Blues")
     return _frame(ax, limit, title)
+
+
+@functools.lru_cache(maxsize=4)  # animations show one density in every frame
+def _root_density(mixture, limit: float, n: int):
+    """The root of the density, so that tails show, on a lattice (n, n)."""
+    return mixture.log_prob(lattice(limit, n)).exp().sqrt().reshape(n, n).numpy(force=True)
 
 
 def score_field(fn, ax=None, title: str | None = None, limit: float = 1.2, n: int = 21):

@@ -108,7 +108,7 @@ mine = check.drop(drop).answer
 # %%
 def learn(model, draw, steps, rate=0.1, looks=()):
     """The moving average (EMA) of a model trained on draw() -> x0, cond; and copies of it after the steps in `looks`."""
-    optimizer, generator = torch.optim.Adam(model.parameters(), lr=2e-3, betas=(0.9, 0.99)), torch.Generator().manual_seed(0)
+    optimizer, generator = torch.optim.Adam(model.parameters(), lr=2e-3, betas=(0.9, 0.99), fused=True), torch.Generator().manual_seed(0)
     ema, seen, where = copy.deepcopy(model), [], next(model.parameters()).device
     for step in range(1, steps + 1):
         x0, cond = draw(generator)
