@@ -81,6 +81,7 @@ def test_a_gpu_has_a_row_beside_that_of_the_cpu(tmp_path, monkeypatch, capsys):
         json.dumps({"1.5": {"cpu": {k: v for k, v in vars(old).items() if k != "detail"}}}), encoding="utf-8"
     )
     monkeypatch.setenv("MINIDIFF_MODE", "gpu")
+    assert claims.kept("1.5").device == "cpu (x)"  # where there is none of a GPU
     assert claims.ledger() == {} and str(old).endswith("0.5 [0, 1]. Supported; by an earlier design of the experiment.")
     assert old.short() == "1.5: d: 0.5"
     claims.measure("1.5", write=True)
@@ -91,6 +92,7 @@ def test_a_gpu_has_a_row_beside_that_of_the_cpu(tmp_path, monkeypatch, capsys):
     rows = claims.every_row()
     assert list(rows["1.5"]) == ["cpu", "gpu"] and rows["1.5"]["cpu"]["device"] == "cpu (x)"
     assert rows["1.5"]["gpu"]["device"].startswith("cpu (")  # it is one of those in the plane
+    assert claims.kept("2.5").device == "Some GPU"
     assert list(claims.ledger()) == ["1.5", "2.5"] and claims.ledger()["2.5"]["device"] == "Some GPU"
     page = (tmp_path / "CLAIMS.md").read_text(encoding="utf-8")
     assert "| 1.5 |" in page and "| 1.5, gpu mode |" in page and "Device: Some GPU" in page

@@ -46,6 +46,7 @@ SCALES = {
     ADM: (0.5, 1.0, 3.0, 10.0),  # 0 is off, and that is the conditional net
     ADM_FREE: (1.0, 3.0, 10.0),
 }
+STEPS = 10
 NOISE = (0.3, 3.0)  # the interval, in sigma / alpha
 
 
@@ -61,7 +62,7 @@ class Unconditional:
 
 def amounts(smoke: bool) -> tuple[int, int, int]:
     """Steps of training, samples, steps of sampling."""
-    return (4, 30, 2) if smoke else (2000, 500, 10) if mode() == "gpu" else (600, 350, 8)
+    return (4, 30, 2) if smoke else (2000, 500, STEPS) if mode() == "gpu" else (600, 350, STEPS)
 
 
 def widths() -> tuple[int, int]:

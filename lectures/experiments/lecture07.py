@@ -160,7 +160,7 @@ WHY = 'slide "Why do we need CFG?"'
 INF = float("inf")
 FOUR = (
     ". Three seeds decided 7.10 on one processor and not on another, five took the lecture beyond ten minutes: now four, "
-    "and on the CPU a U-Net of width 24 and not 32, drawn from in 8 steps and not in 10"
+    "and on the CPU a U-Net of width 24 and not 32"
 )
 STOPPED = "nets of 500 steps were far from done, and gamma below 1 was not tried" + FOUR
 LONG = "on two cores the lecture took fourteen minutes: now "

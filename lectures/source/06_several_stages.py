@@ -251,7 +251,7 @@ _ = ax.set_xticks([(side + 1) * (k + 0.5) for k in (0, 1, 3, 6, 9, 12)], ["pictu
 print(f"{'f':14}" + "".join(f"{f:8}" for f in vaes))
 for name in (*priors, "reconstructed"):
     print(f"{name:14}" + "".join(f"{compressed.distance(dreams[name, f], SMOKE):8.1f}" for f in vaes))
-print(*(claims.Record(**claims.ledger()[k]) for k in ("6.2", "6.3")), sep="\n")  # three seeds, 400 steps for a prior
+print(*(claims.kept(k) for k in ("6.2", "6.3")), sep="\n")  # three seeds, 400 steps for a prior
 
 # %% [markdown]
 # **The numbers that decide.** No second stage mends the first (6.3). Above, after 2,500 steps, diffusion's row is a U in $f$; after 400 (6.2) the smallest latents win: little is to be learned.
@@ -437,7 +437,7 @@ _ = plot.grid(torch.cat([x[:16] for x in drawn.values()]), 16, ax, "rows with th
 # %%
 cost = stacks.costs()  # FLOPs of a training step, backward passes and the stack's classifier included
 print({name: f"{value / 1e9:.1f} GFLOPs a step" for name, value in cost.items()}, f"so {cost['stacked'] / cost['one']:.1f} times as many steps for the one")
-print(claims.Record(**claims.ledger()["6.6"]))  # four seeds
+print(claims.kept("6.6"))  # four seeds
 
 # %% [markdown]
 # **The number that decides:** above 1 the stack is nearer. It is not: after 400 steps nothing that it draws looks like a shape. Two pairs must keep balance.

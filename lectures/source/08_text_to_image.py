@@ -424,7 +424,7 @@ _ = ax.set(xlabel="combinations seen in training, of 24", ylabel="colour and sha
 # its own (ours); the last two have the pooled vector too. **Claim**, often made: cross-attention is better than the pooled vector. All have equal parameters, to 2%, and the same gates.
 
 # %%
-print(ways := claims.Record(**claims.ledger()["8.5"]), ways.notes, sep="\n")  # claims.measure("8.5") takes minutes
+print(ways := claims.kept("8.5"), ways.notes, sep="\n")  # claims.measure("8.5") takes minutes
 
 # %% [markdown]
 # Undecided by three seeds. One object is an easy text: a bag of words says it all. With two, words must be *bound*: in "a red square above a blue circle" the mean of the words (08.2) does not know which is red; the pooled vector here comes out of a transformer, and may.
