@@ -209,7 +209,7 @@ def kept(claim_id: str) -> Record:
     """What the ledger has on a claim that a lecture does not measure, as that takes minutes: in gpu mode the CPU's record
     where there is none of a GPU."""
     by_mode = every_row()[claim_id]
-    return Record(**by_mode.get("gpu" if mode() == "gpu" else "cpu", by_mode["cpu"]))
+    return Record(**(by_mode["gpu"] if mode() == "gpu" and "gpu" in by_mode else by_mode["cpu"]))
 
 
 def _write(record: Record) -> None:
