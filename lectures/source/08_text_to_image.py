@@ -371,7 +371,7 @@ _ = ax.set(xticks=range(4), xticklabels=SHAPES, yticks=range(6), yticklabels=COL
 print(f"seen {right[~held].mean():.2f}, never seen {right[held].mean():.2f}")
 
 # %% [markdown]
-# One net is one draw, of twelve big shapes a cell: some seen ones are right half of the time.
+# One net is one draw, of twelve big shapes a cell: of the seen ones, too, some are seldom right.
 #
 # What is held out matters. Hold out all of red, and a red triangle fails because *red* was never seen.
 #
