@@ -425,13 +425,13 @@ print(*(claims.measure(i).short() for i in ("7.11", "7.12", "7.14", "7.16")), se
 #
 # ## 7. How many labels to drop?
 #
-# Ho and Salimans found .1 and .2 alike and .5 worse. One MLP (no U-Net) a rate, three seeds, compared by its *least* distance over $\gamma$ (5 scales from 1 to 5):
+# Ho and Salimans found .1 and .2 alike and .5 worse. One MLP (no U-Net) a rate, three seeds, compared by its *least* distance over $\gamma$:
 
 # %%
 print(rates := claims.kept("7.15"), rates.notes, sep="\n")  # claims.measure("7.15") takes a minute
 
 # %% [markdown]
-# Rate .02 has the least distance of all here, and the more labels are dropped the larger it is.
+# Here the least distance grows with the rate.
 #
 # ## 8. Which scale is best?
 #
