@@ -265,7 +265,7 @@ for name, scale, how in (("1", 1.0, guide), ("3 everywhere", 3.0, guide), ("3 at
 names = ("outside", "log density - data's", "sliced Wasserstein")
 columns = guided_trees.OUTSIDE, guided_trees.DENSITY, guided_trees.DISTANCE
 print(f"{'':18}", *names)
-for name, model in (("your network", net), ("exact score", exact)):
+for name, model in (("network", net), ("exact score", exact)):
     for scale in (1.0, 2.0):
         measured = guided_trees.quality(*draw(model, scale), seed=0)
         print(f"{name}, {scale:g}".ljust(18), *(f"{measured[c]:{len(n)}.3f}" for n, c in zip(names, columns, strict=True)))
@@ -428,7 +428,7 @@ print(*(claims.measure(i).short() for i in ("7.11", "7.12", "7.14", "7.16")), se
 # Ho and Salimans found .1 and .2 alike and .5 worse. One MLP (no U-Net) a rate, three seeds, compared by its *least* distance over $\gamma$:
 
 # %%
-print(rates := claims.kept("7.15"), rates.notes, sep="\n")  # claims.measure("7.15") takes a minute
+print(claims.kept("7.15").notes)  # claims.measure("7.15") takes a minute
 
 # %% [markdown]
 # Here the least distance grows with the rate.
