@@ -74,5 +74,4 @@ def half_is_worse(smoke: bool) -> Outcome:
         "features of a classifier",
         notes="rate, Frechet distance at gamma 1, the least, at gamma: "
         + "; ".join(f"{r:g} {a:.3f} {b:.3f} {g:g}" for r, a, b, g in rows),
-        detail={"found": found},
     )  # fmt: skip

@@ -3,6 +3,8 @@
 They are modelled in two stages, an autoencoder and a diffusion in its two latents, and in one, at equal FLOPs.
 """
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +21,7 @@ from minidiff.stages.latent import STD
 from .tools import Outcome, fit, in_parallel, ratio_interval, seeded
 
 DIM, NOISE = 64, 0.01
-TREES = branches()  # made once: to make them takes longer than a training step
+trees = functools.cache(branches)  # to make them takes longer than a training step
 
 
 def lift(z: Tensor) -> Tensor:
@@ -31,7 +33,7 @@ def lift(z: Tensor) -> Tensor:
 
 def sheet(n: int, generator) -> Tensor:
     """n points near the sheet, laid out on it as the branching trees."""
-    x = lift(TREES.sample(n, generator))
+    x = lift(trees().sample(n, generator))
     return x + NOISE * torch.randn(x.shape, generator=generator)
 
 
